@@ -1,0 +1,57 @@
+"""Two branches become one, Section 3.3 and Table 7.
+
+    guided:  D' = sigmoid(lrelu(f(lrelu(f(D)))))     Eq. 10
+             O  = S * D' + S                         Eq. 11
+    sum:     O  = S + D
+    concat:  O  = f[S ; D]
+
+S and D are the outputs of the semantic and the detail branch, of the same width C (that of their
+Transformers) and the same length. f has one tap.
+
+Choices the paper leaves open
+- D' is C x 1 in the paper, which does not say where time goes: here the mean over time is taken just before
+  the sigmoid.
+- concat is followed by a convolution from 2C back to C, so that the classifier is the same in every arm.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model.layers import leaky_relu, same_conv
+
+
+class GuidedFusion(nn.Module):
+    """The detail branch scores the semantic branch's channels (Eq. 10-11)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gate_1 = same_conv(channels, channels, 1)
+        self.gate_2 = same_conv(channels, channels, 1)
+
+    def forward(self, semantic: Tensor, detail: Tensor) -> Tensor:
+        """Two ``[B, C, L] -> [B, C, L]``."""
+        gate_BCL = leaky_relu(self.gate_2(leaky_relu(self.gate_1(detail))))
+        gate_BC1 = gate_BCL.mean(-1, keepdim=True).sigmoid()
+        return torch.addcmul(semantic, semantic, gate_BC1)
+
+
+class SumFusion(nn.Module):
+    """Element-wise sum."""
+
+    def forward(self, semantic: Tensor, detail: Tensor) -> Tensor:
+        """Two ``[B, C, L] -> [B, C, L]``."""
+        return semantic + detail
+
+
+class ConcatFusion(nn.Module):
+    """Concatenation, and back to C channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reduce = same_conv(2 * channels, channels, 1)
+
+    def forward(self, semantic: Tensor, detail: Tensor) -> Tensor:
+        """Two ``[B, C, L] -> [B, C, L]``."""
+        return self.reduce(torch.cat([semantic, detail], dim=1))  # type: ignore[no-any-return]

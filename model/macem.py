@@ -1,0 +1,57 @@
+"""Multi-scale audio context embedding (MACEM), Section 3.1.1.
+
+    A:  M  = ReLU(f_7[ lrelu(f_1(H)) ; lrelu(f_7(H)) ; lrelu(f_15(H)) ])     Eq. 1   [;] concatenates channels
+    B:  M  = ReLU(     lrelu(f_1(H)) + lrelu(f_7(H)) + lrelu(f_15(H))  )     Eq. 4
+        M' = sigmoid(f(ReLU(f(M_avg))) + f(ReLU(f(M_max))))                  Eq. 2   (layers.ChannelAttention)
+        Q  = lrelu(M * M' + f_7(H))                                          Eq. 3
+
+f_k is a convolution of k taps from C to C channels, except the f_7 before the bracket in Eq. 1, which reduces
+3C channels to C. Each f is a convolution of its own; the three f_7 of MACEM-A share nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model.layers import ChannelAttention, leaky_relu, same_conv
+
+
+class _Macem(nn.Module):
+    """Eq. 2 and 3, around the two ways to merge three scales."""
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.conv_1 = same_conv(channels, channels, 1)
+        self.conv_7 = same_conv(channels, channels, 7)
+        self.conv_15 = same_conv(channels, channels, 15)
+        self.attention = ChannelAttention(channels, reduction)
+        self.shortcut = same_conv(channels, channels, 7)
+
+    def _merge(self, scales: list[Tensor]) -> Tensor:
+        """``M`` before its ReLU, from three ``[B, C, L]``."""
+        raise NotImplementedError
+
+    def forward(self, h: Tensor) -> Tensor:
+        """``[B, C, L] -> [B, C, L]``."""
+        scales = [leaky_relu(conv(h)) for conv in (self.conv_1, self.conv_7, self.conv_15)]
+        m = self._merge(scales).relu_()
+        return leaky_relu(torch.addcmul(self.shortcut(h), m, self.attention(m)))
+
+
+class MacemA(_Macem):
+    """Scales are concatenated, then reduced to C channels (Eq. 1)."""
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__(channels, reduction)
+        self.reduce = same_conv(3 * channels, channels, 7)
+
+    def _merge(self, scales: list[Tensor]) -> Tensor:
+        return self.reduce(torch.cat(scales, dim=1))  # type: ignore[no-any-return]
+
+
+class MacemB(_Macem):
+    """Scales are added (Eq. 4)."""
+
+    def _merge(self, scales: list[Tensor]) -> Tensor:
+        return scales[0] + scales[1] + scales[2]
