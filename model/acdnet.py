@@ -46,9 +46,7 @@ class ACDNet(nn.Module):
         groups = []
         in_channels = 1
         for widths in BACK_WIDTHS:
-            layers = [
-                _conv(nn.Conv2d(i, o, 3, padding=1, bias=False)) for i, o in pairwise((in_channels, *widths))
-            ]
+            layers = [_conv(nn.Conv2d(i, o, 3, padding=1, bias=False)) for i, o in pairwise((in_channels, *widths))]
             groups.append(nn.Sequential(*(layer for block in layers for layer in block)))
             in_channels = widths[-1]
         self.groups = nn.ModuleList(groups)

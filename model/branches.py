@@ -95,9 +95,7 @@ class DetailBranch(nn.Module):
         self.downsample = nn.Sequential(
             ConvBlock(config.patch, w1, stride=2), ConvBlock(w1, w2, stride=2), ConvBlock(w2, w3, stride=2)
         )
-        self.stages = nn.Sequential(
-            FastDownsampling(w3, w4, "C", config), FastDownsampling(w4, w5, "C", config)
-        )
+        self.stages = nn.Sequential(FastDownsampling(w3, w4, "C", config), FastDownsampling(w4, w5, "C", config))
         self.lstm = nn.LSTM(w5, config.transformer_width // 2, batch_first=True, bidirectional=True)
         self.transformer = _transformer(config)
 

@@ -80,9 +80,7 @@ class ModelConfig:
                 "semantic=False; turn both off or the branch on"
             )
         if not self.detail and self.garm:
-            raise ValueError(
-                "garm=True needs the detail branch, but detail=False; turn garm off or the branch on"
-            )
+            raise ValueError("garm=True needs the detail branch, but detail=False; turn garm off or the branch on")
         _check_choice("fusion", self.fusion, ("guided", "sum", "concat"))
         _check_choice("garm_pooling", self.garm_pooling, ("time", "channel"))
 

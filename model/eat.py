@@ -70,9 +70,7 @@ class EAT(nn.Module):
             batch_first=True,
         )
         norm = nn.LayerNorm(config.transformer_width)
-        self.transformer = nn.TransformerEncoder(
-            layer, config.transformer_layers, norm, enable_nested_tensor=False
-        )
+        self.transformer = nn.TransformerEncoder(layer, config.transformer_layers, norm, enable_nested_tensor=False)
         self.head = nn.Linear(config.transformer_width, config.classes)
 
     def forward(self, waveform: Tensor) -> Output:
@@ -109,9 +107,7 @@ class _Down(nn.Module):
         rise = torch.arange(1.0, factor + 2)
         triangle = torch.cat([rise, rise[:-1].flip(0)])
         # Not a weight: it follows from the factor, so it stays out of checkpoints.
-        self.register_buffer(
-            "triangle", (triangle / triangle.sum()).repeat(2 * channels, 1, 1), persistent=False
-        )
+        self.register_buffer("triangle", (triangle / triangle.sum()).repeat(2 * channels, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.pad(self.conv(x), (self.factor, self.factor), mode="reflect")
@@ -131,9 +127,7 @@ class _Residual(nn.Module):
         return self.shortcut(x) + self.pointwise(x) + self.depthwise(x)  # type: ignore[no-any-return]
 
 
-def _conv(
-    in_channels: int, out_channels: int, kernel: int, dilation: int = 1, groups: int = 1
-) -> nn.Sequential:
+def _conv(in_channels: int, out_channels: int, kernel: int, dilation: int = 1, groups: int = 1) -> nn.Sequential:
     """Convolution, batch normalisation, LeakyReLU; the length is kept."""
     return nn.Sequential(
         nn.Conv1d(

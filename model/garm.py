@@ -63,9 +63,7 @@ class Garm(nn.Module):
         self.conv_9 = same_conv(channels, channels, 15, dilation=9)
         self.mix = same_conv(channels, channels, 1)
         self.attention = ChannelAttention(channels, reduction)
-        self.second_attention = (
-            _PooledOverTime(channels, reduction) if pooling == "time" else _PooledOverChannels()
-        )
+        self.second_attention = _PooledOverTime(channels, reduction) if pooling == "time" else _PooledOverChannels()
         self.shortcut = same_conv(channels, channels, 7)
 
     def forward(self, h: Tensor) -> Tensor:

@@ -55,9 +55,7 @@ class ConvBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(
-            in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False
-        )
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False)
         self.norm = nn.BatchNorm1d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,12 +104,8 @@ class TransformerEncoder(nn.Module):
 
     def __init__(self, width: int, layers: int, heads: int, feedforward: int, dropout: float) -> None:
         super().__init__()
-        layer = nn.TransformerEncoderLayer(
-            width, heads, feedforward, dropout, batch_first=True, norm_first=True
-        )
-        self.encoder = nn.TransformerEncoder(
-            layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
-        )
+        layer = nn.TransformerEncoderLayer(width, heads, feedforward, dropout, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, L] -> [B, C, L]`` for any L."""

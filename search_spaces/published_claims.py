@@ -49,8 +49,7 @@ CLAIMS: tuple[Claim, ...] = (
         recomputed=1.74,
         holds=False,
         finding=(
-            "The difference is right, but MACEM-A with MACEM-B prints the same 89.29: two pairs share "
-            "first place."
+            "The difference is right, but MACEM-A with MACEM-B prints the same 89.29: two pairs share first place."
         ),
     ),
     Claim(
@@ -60,9 +59,7 @@ CLAIMS: tuple[Claim, ...] = (
         printed=None,
         recomputed=-0.63,
         holds=False,
-        finding=(
-            "MACEM-A with GARM (88.54) is 0.63 below GARM alone (89.17) and 0.13 below MACEM-A alone (88.67)."
-        ),
+        finding=("MACEM-A with GARM (88.54) is 0.63 below GARM alone (89.17) and 0.13 below MACEM-A alone (88.67)."),
     ),
     Claim(
         "full-over-pairs",
@@ -130,8 +127,7 @@ CLAIMS: tuple[Claim, ...] = (
         recomputed=1,
         holds=False,
         finding=(
-            "In Table 2 only [63] takes Mel-spec; [18] takes STFT-spec and [27] FBSP-spec, both below "
-            "EAT-S [17]."
+            "In Table 2 only [63] takes Mel-spec; [18] takes STFT-spec and [27] FBSP-spec, both below EAT-S [17]."
         ),
     ),
     Claim(
@@ -141,9 +137,7 @@ CLAIMS: tuple[Claim, ...] = (
         printed=None,
         recomputed=0.03,
         holds=False,
-        finding=(
-            "Only EAT-S [17], by 0.03 over FBSP; [2] equals the better STFT-spec row and is 1.97 below FBSP."
-        ),
+        finding=("Only EAT-S [17], by 0.03 over FBSP; [2] equals the better STFT-spec row and is 1.97 below FBSP."),
     ),
     # RAVDESS: Table 3.
     Claim(
@@ -217,9 +211,7 @@ CLAIMS: tuple[Claim, ...] = (
         printed=None,
         recomputed=7,
         holds=False,
-        finding=(
-            "7 rows are ticked E2E with Mel-spec, MFCC or FBSP-spec; [77] takes raw audio without the tick."
-        ),
+        finding=("7 rows are ticked E2E with Mel-spec, MFCC or FBSP-spec; [77] takes raw audio without the tick."),
     ),
     Claim(
         "three-data-sets",
@@ -229,8 +221,7 @@ CLAIMS: tuple[Claim, ...] = (
         recomputed=4,
         holds=False,
         finding=(
-            "Table 5 has four. Whether an iteration is an epoch or a batch isn't said; EAT's recipe "
-            "counts epochs."
+            "Table 5 has four. Whether an iteration is an epoch or a batch isn't said; EAT's recipe counts epochs."
         ),
     ),
     # Descriptions of the data and of other models.
@@ -241,9 +232,7 @@ CLAIMS: tuple[Claim, ...] = (
         printed=247,
         recomputed=24,
         holds=False,
-        finding=(
-            "1440 files / 60 per actor = 24 professional actors; the 247 untrained people rated them [45]."
-        ),
+        finding=("1440 files / 60 per actor = 24 professional actors; the 247 untrained people rated them [45]."),
     ),
     Claim(
         "ravdess-levels",
@@ -265,8 +254,7 @@ CLAIMS: tuple[Claim, ...] = (
         recomputed=51,
         holds=False,
         finding=(
-            "51 names: 'door' and 'wood creaking' are one class. Clips of 5 s are cut to 4 s, only "
-            "padding is named."
+            "51 names: 'door' and 'wood creaking' are one class. Clips of 5 s are cut to 4 s, only padding is named."
         ),
     ),
     Claim(

@@ -30,9 +30,7 @@ def test_each_weight_depends_on_the_seed_and_on_its_name(tiny: ModelConfig) -> N
     one, other = parameters_of(tiny, seed=0), parameters_of(tiny, seed=1)
     weights = [n for n, p in one.items() if p.ndim > 1]
     assert not [n for n in weights if torch.equal(one[n], other[n])]
-    twins = [
-        n for n in weights if n.endswith(("refine.macem_b.conv_7.weight", "refine.macem_b_2.conv_7.weight"))
-    ]
+    twins = [n for n in weights if n.endswith(("refine.macem_b.conv_7.weight", "refine.macem_b_2.conv_7.weight"))]
     values = {tuple(one[n].flatten().tolist()) for n in twins}
     assert len(values) == len(twins) == 6
 

@@ -67,9 +67,7 @@ def test_features_are_means_over_time(tiny: ModelConfig) -> None:
 def test_logits_classify_the_last_feature(tiny: ModelConfig) -> None:
     network = build(tiny, seed=0).eval()
     output = network(torch.randn(2, 1, SAMPLES))
-    torch.testing.assert_close(
-        output.logits, output.features["fused"] @ network.head.weight.T + network.head.bias
-    )
+    torch.testing.assert_close(output.logits, output.features["fused"] @ network.head.weight.T + network.head.bias)
 
 
 def test_branch_heads_teach_both_branches(tiny: ModelConfig) -> None:
@@ -98,9 +96,7 @@ def test_a_single_branch_has_no_branch_heads(tiny: ModelConfig) -> None:
 
 def test_evaluation_is_deterministic_and_per_clip() -> None:
     """Neither dropout nor the other clips of a batch may reach a clip's logits."""
-    network = build(
-        replace(ModelConfig(), semantic_widths=(8,) * 5, detail_widths=(8,) * 5, dropout=0.5), 0
-    ).eval()
+    network = build(replace(ModelConfig(), semantic_widths=(8,) * 5, detail_widths=(8,) * 5, dropout=0.5), 0).eval()
     clips = torch.randn(4, 1, SAMPLES)
     with torch.no_grad():
         together = network(clips).logits

@@ -65,9 +65,7 @@ def test_eat_has_a_position_per_frame_and_one_for_the_token():
 
 def test_eat_starts_as_published():
     network = build(EATConfig(), seed=0)
-    convolutions = [
-        m.weight for m in network.modules() if isinstance(m, nn.Conv1d) and m.weight.numel() > 1e4
-    ]
+    convolutions = [m.weight for m in network.modules() if isinstance(m, nn.Conv1d) and m.weight.numel() > 1e4]
     assert len(convolutions) > 10
     for weight in [*convolutions, network.positions]:
         assert weight.std().item() == pytest.approx(0.02, rel=0.05)
@@ -109,9 +107,7 @@ def test_acdnet_takes_the_shortest_clip_and_refuses_a_shorter_one():
 
 
 def test_acdnet_has_the_published_widths():
-    convolutions = [
-        m for m in build(ACDNetConfig(), seed=0).modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))
-    ]
+    convolutions = [m for m in build(ACDNetConfig(), seed=0).modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))]
     assert [c.out_channels for c in convolutions] == [8, 64, 32, 64, 64, 128, 128, 256, 256, 512, 512, 50]
     assert sum(map(len, acdnet.BACK_WIDTHS)) == 9
 
