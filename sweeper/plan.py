@@ -1,0 +1,196 @@
+"""The plan: every trial of a study, built before anything runs.
+
+Pairing is by construction: a trial's seed is a hash of the study seed, the data set, the fold and the replicate, and
+*not* of the arm, so the arms of one block (fold × replicate) see the same initial values, batches and draws. A trial's
+id is the hash of all that decides its result, so running a plan again runs only what is missing.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from model.config import ModelConfig
+from search_spaces.ablations import ARMS, REFERENCE, TABLES, Arm
+from search_spaces.config import TrainingConfig
+from search_spaces.recipes import Recipe
+
+STUDY_SEED = 0
+
+
+class PlanError(ValueError):
+    """The plan asked for can't be built; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a trial trains and tests on: `sample_rate` in Hz, clips cut or zero-padded to `seconds` s."""
+
+    dataset: str
+    split: str
+    fold: int
+    sample_rate: int
+    seconds: float
+
+    @property
+    def length(self) -> int:
+        """Clip length in samples."""
+        return round(self.sample_rate * self.seconds)
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One training run and its evaluation, complete: two equal specs give the same result on the same machine."""
+
+    study: str
+    kind: Literal["ablation"]
+    arm: str
+    recipe: str
+    replicate: int
+    seed: int
+    model: ModelConfig
+    training: TrainingConfig
+    data: DataConfig
+
+    @cached_property
+    def trial_id(self) -> str:
+        """SHA-256 over all that decides the result, 16 hex digits. Names (study, arm, recipe) don't decide it."""
+        decides = {
+            "seed": self.seed,
+            "model": asdict(self.model),
+            "training": asdict(self.training),
+            "data": asdict(self.data),
+        }
+        return hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials of a study, arms innermost: each block (fold × replicate) is finished before the next begins."""
+
+    study: str
+    trials: tuple[TrialSpec, ...]
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as JSON values: what all trials share, once, and what each trial is."""
+        first = self.trials[0]
+        return {
+            "study": self.study,
+            "kind": first.kind,
+            "reference": REFERENCE,
+            "metric": "accuracy",
+            "design": design(first),
+            "trials": [
+                {
+                    "trial_id": trial.trial_id,
+                    "arm": trial.arm,
+                    "fold": trial.data.fold,
+                    "replicate": trial.replicate,
+                    "seed": trial.seed,
+                }
+                for trial in self.trials
+            ],
+        }
+
+
+def design(trial: TrialSpec) -> dict[str, Any]:
+    """What every trial of one study must have in common, whatever its arm, fold and seed."""
+    data = asdict(trial.data)
+    del data["fold"]
+    model = asdict(trial.model)
+    for switch in (*ABLATION_SWITCHES, "branch_heads"):
+        del model[switch]
+    shared = {"recipe": trial.recipe, "data": data, "training": asdict(trial.training), "sizes": model}
+    return dict(json.loads(canonical_json(shared)))
+
+
+ABLATION_SWITCHES = ("semantic", "detail", "macem_a", "macem_b", "garm", "fusion")
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with one spelling per value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def derive_seed(*parts: object) -> int:
+    """A 31-bit seed from a hash of `parts`: the same on every platform and in every process."""
+    digest = hashlib.sha256(canonical_json([str(part) for part in parts]).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def select_arms(tables: Literal["6", "7", "all"] = "all", names: Iterable[str] = ()) -> tuple[Arm, ...]:
+    """The arms of a table, or the named ones, in the paper's order.
+
+    Raises:
+        PlanError: a name that is no arm.
+    """
+    wanted = set(names)
+    for name in sorted(wanted - ARMS.keys()):
+        raise PlanError(f"unknown arm {name!r}; the arms are: {', '.join(ARMS)}")
+    if not wanted:
+        wanted = {name for key, rows in TABLES.items() if tables in (key, "all") for name in rows}
+    return tuple(arm for name, arm in ARMS.items() if name in wanted)
+
+
+def build_plan(
+    *,
+    study: str,
+    arms: Sequence[Arm],
+    recipe: Recipe,
+    dataset: str,
+    split: str,
+    folds: Sequence[int],
+    classes: int,
+    replicates: int,
+) -> Plan:
+    """Every trial of an ablation study: arms × folds × replicates.
+
+    Raises:
+        PlanError: no arm, fold or replicate; or an arm that changes more than it declares.
+    """
+    if not arms or not folds or replicates < 1:
+        raise PlanError(f"nothing to run: {len(arms)} arms × {len(folds)} folds × {replicates} seeds")
+    reference = replace(recipe.model, classes=classes)
+    trials = []
+    for replicate in range(replicates):
+        for fold in folds:
+            for arm in arms:
+                check_unconfounded(arm, reference)
+                network = arm.model(reference)
+                trials.append(
+                    TrialSpec(
+                        study=study,
+                        kind="ablation",
+                        arm=arm.name,
+                        recipe=recipe.name,
+                        replicate=replicate,
+                        seed=derive_seed(STUDY_SEED, dataset, fold, replicate),
+                        model=_with_heads(network, recipe.training),
+                        training=recipe.training,
+                        data=DataConfig(dataset, split, fold, recipe.sample_rate, recipe.seconds),
+                    )
+                )
+    return Plan(study, tuple(trials))
+
+
+def check_unconfounded(arm: Arm, reference: ModelConfig) -> None:
+    """Compare the arm's resolved network with the reference: only ablation switches that it declares may differ.
+
+    Raises:
+        PlanError: some other field differs, or a declared switch changes nothing.
+    """
+    network = arm.model(reference)
+    differing = {f.name for f in fields(network) if getattr(network, f.name) != getattr(reference, f.name)}
+    declared = set(arm.switches)
+    if undeclared := declared - set(ABLATION_SWITCHES):
+        raise PlanError(f"arm {arm.name!r} changes {sorted(undeclared)}, which are sizes, not ablation switches")
+    if differing != declared:
+        raise PlanError(f"arm {arm.name!r} declares {sorted(declared)}, but {sorted(differing)} differ")
+
+
+def _with_heads(network: ModelConfig, training: TrainingConfig) -> ModelConfig:
+    """Heads on the branches exist only where self-distillation will train them."""
+    heads = training.distillation is not None and network.semantic and network.detail
+    return replace(network, branch_heads=heads)

@@ -1,0 +1,115 @@
+"""From decoded clips to batches on the device: order, crops, padding, level.
+
+Order and crops are a function of (seed, epoch) alone, so every arm of a block sees the same batches, and a resumed
+trial needs no generator state. Gathering is one fancy index on a GPU (the clips live there as int16 where they fit)
+and a memory copy per clip on a CPU.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sweeper.audio.clips import Clips
+from sweeper.plan import derive_seed
+
+PEAK = 0.95  # full scale = 1; EAT's public code normalises each clip to this peak
+RESIDENT_SHARE = 0.4  # of the free GPU memory that the clips may take
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`waveforms` `[batch, 1, time]` float32 in −1…1, `targets` `[batch]` int64, `rows` `[batch]` of the clips."""
+
+    waveforms: Tensor
+    targets: Tensor
+    rows: np.ndarray
+
+
+class Batches:
+    """Clips cut or zero-padded to `length` samples, on `device`."""
+
+    def __init__(self, parts: Sequence[Clips], length: int, device: torch.device) -> None:
+        self.length = length
+        self.device = device
+        self._parts = [part for part in parts if len(part)]
+        self._part = np.concatenate([np.full(len(part), i) for i, part in enumerate(self._parts)])
+        self._row = np.concatenate([np.arange(len(part)) for part in self._parts])
+        self._lengths = np.concatenate([part.lengths for part in self._parts]).astype(np.int64)
+        self._targets = torch.from_numpy(np.concatenate([part.targets for part in self._parts])).to(device)
+        self._resident: tuple[Tensor, Tensor] | None = None
+        if device.type == "cuda" and self._nbytes() < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+            self.make_resident()
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def training_epoch(self, seed: int, epoch: int, batch_size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Rows and crop positions (0…1) of each batch of an epoch; a ragged last batch is left out.
+
+        Clips left out differ from epoch to epoch, and batch norm never sees a batch of one.
+        """
+        generator = np.random.Generator(np.random.Philox(derive_seed(seed, "batches", epoch)))
+        order = generator.permutation(len(self))
+        crops = generator.random(len(self))
+        size = min(batch_size, len(self))
+        steps = self.steps_per_epoch(batch_size)
+        return [(order[i * size : (i + 1) * size], crops[i * size : (i + 1) * size]) for i in range(steps)]
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Batches in a training epoch: full ones only, at least one."""
+        return max(1, len(self) // batch_size)
+
+    def evaluation(self, batch_size: int) -> Iterator[Batch]:
+        """All clips once, in their order, cropped at the centre: evaluation has nothing random in it."""
+        for start in range(0, len(self), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(self)))
+            yield self.gather(rows, np.full(len(rows), 0.5))
+
+    def gather(self, rows: np.ndarray, crops: np.ndarray) -> Batch:
+        """The clips `rows`, each cut at its crop position: 0 is the clip's start, 1 its end."""
+        spare = np.maximum(self._lengths[rows] - self.length, 0)
+        starts = np.minimum((crops * (spare + 1)).astype(np.int64), spare)
+        if self._resident is None:
+            raw = self._gather_host(rows, starts)
+        else:
+            raw = self._gather_resident(self._resident, rows, starts)
+        index = torch.from_numpy(rows).to(self.device, non_blocking=True)
+        return Batch(_normalise(raw).unsqueeze(1), self._targets[index], rows)
+
+    def _gather_host(self, rows: np.ndarray, starts: np.ndarray) -> Tensor:
+        out = np.zeros((len(rows), self.length), dtype=np.int16)
+        for i, (row, start) in enumerate(zip(rows, starts, strict=True)):
+            part = self._parts[self._part[row]]
+            length = min(self._lengths[row] - start, self.length)
+            offset = part.offsets[self._row[row]] + start
+            out[i, :length] = part.samples[offset : offset + length]
+        return torch.from_numpy(out).to(self.device, non_blocking=True)
+
+    def _nbytes(self) -> int:
+        return sum(part.samples.nbytes for part in self._parts)
+
+    def make_resident(self) -> None:
+        """Copy the clips to the device once; from then on gathering a batch moves nothing but indices."""
+        flat = torch.cat([torch.tensor(part.samples, device=self.device) for part in self._parts])
+        bases = np.cumsum([0, *(part.samples.size for part in self._parts)])[:-1]
+        offsets = np.concatenate([part.offsets + b for part, b in zip(self._parts, bases, strict=True)])
+        self._resident = flat, torch.from_numpy(offsets).to(self.device)
+
+    def _gather_resident(self, resident: tuple[Tensor, Tensor], rows: np.ndarray, starts: np.ndarray) -> Tensor:
+        flat, offsets = resident
+        host = torch.from_numpy(np.stack([rows, starts, self._lengths[rows] - starts]))
+        row, start, left = host.to(self.device, non_blocking=True).unbind()
+        position = torch.arange(self.length, device=self.device)
+        index = (offsets[row] + start).unsqueeze(1) + position
+        inside = position < left.unsqueeze(1)
+        return flat[index.clamp_(max=flat.numel() - 1)] * inside
+
+
+def _normalise(raw: Tensor) -> Tensor:
+    """int16 `[batch, time]` to float32 with its peak at `PEAK`; silence stays silence."""
+    waveforms = raw.float()
+    peak = waveforms.abs().amax(dim=1, keepdim=True)
+    return waveforms * (PEAK / peak.clamp_(min=1.0))

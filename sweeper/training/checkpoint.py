@@ -1,0 +1,67 @@
+"""A trial's state in one safetensors file, replaced atomically.
+
+No pickle: a resumed trial reads a file that another process wrote. Everything random is a function of (seed, step), so
+weights, average, optimiser, scheduler and the position are the whole state.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from sweeper.training.ema import EMA
+
+State = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write tensors and a JSON header; `path` holds the old state or the new, never a torn one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    try:
+        safetensors.torch.save_file(contiguous, temporary, {"sweeper": json.dumps(header)})
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path) -> State | None:
+    """Tensors (on the CPU) and header of a file that `save` wrote; None where there is none or it is unreadable."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads(file.metadata()["sweeper"])
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118: not a dict
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError):
+        return None
+
+
+def gather(network: nn.Module, ema: EMA, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """All tensors that decide the next step, under flat names."""
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in ema.averaged.state_dict().items()}
+    for index, slots in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{slot}": value for slot, value in slots.items()}
+    return tensors
+
+
+def scatter(tensors: dict[str, Tensor], network: nn.Module, ema: EMA, optimiser: torch.optim.Optimizer) -> None:
+    """Put back what `gather` collected."""
+    network.load_state_dict(_under("network.", tensors))
+    ema.averaged.load_state_dict(_under("ema.", tensors))
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in _under("optimiser.", tensors).items():
+        index, slot = name.split(".", 1)
+        slots.setdefault(int(index), {})[slot] = value
+    optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

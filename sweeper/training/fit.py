@@ -1,0 +1,238 @@
+"""`fit`: train one network on the training clips of one trial. No Ray, no test clips, no global state that matters.
+
+Everything random is keyed by (seed, step): batch order and crops (`batches.py`), augmentation draws
+(`sweeper.audio.augmentation`) and dropout. So arms of one block are paired, and a trial killed at any step and resumed
+ends with the same bits as one that never stopped.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.build import build
+from search_spaces.config import TrainingConfig
+from sweeper.audio.augmentation import augment
+from sweeper.audio.clips import Clips
+from sweeper.plan import TrialSpec, canonical_json, derive_seed
+from sweeper.training import checkpoint
+from sweeper.training.batches import Batch, Batches
+from sweeper.training.ema import EMA
+from sweeper.training.loss import training_loss
+
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One point of the learning curve. Loss and accuracy are of the training batches, as augmented."""
+
+    epoch: int
+    loss: float
+    train_accuracy: float
+    learning_rate: float
+    seconds: float
+    clips_per_second: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The trained network, its moving average, and how it got there; `seconds` include earlier attempts' epochs."""
+
+    network: nn.Module
+    averaged: nn.Module
+    curve: tuple[Epoch, ...]
+    seconds: float
+
+
+class NonFiniteLoss(RuntimeError):
+    """Training diverged; `curve` holds the epochs before."""
+
+    def __init__(self, epoch: int, loss: float, curve: Sequence[Epoch]) -> None:
+        super().__init__(f"the loss became {loss} in epoch {epoch}: lower the learning rate or check the data")
+        self.curve = tuple(curve)
+
+
+def fit(
+    spec: TrialSpec,
+    train: Sequence[Clips],
+    *,
+    device: torch.device,
+    state: Path | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
+) -> Fitted:
+    """Train `spec.model` on `train` by the recipe `spec.training`.
+
+    Args:
+        spec: the trial.
+        train: the training clips, in one or several parts; nothing else is ever seen here.
+        device: where to compute; bf16 autocast on CUDA as configured, float32 elsewhere.
+        state: a checkpoint file to continue from and to keep; None for neither.
+        on_epoch: called after each epoch with its point of the curve.
+
+    Raises:
+        NonFiniteLoss: the mean loss of an epoch was NaN or infinite.
+    """
+    batches = Batches(train, spec.data.length, device)
+    run = _Run(spec, batches, device)
+    if state is not None:
+        run.resume(state)
+    saved = time.monotonic()
+
+    def keep() -> None:
+        nonlocal saved
+        if state is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            run.save(state)
+            saved = time.monotonic()
+
+    while run.epoch < spec.training.epochs:
+        point = run.train_epoch(keep)
+        on_epoch(point)
+        keep()
+    return Fitted(run.network, run.ema.averaged, tuple(run.curve), run.seconds)
+
+
+class _Run:
+    """The mutable state of one training run."""
+
+    def __init__(self, spec: TrialSpec, batches: Batches, device: torch.device) -> None:
+        self.spec, self.batches, self.device = spec, batches, device
+        config = spec.training
+        self.network = build(spec.model, spec.seed).to(device).train()
+        self.step_network = torch.compile(self.network) if config.compile else self.network
+        self.ema = EMA(self.network, config.ema)
+        self.optimiser = _optimiser(self.network, config)
+        self.steps_per_epoch = batches.steps_per_epoch(config.batch_size)
+        self.scheduler = _one_cycle(self.optimiser, config, config.epochs * self.steps_per_epoch)
+        self.epoch = 0
+        self.position = 0  # batches of this epoch that are done
+        self.curve: list[Epoch] = []
+        self.seconds = 0.0
+        self._epoch_seconds = 0.0
+        self._totals = torch.zeros(3, dtype=torch.float64, device=device)  # loss · clips, hits, clips
+
+    def train_epoch(self, after_step: Callable[[], None]) -> Epoch:
+        """The rest of the current epoch, from the batch it stands at."""
+        config, seed = self.spec.training, self.spec.seed
+        plan = self.batches.training_epoch(seed, self.epoch, config.batch_size)
+        mark = time.perf_counter()
+        while self.position < len(plan):
+            self._step(self.batches.gather(*plan[self.position]))
+            self.position += 1
+            now = time.perf_counter()
+            self._epoch_seconds, mark = self._epoch_seconds + now - mark, now
+            if self.position < len(plan):
+                after_step()
+        if config.ema.unit == "epoch":
+            self.ema.update()
+        return self._close_epoch()
+
+    def _step(self, batch: Batch) -> None:
+        spec, config = self.spec, self.spec.training
+        step = self.epoch * self.steps_per_epoch + self.position
+        torch.manual_seed(derive_seed(spec.seed, "dropout", step))
+        one_hot = F.one_hot(batch.targets, spec.model.classes).float()
+        augmented = augment(
+            batch.waveforms,
+            one_hot,
+            config.augmentation,
+            sample_rate=spec.data.sample_rate,
+            seed=derive_seed(spec.seed, "augmentation"),
+            step=step,
+            epoch=self.epoch,
+        )
+        bf16 = self.device.type == "cuda" and config.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            output = self.step_network(augmented.waveforms)
+        loss = training_loss(output, augmented.targets, augmented.mixed, config)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+        self.optimiser.step()
+        self.scheduler.step()
+        if config.ema.unit == "step":
+            self.ema.update()
+        self._count(loss.detach(), output.logits.detach(), augmented.targets)
+
+    def _count(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
+        hits = (logits.argmax(dim=1) == targets.argmax(dim=1)).sum()
+        clips = torch.full_like(loss, len(targets))
+        self._totals += torch.stack([loss * clips, hits.to(loss.dtype), clips]).double()
+
+    def _close_epoch(self) -> Epoch:
+        loss_sum, hits, clips = self._totals.tolist()  # the only wait for the device in an epoch
+        loss = loss_sum / clips
+        if not math.isfinite(loss):
+            raise NonFiniteLoss(self.epoch, loss, self.curve)
+        point = Epoch(
+            epoch=self.epoch,
+            loss=loss,
+            train_accuracy=hits / clips,
+            learning_rate=self.scheduler.get_last_lr()[0],
+            seconds=self._epoch_seconds,
+            clips_per_second=clips / self._epoch_seconds,
+        )
+        self.curve.append(point)
+        self.seconds += self._epoch_seconds
+        self.epoch, self.position, self._epoch_seconds = self.epoch + 1, 0, 0.0
+        self._totals.zero_()
+        return point
+
+    def save(self, path: Path) -> None:
+        """Write everything that decides the next step."""
+        header: dict[str, Any] = {
+            "trial": canonical_json(asdict(self.spec)),
+            "epoch": self.epoch,
+            "position": self.position,
+            "seconds": self.seconds,
+            "epoch_seconds": self._epoch_seconds,
+            "ema_updates": self.ema.updates,
+            "scheduler": self.scheduler.state_dict(),
+            "rates": [{"lr": group["lr"], "betas": list(group["betas"])} for group in self.optimiser.param_groups],
+            "curve": [asdict(point) for point in self.curve],
+        }
+        tensors = checkpoint.gather(self.network, self.ema, self.optimiser)
+        checkpoint.save(path, tensors | {"totals": self._totals}, header)
+
+    def resume(self, path: Path) -> None:
+        """Continue from `path` if it holds a state of this very trial; start afresh otherwise."""
+        state = checkpoint.load(path)
+        if state is None or state[1]["trial"] != canonical_json(asdict(self.spec)):
+            return
+        tensors, header = state
+        self._totals.copy_(tensors.pop("totals"))
+        checkpoint.scatter(tensors, self.network, self.ema, self.optimiser)
+        self.scheduler.load_state_dict(header["scheduler"])
+        for group, rates in zip(self.optimiser.param_groups, header["rates"], strict=True):
+            group["lr"], group["betas"] = rates["lr"], tuple(rates["betas"])
+        self.ema.updates = header["ema_updates"]
+        self.epoch, self.position = header["epoch"], header["position"]
+        self.seconds, self._epoch_seconds = header["seconds"], header["epoch_seconds"]
+        self.curve = [Epoch(**point) for point in header["curve"]]
+
+
+def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW; no weight decay on biases and norms, as in EAT's public code."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.max_lr, betas=config.betas)
+
+
+def _one_cycle(
+    optimiser: torch.optim.Optimizer, config: TrainingConfig, steps: int
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """One-cycle schedule [48], stepped per batch.
+
+    torch divides by zero where the warm-up is shorter than two steps, or all of the run: runs of under four steps get
+    the first steps of a four-step cycle. One more step than batches, because torch steps once at construction.
+    """
+    total = max(steps + 1, 4)
+    warmup = min(max(config.pct_start, 2 / total), 0.5)
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, config.max_lr, total_steps=total, pct_start=warmup)

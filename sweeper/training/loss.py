@@ -1,0 +1,46 @@
+"""The training loss: cross-entropy with label smoothing, and self-distillation of the branches [51]."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.network import Output
+from search_spaces.config import DistillationConfig, TrainingConfig
+
+
+def training_loss(output: Output, targets: Tensor, mixed: bool, config: TrainingConfig) -> Tensor:
+    """Scalar loss of a batch.
+
+    Args:
+        output: what the network returned for the batch.
+        targets: label weights `[batch, classes]` in 0…1; one-hot unless the batch was mixed.
+        mixed: two clips were mixed: binary cross-entropy on the union of their labels.
+        config: label smoothing and distillation.
+    """
+    loss = classification_loss(output.logits, targets, mixed, config.label_smoothing)
+    if config.distillation is not None:
+        for branch, logits in output.branch_logits.items():
+            hard = classification_loss(logits, targets, mixed, config.label_smoothing)
+            soft, hint = _taught(output, branch, config.distillation)
+            alpha = config.distillation.alpha
+            loss = loss + (1 - alpha) * hard + alpha * soft + config.distillation.hint * hint
+    return loss
+
+
+def classification_loss(logits: Tensor, targets: Tensor, mixed: bool, smoothing: float) -> Tensor:
+    """Cross-entropy against smoothed one-hot targets; for mixed batches binary cross-entropy, summed over classes."""
+    if mixed:
+        smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]
+        return F.binary_cross_entropy_with_logits(logits, smoothed, reduction="none").sum(dim=1).mean()
+    return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+
+
+def _taught(output: Output, branch: str, config: DistillationConfig) -> tuple[Tensor, Tensor]:
+    """The fused head's softened answer and feature, as lessons for a branch: (T² · KL, mean squared hint)."""
+    t = config.temperature
+    teacher = F.log_softmax(output.logits.detach() / t, dim=1)
+    student = F.log_softmax(output.branch_logits[branch] / t, dim=1)
+    soft = F.kl_div(student, teacher, reduction="batchmean", log_target=True) * t**2
+    fused = output.features["fused"].detach()
+    hint = torch.mean((output.features[branch] - fused) ** 2)
+    return soft, hint

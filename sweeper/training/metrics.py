@@ -1,0 +1,39 @@
+"""Table 5's metrics from a confusion matrix, so that several workers' counts add up exactly."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Fractions of 1; precision, recall and F1 are macro averages over the classes."""
+
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+
+
+def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts `[classes, classes]`: row = true class, column = predicted class."""
+    counts = np.bincount(targets * classes + predicted, minlength=classes * classes)
+    return counts.reshape(classes, classes)
+
+
+def metrics(confusion: np.ndarray) -> Metrics:
+    """Accuracy and macro precision, recall, F1 of a confusion matrix `[classes, classes]`.
+
+    A class nobody predicted has precision 0, one without clips recall 0; a class with neither is left out of the
+    averages, as in scikit-learn (`zero_division=0` over the labels that occur).
+    """
+    hits = np.diag(confusion).astype(float)
+    true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    occurs = (true + predicted) > 0
+    precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)[occurs]
+    recall = np.divide(hits, true, out=np.zeros_like(hits), where=true > 0)[occurs]
+    f1 = (2 * hits[occurs]) / (true + predicted)[occurs]
+    total = confusion.sum()
+    if not total:
+        raise ValueError("no clips were evaluated: the confusion matrix is empty")
+    return Metrics(hits.sum() / total, precision.mean(), recall.mean(), f1.mean())

@@ -1,0 +1,105 @@
+"""A trial from its spec to its result: fit, then, and only then, open the test clips."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from sweeper.audio.clips import Clips
+from sweeper.plan import TrialSpec
+from sweeper.training.batches import Batches
+from sweeper.training.cost import count_parameters, gflops_per_clip
+from sweeper.training.fit import Epoch, Fitted, fit
+from sweeper.training.metrics import Metrics, confusion_matrix, metrics
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Class probabilities of the test clips.
+
+    `ids`, `groups` `[n]`, `targets` `[n]`, `probabilities` and `probabilities_ema` `[n, classes]` float32.
+    """
+
+    ids: np.ndarray
+    groups: np.ndarray
+    targets: np.ndarray
+    probabilities: np.ndarray
+    probabilities_ema: np.ndarray
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a trial leaves behind: scores of the last epoch, raw and averaged; curve, predictions and cost."""
+
+    spec: TrialSpec
+    metrics: Metrics
+    metrics_ema: Metrics
+    curve: tuple[Epoch, ...]
+    predictions: Predictions
+    parameters: int
+    gflops_per_clip: float
+    train_clips: int
+    seconds: float  # of training, over all attempts
+    evaluation_seconds: float
+    device: str
+
+
+def run_trial(
+    spec: TrialSpec,
+    train: Sequence[Clips],
+    open_test: Callable[[], Sequence[Clips]],
+    *,
+    device: torch.device,
+    state: Path | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
+) -> tuple[TrialResult, Fitted]:
+    """Train, then evaluate the last epoch's weights and their average on the test clips.
+
+    Args:
+        spec: the trial.
+        train: training clips.
+        open_test: returns the test clips; called once training has ended, so that training can't reach them.
+        device: where to compute.
+        state: checkpoint file, see `fit`.
+        on_epoch: see `fit`.
+    """
+    fitted = fit(spec, train, device=device, state=state, on_epoch=on_epoch)
+    begin = time.perf_counter()
+    test = list(open_test())
+    batches = Batches(test, spec.data.length, device)
+    raw = predict(fitted.network, batches, spec.training.batch_size)
+    averaged = predict(fitted.averaged, batches, spec.training.batch_size)
+    targets = np.concatenate([part.targets for part in test])
+    classes = spec.model.classes
+    result = TrialResult(
+        spec=spec,
+        metrics=metrics(confusion_matrix(targets, raw.argmax(1), classes)),
+        metrics_ema=metrics(confusion_matrix(targets, averaged.argmax(1), classes)),
+        curve=fitted.curve,
+        predictions=Predictions(
+            ids=np.concatenate([part.ids for part in test]),
+            groups=np.concatenate([part.groups for part in test]),
+            targets=targets,
+            probabilities=raw,
+            probabilities_ema=averaged,
+        ),
+        parameters=count_parameters(fitted.network),
+        gflops_per_clip=gflops_per_clip(spec.model, spec.data.length),
+        train_clips=sum(len(part) for part in train),
+        seconds=fitted.seconds,
+        evaluation_seconds=time.perf_counter() - begin,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+    )
+    return result, fitted
+
+
+@torch.no_grad()
+def predict(network: nn.Module, batches: Batches, batch_size: int) -> np.ndarray:
+    """Class probabilities `[n, classes]` float32 of all clips, in float32 whatever the training precision."""
+    network.eval()
+    outputs = [network(batch.waveforms).logits.softmax(dim=1) for batch in batches.evaluation(batch_size)]
+    return torch.cat(outputs).float().cpu().numpy()

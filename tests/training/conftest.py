@@ -1,0 +1,75 @@
+"""Clips and specs small enough to train in a second."""
+
+import numpy as np
+import pytest
+
+from model.config import SIZES
+from search_spaces.ablations import ARMS
+from search_spaces.augmentation import AugmentationConfig
+from search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
+from search_spaces.recipes import Recipe
+from sweeper.audio.clips import Clips
+from sweeper.plan import build_plan
+
+RATE, SECONDS, CLASSES = 8000, 0.25, 3
+
+
+def make_clips(count: int, seed: int = 0) -> Clips:
+    """Tones whose pitch tells the class, of differing length and level, in noise."""
+    rng = np.random.default_rng(seed)
+    targets = np.arange(count) % CLASSES
+    lengths = rng.integers(1000, 4000, count).astype(np.int32)
+    waves = [
+        rng.uniform(1000, 20000) * np.sin(np.arange(n) * 2 * np.pi * 300 * (1 + t) / RATE) + rng.normal(0, 500, n)
+        for n, t in zip(lengths, targets, strict=True)
+    ]
+    return Clips(
+        samples=np.concatenate(waves).astype(np.int16),
+        offsets=np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64),
+        lengths=lengths,
+        targets=targets.astype(np.int64),
+        ids=np.array([f"clip{i}" for i in range(count)]),
+        groups=np.array([f"group{i // 2}" for i in range(count)]),
+        sample_rate=RATE,
+    )
+
+
+@pytest.fixture(scope="session")
+def train():
+    """24 clips in two parts."""
+    clips = make_clips(24)
+    return [clips.take(range(10)), clips.take(range(10, 24))]
+
+
+@pytest.fixture(scope="session")
+def test_clips():
+    return make_clips(12, seed=1)
+
+
+@pytest.fixture
+def make_spec():
+    """A trial of an arm; keyword arguments change its training configuration."""
+
+    def make(arm: str = "full", **training):
+        options = {
+            "epochs": 3,
+            "batch_size": 8,
+            "max_lr": 1e-2,
+            "ema": EMAConfig(0.9),
+            "distillation": DistillationConfig(),
+            "augmentation": AugmentationConfig.signal_only(),
+        }
+        recipe = Recipe("test", SIZES["tiny"], TrainingConfig(**(options | training)), RATE, SECONDS)
+        plan = build_plan(
+            study="test",
+            arms=[ARMS[arm]],
+            recipe=recipe,
+            dataset="tones",
+            split="official",
+            folds=(1,),
+            classes=CLASSES,
+            replicates=1,
+        )
+        return plan.trials[0]
+
+    return make

@@ -1,0 +1,188 @@
+"""Training is a pure function of its spec: paired across arms, resumable at any step, honest about divergence."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from search_spaces.ablations import ARMS
+from search_spaces.augmentation import AugmentationConfig
+from search_spaces.config import EMAConfig
+from sweeper.training import checkpoint
+from sweeper.training import fit as fit_module
+from sweeper.training.fit import NonFiniteLoss, fit
+from sweeper.training.trial import run_trial
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def weights(fitted):
+    return {
+        f"{name}.{key}": value
+        for name, network in (("raw", fitted.network), ("ema", fitted.averaged))
+        for key, value in network.state_dict().items()
+    }
+
+
+def assert_equal_bits(a, b):
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        assert torch.equal(value, b[name]), name
+
+
+def timeless(curve):
+    return [(point.epoch, point.loss, point.train_accuracy, point.learning_rate) for point in curve]
+
+
+def test_same_spec_same_bits(make_spec, train):
+    torch.manual_seed(1)
+    first = fit(make_spec(), train, device=CPU)
+    torch.manual_seed(2)
+    torch.rand(17)
+    second = fit(make_spec(), train, device=CPU)
+    assert_equal_bits(weights(first), weights(second))
+    assert timeless(first.curve) == timeless(second.curve)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_arm_trains(arm, make_spec, train, test_clips):
+    result, fitted = run_trial(make_spec(arm, epochs=2), train, lambda: [test_clips], device=CPU)
+    assert len(result.curve) == 2
+    assert np.isfinite([point.loss for point in result.curve]).all()
+    assert result.predictions.probabilities.shape == (12, 3)
+    np.testing.assert_allclose(result.predictions.probabilities.sum(1), 1.0, rtol=1e-5)
+    assert result.parameters == sum(p.numel() for p in fitted.network.parameters())
+    assert result.gflops_per_clip > 0
+
+
+def test_it_learns(make_spec, train, test_clips):
+    spec = make_spec(epochs=25, augmentation=AugmentationConfig.off())
+    result, _ = run_trial(spec, train, lambda: [test_clips], device=CPU)
+    assert result.metrics.accuracy >= 0.9
+    assert result.metrics_ema.accuracy >= 0.9
+    assert result.curve[-1].loss < result.curve[0].loss
+
+
+def test_arms_see_the_same_batches_and_draws(make_spec, train, monkeypatch):
+    seen = {}
+    for arm in ("full", "detail-only", "fusion-sum"):
+        spec, original = make_spec(arm), fit_module.augment
+
+        def spy(waveforms, targets, *args, arm=arm, original=original, **keywords):
+            augmented = original(waveforms, targets, *args, **keywords)
+            seen.setdefault(arm, []).append((waveforms.clone(), augmented.waveforms.clone(), augmented.targets))
+            return augmented
+
+        monkeypatch.setattr(fit_module, "augment", spy)
+        fit(spec, train, device=CPU)
+        monkeypatch.undo()
+    assert len(seen["full"]) == 9
+    for arm in ("detail-only", "fusion-sum"):
+        for ours, theirs in zip(seen[arm], seen["full"], strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    raw, augmented, _ = seen["full"][0]
+    assert not torch.equal(raw, augmented)
+
+
+class Killed(Exception):
+    """Stands in for a kill: nothing of the process survives it but the checkpoint file."""
+
+
+@pytest.mark.parametrize("unit", ["step", "epoch"])
+def test_killed_at_any_step_and_resumed_ends_with_the_same_bits(unit, make_spec, train, tmp_path, monkeypatch):
+    spec = make_spec(epochs=3, ema=EMAConfig(0.9, unit=unit))
+    undisturbed = fit(spec, train, device=CPU)
+    steps = 9
+    step = fit_module._Run._step
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)  # after every step
+    for kill_at in range(steps):
+        state, count = tmp_path / f"{kill_at}.safetensors", iter(range(1000))
+
+        def fatal(run, batch, kill_at=kill_at, count=count):
+            if next(count) == kill_at:
+                raise Killed
+            step(run, batch)
+
+        monkeypatch.setattr(fit_module._Run, "_step", fatal)
+        with pytest.raises(Killed):
+            fit(spec, train, device=CPU, state=state)
+        trained = []
+        monkeypatch.setattr(fit_module._Run, "_step", lambda run, batch, t=trained: (t.append(1), step(run, batch)))
+        resumed = fit(spec, train, device=CPU, state=state)
+        assert len(trained) == steps - kill_at, "a resumed trial repeats nothing"
+        assert_equal_bits(weights(resumed), weights(undisturbed))
+        assert timeless(resumed.curve) == timeless(undisturbed.curve)
+
+
+def test_a_torn_or_foreign_checkpoint_is_not_used(make_spec, train, tmp_path, monkeypatch):
+    undisturbed = fit(make_spec(), train, device=CPU)
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(b"\x00" * 100)
+    assert_equal_bits(weights(fit(make_spec(), train, device=CPU, state=torn)), weights(undisturbed))
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
+    foreign = tmp_path / "foreign.safetensors"
+    fit(make_spec(max_lr=1e-3), train, device=CPU, state=foreign)
+    assert_equal_bits(weights(fit(make_spec(), train, device=CPU, state=foreign)), weights(undisturbed))
+
+
+def test_a_checkpoint_holds_no_pickle(make_spec, train, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
+    state = tmp_path / "s.safetensors"
+    fit(make_spec(epochs=1), train, device=CPU, state=state)
+    size = int.from_bytes(state.read_bytes()[:8], "little")
+    json.loads(state.read_bytes()[8 : 8 + size])
+    assert list(tmp_path.iterdir()) == [state], "no temporary file is left"
+
+
+def test_divergence_ends_the_trial_with_its_curve(make_spec, train, monkeypatch):
+    original = fit_module.training_loss
+    count = iter(range(1000))
+    monkeypatch.setattr(
+        fit_module, "training_loss", lambda *args: original(*args) * (float("nan") if next(count) >= 3 else 1.0)
+    )
+    with pytest.raises(NonFiniteLoss, match="became nan in epoch 1") as caught:
+        fit(make_spec(), train, device=CPU)
+    assert [point.epoch for point in caught.value.curve] == [0]
+
+
+def test_very_short_runs_have_a_schedule(make_spec, train):
+    for epochs in (1, 2):
+        fitted = fit(make_spec(epochs=epochs, batch_size=24), train, device=CPU)
+        assert all(np.isfinite(point.learning_rate) and point.learning_rate > 0 for point in fitted.curve)
+
+
+def test_test_clips_are_opened_only_when_training_has_ended(make_spec, train, test_clips):
+    events = []
+
+    def open_test():
+        events.append("test opened")
+        return [test_clips]
+
+    run_trial(make_spec(epochs=2), train, open_test, device=CPU, on_epoch=lambda point: events.append(point.epoch))
+    assert events == [0, 1, "test opened"]
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch):
+    path = tmp_path / "s.safetensors"
+    checkpoint.save(path, {"x": torch.ones(2)}, {"n": 1})
+
+    def full(*_args, **_keywords):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(path, {"x": torch.zeros(2)}, {"n": 2})
+    tensors, header = checkpoint.load(path)
+    assert torch.equal(tensors["x"], torch.ones(2))
+    assert header == {"n": 1}
+    assert list(tmp_path.iterdir()) == [path]
