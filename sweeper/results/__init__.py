@@ -1,0 +1,1 @@
+"""The results folder is the truth: one Parquet file per finished trial, and tables derived from them."""

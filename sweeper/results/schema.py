@@ -1,0 +1,120 @@
+"""Columns of every Parquet file that a study holds, with units and meanings in the field metadata.
+
+One spelling everywhere. Scores are fractions of 1, times seconds, rates Hz. `SCHEMA_VERSION` rises with every change
+that an old reader would notice.
+"""
+
+import pyarrow as pa
+
+SCHEMA_VERSION = "1"
+
+
+def _field(name: str, type_: pa.DataType, description: str, unit: str = "", nullable: bool = False) -> pa.Field:
+    metadata = {"description": description} | ({"unit": unit} if unit else {})
+    return pa.field(name, type_, nullable=nullable, metadata=metadata)
+
+
+def _schema(kind: str, *columns: pa.Field) -> pa.Schema:
+    return pa.schema(columns, metadata={"sweeper.schema": kind, "sweeper.schema_version": SCHEMA_VERSION})
+
+
+_text, _integer, _number, _flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_time = pa.timestamp("ms", tz="UTC")
+
+
+def _scores(suffix: str, of: str) -> list[pa.Field]:
+    macro = {"precision": "macro precision", "recall": "macro recall", "f1": "macro F1"}
+    names = {"accuracy": "accuracy"} | macro
+    return [_field(f"{n}{suffix}", _number, f"test {d} {of}", "1", nullable=True) for n, d in names.items()]
+
+
+TRIAL = _schema(
+    "trial",
+    _field("trial_id", _text, "hash of all that decides the result"),
+    _field("study", _text, "study's name"),
+    _field("kind", _text, "'ablation'"),
+    _field("status", _text, "'complete', or 'failed': then the scores are null and `error` says why"),
+    _field("arm", _text, "arm's name"),
+    _field("semantic", _flag, "semantic branch present"),
+    _field("detail", _flag, "detail branch present"),
+    _field("macem_a", _flag, "MACEM-A present"),
+    _field("macem_b", _flag, "MACEM-B present"),
+    _field("garm", _flag, "GARM present"),
+    _field("fusion", _text, "'guided', 'sum' or 'concat'; of no effect with a single branch"),
+    _field("dataset", _text, "data set's name"),
+    _field("synthetic", _flag, "the data set is synthesised, not recorded"),
+    _field("split", _text, "how training and test clips are separated"),
+    _field("fold", _integer, "test fold"),
+    _field("replicate", _integer, "0, 1, … : repetitions with further seeds"),
+    _field("seed", _integer, "seed of initial values, batches and draws; shared by all arms of a block"),
+    _field("recipe", _text, "recipe's name"),
+    _field("epochs", _integer, "training epochs"),
+    _field("sample_rate", _integer, "sample rate of the network's input", "Hz"),
+    _field("clip_seconds", _number, "length of the network's input", "s"),
+    *_scores("", "of the last epoch's weights"),
+    *_scores("_ema", "of the moving average of the weights"),
+    _field("train_loss", _number, "mean training loss of the last epoch", "nat", nullable=True),
+    _field("train_clips", _integer, "training clips", nullable=True),
+    _field("test_clips", _integer, "test clips", nullable=True),
+    _field("leak", _text, "empty, or how training and test overlap"),
+    _field("parameters", _integer, "trainable parameters", nullable=True),
+    _field("gflops_per_clip", _number, "forward pass over one clip", "GFLOP", nullable=True),
+    _field("seconds", _number, "training time", "s", nullable=True),
+    _field("evaluation_seconds", _number, "time to evaluate both sets of weights", "s", nullable=True),
+    _field("finished", _time, "when the trial ended (UTC)"),
+    _field("device", _text, "'cpu' or the GPU's name"),
+    _field("threads", _integer, "CPU threads that computed"),
+    _field("node", _text, "host name"),
+    _field("error", _text, "why the trial failed; empty for complete ones"),
+    _field("data_digest", _text, "SHA-256 of the decoded clips, labels, groups and folds"),
+    _field("git_commit", _text, "commit of the code, '+dirty' where files differed; empty outside a checkout"),
+    _field("sweeper_version", _text, "version of sweeper"),
+    _field("torch_version", _text, "version of torch"),
+    _field("ray_version", _text, "version of Ray"),
+    _field("python_version", _text, "version of Python"),
+)
+
+CURVE = _schema(
+    "curve",
+    _field("trial_id", _text, "trial"),
+    _field("epoch", _integer, "epoch, from 0"),
+    _field("loss", _number, "mean training loss", "nat"),
+    _field("train_accuracy", _number, "accuracy on the training batches, as augmented", "1"),
+    _field("learning_rate", _number, "at the end of the epoch"),
+    _field("seconds", _number, "training time of the epoch", "s"),
+    _field("clips_per_second", _number, "training throughput", "1/s"),
+)
+
+PREDICTION = _schema(
+    "prediction",
+    _field("trial_id", _text, "trial"),
+    _field("clip_id", _text, "clip"),
+    _field("group", _text, "source recording or speaker"),
+    _field("target", _integer, "true class"),
+    _field("probabilities", pa.list_(pa.float32()), "class probabilities, last epoch's weights", "1"),
+    _field("probabilities_ema", pa.list_(pa.float32()), "class probabilities, averaged weights", "1"),
+)
+
+SUMMARY = _schema(
+    "summary",
+    _field("arm", _text, "arm's name"),
+    _field("factor", _text, "what the arm lacks, compared with the reference"),
+    _field("n", _integer, "complete trials"),
+    _field("failed", _integer, "failed trials"),
+    _field("mean", _number, "mean test accuracy", "1", nullable=True),
+    _field("ci_low", _number, "95 % interval of the mean", "1", nullable=True),
+    _field("ci_high", _number, "95 % interval of the mean", "1", nullable=True),
+    _field("mean_ema", _number, "mean test accuracy of the averaged weights", "1", nullable=True),
+    _field("blocks", _integer, "blocks (fold × replicate) that the arm shares with the reference"),
+    _field("diff", _number, "mean paired difference to the reference", "1", nullable=True),
+    _field("diff_low", _number, "95 % interval of the difference", "1", nullable=True),
+    _field("diff_high", _number, "95 % interval of the difference", "1", nullable=True),
+    _field("p_value", _number, "exact sign-flip test of the difference", nullable=True),
+    _field("p_holm", _number, "the same, Holm-adjusted over the arms compared", nullable=True),
+    _field("effect_size", _number, "paired standardised difference", nullable=True),
+    _field("parameters", _integer, "trainable parameters", nullable=True),
+    _field("gflops_per_clip", _number, "forward pass over one clip", "GFLOP", nullable=True),
+    _field("seconds", _number, "training time, all trials of the arm", "s"),
+    _field("published", _number, "the paper's accuracy, another protocol: see verdict", "1", nullable=True),
+    _field("verdict", _text, "how the published value compares, or why it can't be compared"),
+)
