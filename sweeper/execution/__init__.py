@@ -1,0 +1,1 @@
+"""The only code that knows Ray: the cluster, the sweep as a Tune run, the worker, the live view."""

@@ -1,0 +1,136 @@
+"""The live view: a grid of arms × blocks in a terminal, a line per finished trial elsewhere.
+
+It is a Tune callback, so it runs in the driver and is pickled into Tune's experiment state: what can't be pickled is
+made in `setup` and left out of the state. An exception here would end the sweep.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ray.tune import Callback
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweeper.plan import TrialSpec
+
+GRID_COLUMNS = 10  # more blocks than this are shown as counts
+
+
+class Progress(Callback):
+    """Shows the trials of one sweep as they run, finish and fail."""
+
+    def __init__(self, trials: Sequence[TrialSpec]) -> None:
+        self._specs = {trial.trial_id: trial for trial in trials}
+        self._share = dict.fromkeys(self._specs, 0.0)  # of each trial's epochs
+        self._cell: dict[str, Text] = {}
+        self._done = 0
+        self._failed = 0
+        self._speed: dict[str, float] = {}
+        self._console: Console | None = None
+        self._live: Live | None = None
+        self._began = time.monotonic()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_console": None, "_live": None}
+
+    def setup(self, **_info: Any) -> None:
+        """Open the view when Tune starts."""
+        self._began = time.monotonic()
+        self._console = Console()
+        if self._console.is_terminal:
+            self._live = Live(self, console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+        else:
+            self._console.print(f"{len(self._specs)} trials to run; workers are starting", highlight=False)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Mark the trial as running."""
+        self._cell[self._id(trial)] = Text("▶", "cyan")
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Take in an epoch, or the trial's end: its last report says how it went."""
+        trial_id = self._id(trial)
+        spec = self._specs[trial_id]
+        if "epoch" in result:
+            self._share[trial_id] = result["epoch"] / spec.training.epochs
+            self._cell[trial_id] = Text(f"▶ {self._share[trial_id]:.0%}", "cyan")
+            self._speed[trial_id] = result["clips_per_second"]
+        elif result.get("outcome") == "complete":
+            self._finish(trial_id, Text(f"{result['accuracy']:.1%}", "green"), f"accuracy {result['accuracy']:.1%}")
+        elif result.get("outcome") == "failed":
+            self._failed += 1
+            self._finish(trial_id, Text("failed", "bold red"), f"failed: {result['error']}")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Mark a trial whose worker died too often."""
+        self._failed += 1
+        self._finish(self._id(trial), Text("died", "bold red"), "failed: its worker died")
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Close the view."""
+        if self._live is not None:
+            self._live.stop()
+
+    def _finish(self, trial_id: str, cell: Text, words: str) -> None:
+        self._done += 1
+        self._share[trial_id] = 1.0
+        self._cell[trial_id] = cell
+        self._speed.pop(trial_id, None)
+        if self._live is None and self._console is not None:
+            spec = self._specs[trial_id]
+            self._console.print(
+                f"[{self._done:>{len(str(len(self._specs)))}}/{len(self._specs)}] {spec.arm:<13} "
+                f"fold {spec.data.fold} seed {spec.replicate}: {words}  ({self._left()} left)",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+
+    def _left(self) -> str:
+        share = sum(self._share.values()) / len(self._share)
+        if share <= 0.0:
+            return "—:——"
+        seconds = (time.monotonic() - self._began) * (1 - share) / share
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+    def __rich__(self) -> Group:
+        share = sum(self._share.values()) / len(self._share)
+        line = Text.assemble(
+            (f"{self._done}", "bold"),
+            f" of {len(self._specs)} trials",
+            (f", {self._failed} failed" if self._failed else "", "red"),
+            f" · {sum(self._speed.values()):,.0f} clips/s · about {self._left()} left · Ctrl-C stops, resumable",
+        )
+        return Group(self._grid(), ProgressBar(total=1.0, completed=share, width=60), line)
+
+    def _grid(self) -> Table:
+        blocks = sorted({(spec.data.fold, spec.replicate) for spec in self._specs.values()})
+        arms = list(dict.fromkeys(spec.arm for spec in self._specs.values()))
+        at = {(s.arm, s.data.fold, s.replicate): trial_id for trial_id, s in self._specs.items()}
+        table = Table(box=None, pad_edge=False)
+        table.add_column("arm")
+        shown = blocks[:GRID_COLUMNS]
+        for fold, replicate in shown:
+            table.add_column(f"fold {fold}\nseed {replicate}", justify="right", min_width=6)
+        if len(blocks) > len(shown):
+            table.add_column(f"…\nall {len(blocks)}", justify="right")
+        for arm in arms:
+            ids = [at.get((arm, *block), "") for block in blocks]
+            cells = [self._cell.get(trial_id, Text("·", "dim")) for trial_id in ids[: len(shown)]]
+            if len(blocks) > len(shown):
+                done = sum(self._share.get(trial_id, 0.0) >= 1.0 for trial_id in ids)
+                cells.append(Text(f"{done}/{len(ids)}", "dim"))
+            table.add_row(arm, *cells)
+        return table
+
+    @staticmethod
+    def _id(trial: Any) -> str:
+        return str(trial.config["trial_id"])

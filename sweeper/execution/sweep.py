@@ -1,0 +1,106 @@
+"""A sweep: the plan's missing trials as one Ray Tune run over reused actors.
+
+Tune schedules, retries crashed workers and tells the live view what happens. Its own experiment state is scratch: what
+is finished is what the results folder says.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import tune
+
+from sweeper.audio.sides import Sides
+from sweeper.audio.store import ClipStore
+from sweeper.execution.cluster import local_cluster, trial_resources
+from sweeper.execution.progress import Progress
+from sweeper.execution.worker import FoldClips, Sweep, train_trial
+from sweeper.plan import TrialSpec
+from sweeper.results.store import Study
+
+CRASH_RETRIES = 2
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that did not finish, and why."""
+
+    spec: TrialSpec
+    error: str
+
+
+def run_sweep(
+    trials: Sequence[TrialSpec],
+    folds: Mapping[int, Sides],
+    study: Study,
+    store: ClipStore,
+    *,
+    cpus: int = 1,
+    gpus: float | None = None,
+) -> tuple[Failure, ...]:
+    """Run `trials` and commit each; a trial's failure does not stop the others.
+
+    Returns:
+        the trials that failed. After an interrupt, trials that were neither finished nor failed are just missing.
+
+    Raises:
+        PlanError: a single trial needs more than the machine has.
+    """
+    parts = {id(part): part for data in folds.values() for part in (*data.train, *data.test)}
+    with local_cluster(sum(part.samples.nbytes for part in parts.values())), tempfile.TemporaryDirectory() as scratch:
+        resources = trial_resources(cpus, gpus)
+        references = {key: ray.put(part) for key, part in parts.items()}
+        sweep = Sweep(
+            study=study,
+            specs={trial.trial_id: trial for trial in trials},
+            folds={
+                fold: FoldClips(
+                    tuple(references[id(part)] for part in data.train),
+                    tuple(references[id(part)] for part in data.test),
+                    data.leak,
+                )
+                for fold, data in folds.items()
+            },
+            classes=store.dataset.classes,
+            synthetic=store.dataset.synthetic,
+            data_digest=store.digest,
+            cpus=resources.cpus,
+            gpus=resources.gpus,
+        )
+        trainable = tune.with_resources(
+            tune.with_parameters(train_trial, sweep=sweep), {"CPU": resources.cpus, "GPU": resources.gpus}
+        )
+        tuner = tune.Tuner(
+            trainable,
+            param_space={"trial_id": tune.grid_search([trial.trial_id for trial in trials])},
+            tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=_name, trial_name_creator=_name),
+            run_config=tune.RunConfig(
+                name=study.name,
+                storage_path=scratch,
+                verbose=0,
+                callbacks=[Progress(trials)],
+                failure_config=tune.FailureConfig(max_failures=CRASH_RETRIES),
+            ),
+        )
+        results = tuner.fit()
+        return _failures(results, sweep.specs)
+
+
+def _name(trial: Any) -> str:
+    return str(trial.config["trial_id"])
+
+
+def _failures(results: Any, specs: Mapping[str, TrialSpec]) -> tuple[Failure, ...]:
+    failures = []
+    for result in results:
+        spec = specs[result.config["trial_id"]] if result.config else None
+        if spec is None:
+            continue
+        if result.error is not None:
+            reason = str(result.error).strip().splitlines()[-1]
+            failures.append(Failure(spec, f"its worker died {CRASH_RETRIES + 1} times: {reason}"))
+        elif (result.metrics or {}).get("outcome") == "failed":
+            failures.append(Failure(spec, result.metrics["error"]))
+    return tuple(failures)

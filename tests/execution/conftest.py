@@ -1,0 +1,62 @@
+"""Running the command line for real, in processes that can be interrupted and killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Command:
+    """`python -m sweeper …` in a folder of its own."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.folder = folder
+        self.environment = os.environ | {"SWEEPER_CACHE": str(cache), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sweeper", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        """Run to the end; returns what was printed."""
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=400)
+        assert process.returncode == code, f"exit code {process.returncode}, expected {code}:\n{output}"
+        return output
+
+    def finished(self, study: str) -> set[str]:
+        return {path.stem for path in (self.folder / "results" / study / "trials").glob("*.parquet")}
+
+    def stop_after(self, trials: int, study: str, stop: signal.Signals, *arguments: str) -> tuple[int, str]:
+        """Start, wait until so many trials are committed, and send a signal; returns exit code and output."""
+        process = self.start(*arguments)
+        deadline = time.monotonic() + 300
+        while len(self.finished(study)) < trials:
+            assert process.poll() is None, f"it ended before it could be stopped:\n{process.stdout.read()}"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(stop)
+        output, _ = process.communicate(timeout=120)
+        return process.returncode, output
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def sweeper(tmp_path, shared_cache):
+    return Command(tmp_path, shared_cache)

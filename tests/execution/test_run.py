@@ -1,0 +1,201 @@
+"""The main job, end to end, as a user runs it."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+STUDY = "ablations-demo-quick-1epochs"
+SMALL = ("run", "ablations", "--epochs", "1", "--seeds", "2", "--arm", "full", "garm", "semantic-only")
+# What legitimately differs between two runs of one plan.
+TIMES = ["seconds", "evaluation_seconds", "finished", "study"]
+
+
+def leaderboard(sweeper, study=STUDY):
+    return pd.read_parquet(sweeper.folder / "results" / study / "leaderboard.parquet")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, shared_cache):
+    """Folder and output of a run that nothing disturbed."""
+    from tests.execution.conftest import Command
+
+    sweeper = Command(tmp_path_factory.mktemp("undisturbed"), shared_cache)
+    return sweeper, sweeper(*SMALL)
+
+
+def ray_processes():
+    names = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if "raylet" in line or "gcs_server" in line or line.startswith("ray::"):
+            names.append(line[:80])
+    return names
+
+
+def wait_until_ray_is_gone():
+    deadline = time.monotonic() + 60
+    while ray_processes() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert ray_processes() == []
+
+
+def test_a_run_ends_in_tables_and_a_row_per_trial(undisturbed):
+    sweeper, output = undisturbed
+    assert "3 arms × 1 fold × 2 seeds = 6 trials" in output
+    assert "synthetic" in output
+    assert "Table 6" in output
+    assert "90.91" in output
+    assert "[6/6]" in output
+    rows = leaderboard(sweeper)
+    assert len(rows) == 6
+    assert set(rows.arm) == {"full", "garm", "semantic-only"}
+    assert rows.synthetic.all()
+    for name in ("accuracy", "precision", "recall", "f1"):
+        assert rows[name].between(0, 1).all()
+        assert rows[f"{name}_ema"].between(0, 1).all()
+    for name in ("parameters", "gflops_per_clip", "seconds", "train_clips", "test_clips"):
+        assert (rows[name] > 0).all()
+    assert rows.groupby("replicate").seed.nunique().eq(1).all()
+    assert rows.seed.nunique() == 2
+    assert rows.data_digest.nunique() == 1
+    assert (rows.torch_version.str.startswith("2.11")).all()
+    summary = pd.read_parquet(sweeper.folder / "results" / STUDY / "summary.parquet")
+    assert list(summary.arm) == ["semantic-only", "garm", "full"]
+    wait_until_ray_is_gone()
+
+
+def test_predictions_agree_with_the_scores(undisturbed):
+    sweeper, _ = undisturbed
+    folder = sweeper.folder / "results" / STUDY
+    for row in leaderboard(sweeper).itertuples():
+        predictions = pd.read_parquet(folder / "predictions" / f"{row.trial_id}.parquet")
+        assert len(predictions) == row.test_clips
+        hits = [p.argmax() == t for p, t in zip(predictions.probabilities, predictions.target, strict=True)]
+        assert sum(hits) / len(hits) == pytest.approx(row.accuracy)
+        curve = pd.read_parquet(folder / "curves" / f"{row.trial_id}.parquet")
+        assert len(curve) == row.epochs == 1
+        assert (folder / "weights" / f"{row.trial_id}.safetensors").exists()
+    assert list((folder / "checkpoints").iterdir()) == []
+
+
+def test_the_same_command_again_trains_nothing(undisturbed):
+    sweeper, _ = undisturbed
+    before = {path: path.stat().st_mtime_ns for path in (sweeper.folder / "results").rglob("trials/*")}
+    began = time.monotonic()
+    output = sweeper(*SMALL)
+    assert "No training was done" in output
+    assert "Table 6" in output
+    assert {path: path.stat().st_mtime_ns for path in (sweeper.folder / "results").rglob("trials/*")} == before
+    assert time.monotonic() - began < 30
+
+
+def test_leaderboard_takes_a_name_or_a_folder(undisturbed):
+    sweeper, _ = undisturbed
+    by_name = sweeper("leaderboard", STUDY)
+    by_folder = sweeper("leaderboard", f"results/{STUDY}")
+    assert by_name == by_folder
+    assert "semantic-only" in by_name
+    assert STUDY in sweeper("leaderboard", "nosuch", code=2)
+
+
+def test_dry_run_prints_the_plan_and_does_nothing(sweeper):
+    output = sweeper("run", "ablations", "--dry-run")
+    assert "12 arms × 1 fold × 2 seeds = 24 trials" in output
+    assert "no arm can be significant" in output
+    assert "expected cost" in output
+    assert not (sweeper.folder / "results").exists()
+
+
+def same_results(sweeper, undisturbed):
+    expected = leaderboard(undisturbed[0]).drop(columns=TIMES)
+    pd.testing.assert_frame_equal(leaderboard(sweeper).drop(columns=TIMES), expected)
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_same_command_continues(sweeper, undisturbed):
+    code, output = sweeper.stop_after(2, STUDY, signal.SIGINT, *SMALL)
+    assert code == 130, output
+    assert "The same command continues" in output
+    assert "Traceback" not in output
+    kept = sweeper.finished(STUDY)
+    assert 2 <= len(kept) < 6
+    wait_until_ray_is_gone()
+    assert f"{len(kept)} of them already committed" in sweeper(*SMALL)
+    same_results(sweeper, undisturbed)
+
+
+def test_kill_9_of_the_driver_loses_no_finished_trial(sweeper, undisturbed):
+    code, _ = sweeper.stop_after(2, STUDY, signal.SIGKILL, *SMALL)
+    assert code == -signal.SIGKILL
+    kept = sweeper.finished(STUDY)
+    assert 2 <= len(kept) < 6
+    wait_until_ray_is_gone()
+    assert f"{len(kept)} of them already committed" in sweeper(*SMALL)
+    same_results(sweeper, undisturbed)
+
+
+def test_kill_9_of_a_worker_is_retried(sweeper, undisturbed):
+    process = sweeper.start(*SMALL)
+    killed = None
+    deadline = time.monotonic() + 200
+    while killed is None and time.monotonic() < deadline:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = path.read_bytes()
+            except OSError:
+                continue
+            if line.startswith(b"ray::") and b"train" in line and len(sweeper.finished(STUDY)) >= 1:
+                killed = int(path.parent.name)
+                os.kill(killed, signal.SIGKILL)
+                break
+        time.sleep(0.02)
+    output, _ = process.communicate(timeout=300)
+    assert killed is not None
+    assert process.returncode == 0, output
+    same_results(sweeper, undisturbed)
+
+
+def test_other_training_in_the_same_study_is_refused(undisturbed):
+    sweeper, _ = undisturbed
+    output = sweeper("run", "ablations", "--epochs", "2", "--arm", "full", "--study", STUDY, code=2)
+    assert "training.epochs: 1 → 2" in output
+    assert "--study" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--arm", "grm"], "unknown arm 'grm'; the arms are: semantic-only"),
+        (["--dataset", "urbansound8k", "--data", "nowhere"], "nowhere"),
+        (["--dataset", "urbansoun"], "unknown data set 'urbansoun'; the data sets are: demo"),
+        (["--dataset", "fsdd", "--data", "empty"], "empty"),
+        (["--recipe", "slow"], "unknown recipe 'slow'; the recipes are: quick"),
+        (["--split", "random"], "random"),
+        (["--folds", "9"], "--folds 9"),
+        (["--seeds", "0"], "0 seeds"),
+        (["--epochs", "0"], "--epochs 0: at least 1"),
+        (["--cpus-per-trial", "100000"], "--cpus-per-trial 100000: this machine has"),
+        (["--gpus-per-trial", "64"], "--gpus-per-trial 64: this machine has"),
+        (["--results", "file"], "can't write results to file"),
+    ],
+)
+def test_wrong_input_is_one_clear_line(sweeper, arguments, expected):
+    (sweeper.folder / "empty").mkdir()
+    (sweeper.folder / "file").write_text("")
+    output = sweeper("run", "ablations", *arguments, code=2)
+    (line,) = [line for line in output.splitlines() if line.startswith("sweeper: error: ")]
+    assert expected in line
+    assert "Traceback" not in output
+
+
+def test_help_teaches(sweeper):
+    assert "examples:" in sweeper("--help")
+    for option in ("--dataset", "--folds", "--table", "--arm", "--dry-run", "--results"):
+        assert option in sweeper("run", "ablations", "--help")
+    assert sweeper("--version").startswith("sweeper 0.")
