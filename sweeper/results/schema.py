@@ -95,6 +95,20 @@ PREDICTION = _schema(
     _field("probabilities_ema", pa.list_(pa.float32()), "class probabilities, averaged weights", "1"),
 )
 
+ATTEMPT = _schema(
+    "attempt",
+    _field("attempt_id", _text, "attempt"),
+    _field("trial_id", _text, "trial"),
+    _field("started", _time, "when it started (UTC)"),
+    _field("ended", _time, "when it ended, or was last seen alive (UTC)"),
+    _field("outcome", _text, "'complete', 'running', 'lost' (its process was killed), or 'failed: …'"),
+    _field("device", _text, "'cpu' or the GPU's name"),
+    _field("cpus", _number, "CPUs held, over all workers"),
+    _field("gpus", _number, "GPUs held, over all workers"),
+    _field("process", _integer, "process id of the first worker"),
+    _field("node", _text, "host name of the first worker"),
+)
+
 SUMMARY = _schema(
     "summary",
     _field("arm", _text, "arm's name"),

@@ -4,6 +4,7 @@
 <study>/plan.json                      the design, the software, the data digest
 <study>/trials/<trial_id>.parquet      one row, written once: the trial is finished
 <study>/failures/<trial_id>.parquet    one row of the newest failed attempt, gone when the trial finishes
+<study>/attempts/                      one row per start of a trial, see `attempts.py`
 <study>/curves/  predictions/  weights/  by trial id, written before the row that declares them complete
 <study>/checkpoints/<trial_id>.safetensors    resumable state while a trial runs
 ```
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 
 from sweeper.results import schema
 
-_FOLDERS = ("trials", "failures", "curves", "predictions", "weights", "checkpoints")
+_FOLDERS = ("trials", "failures", "attempts", "curves", "predictions", "weights", "checkpoints")
 
 
 class StudyError(ValueError):

@@ -1,0 +1,116 @@
+"""Every start of a trial is a row, so that a study's cost includes what was killed, retried and thrown away.
+
+An attempt writes its row when it starts, with outcome `running`, and again when it ends. While it runs, a thread touches
+the file: a process that was killed can't say so, but its file stops changing, and when it last did is when it died.
+"""
+
+import contextlib
+import datetime
+import os
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sweeper.results import provenance, schema
+from sweeper.results.store import Study
+
+HEARTBEAT_SECONDS = 5.0
+LOST_SECONDS = 30.0  # without a heartbeat: the process is gone
+
+
+@dataclass
+class Attempt:
+    """A running attempt; set `outcome` before it ends, else the exception that ends it is the outcome."""
+
+    outcome: str = ""
+
+
+@contextlib.contextmanager
+def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: float) -> Iterator[Attempt]:
+    """Record one attempt at a trial, however it ends.
+
+    Args:
+        study: where.
+        trial_id: of what.
+        device: 'cpu' or the GPU's name.
+        cpus, gpus: what the attempt holds, over all its workers.
+    """
+    row = {
+        "attempt_id": uuid.uuid4().hex[:12],
+        "trial_id": trial_id,
+        "started": datetime.datetime.now(datetime.UTC),
+        "outcome": "running",
+        "device": device,
+        "cpus": cpus,
+        "gpus": gpus,
+        "process": os.getpid(),
+    } | provenance.node()
+    name = f"attempts/{trial_id}-{row['attempt_id']}.parquet"
+    running = Attempt()
+    path = study.write_table(name, [row | {"ended": row["started"]}], schema.ATTEMPT)
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    beat.start()
+    try:
+        yield running
+        row["outcome"] = running.outcome or "complete"
+    except BaseException as error:
+        row["outcome"] = running.outcome or f"failed: {type(error).__name__}: {error}"
+        raise
+    finally:
+        stop.set()
+        beat.join()
+        study.write_table(name, [row | {"ended": datetime.datetime.now(datetime.UTC)}], schema.ATTEMPT)
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+
+def read_attempts(study: Study) -> pa.Table:
+    """All attempts, oldest first. One that runs ends at its last heartbeat; after half a minute without, it is `lost`."""
+    now = datetime.datetime.now(datetime.UTC)
+    rows = []
+    for path in sorted((study.folder / "attempts").glob("*.parquet")):
+        (row,) = pq.read_table(path, schema=schema.ATTEMPT).to_pylist()
+        if row["outcome"] == "running":
+            row["ended"] = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+            if (now - row["ended"]).total_seconds() > LOST_SECONDS:
+                row["outcome"] = "lost"
+        rows.append(row)
+    rows.sort(key=lambda row: (row["started"], row["attempt_id"]))
+    return pa.Table.from_pylist(rows, schema=schema.ATTEMPT)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a trial held over all its attempts; `waste` is the part of attempts that did not complete it.
+
+    In device-seconds: seconds × GPUs where it held any, else seconds × CPUs.
+    """
+
+    attempts: int
+    device_seconds: float
+    waste_device_seconds: float
+
+
+def costs(study: Study) -> dict[str, Cost]:
+    """Cost by trial id."""
+    by_trial = defaultdict(list)
+    for row in read_attempts(study).to_pylist():
+        held = (row["ended"] - row["started"]).total_seconds() * (row["gpus"] or row["cpus"])
+        by_trial[row["trial_id"]].append((held, row["outcome"] == "complete"))
+    return {
+        trial_id: Cost(
+            len(attempts), sum(held for held, _ in attempts), sum(held for held, complete in attempts if not complete)
+        )
+        for trial_id, attempts in by_trial.items()
+    }
