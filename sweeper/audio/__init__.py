@@ -1,0 +1,1 @@
+"""Audio: data sets, splits, the clip store and augmentation on the device."""

@@ -1,0 +1,74 @@
+"""The whole augmentation of a batch: signal set, noise, resampling, mixing."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from search_spaces.augmentation import AugmentationConfig
+from sweeper.audio.augmentation.draws import Draws
+from sweeper.audio.augmentation.effects import random_effects
+from sweeper.audio.augmentation.mixing import random_mixing
+from sweeper.audio.augmentation.noise import random_noise
+from sweeper.audio.augmentation.resampling import random_resampling
+from sweeper.audio.augmentation.signal import signal_set
+from sweeper.audio.augmentation.stft import scaled_size
+
+
+class Augmented(NamedTuple):
+    """An augmented batch.
+
+    Attributes:
+        waveforms: ``[batch, 1, time]``, as long as the input.
+        targets: label weights ``[batch, classes]`` in 0..1; of a mixed batch the union of both clips' labels.
+        mixed: whether clips were mixed, so that binary cross-entropy on the union applies.
+    """
+
+    waveforms: Tensor
+    targets: Tensor
+    mixed: bool
+
+
+@torch.no_grad()
+def augment(
+    waveforms: Tensor,
+    targets: Tensor,
+    config: AugmentationConfig,
+    *,
+    sample_rate: int,
+    seed: int,
+    step: int,
+    epoch: int,
+) -> Augmented:
+    """Augment a batch on its device. A pure function: equal arguments give equal results.
+
+    Nothing waits for the device, nothing loops over clips, and no generator is read or changed. The input is
+    not modified. There is no matrix product or convolution in here, so neither autocast nor TF32 changes a result.
+
+    Args:
+        waveforms: ``[batch, 1, time]`` float32, full scale at +-1.
+        targets: label weights ``[batch, classes]`` in 0..1, one-hot or smoothed.
+        config: what to apply, and how strongly.
+        sample_rate: in Hz.
+        seed: of the run; under data parallelism different on every rank.
+        step: of the run, counted over epochs: the other half of the key of all draws.
+        epoch: from 0; mixing starts after the configured warm-up.
+    """
+    if waveforms.ndim != 3 or waveforms.shape[1] != 1 or 0 in waveforms.shape:
+        raise ValueError(f"waveforms of shape {list(waveforms.shape)}: expected a non-empty [batch, 1, time]")
+    if waveforms.dtype != torch.float32:
+        raise ValueError(f"waveforms are {waveforms.dtype}: expected torch.float32")
+    if targets.ndim != 2 or len(targets) != len(waveforms):
+        raise ValueError(
+            f"targets of shape {list(targets.shape)}: expected [batch, classes] with batch = {len(waveforms)}"
+        )
+    draws = Draws(seed, step)
+    (which,) = draws.uniform("stft size", (1,)).tolist()
+    size = scaled_size(config.stft_sizes[int(which * len(config.stft_sizes))], sample_rate)
+    waveforms = signal_set(waveforms, draws, config.signal, sample_rate)
+    waveforms = random_effects(waveforms, draws, config.signal, sample_rate)
+    waveforms = random_noise(waveforms, draws, config.noise, sample_rate, size)
+    waveforms = random_resampling(waveforms, draws, config.resampling)
+    return Augmented(*random_mixing(waveforms, targets, draws, config.mixing, stft_size=size, epoch=epoch))
