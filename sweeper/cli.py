@@ -119,6 +119,18 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="X",
         help="GPUs of each trial, 0.5 for two trials on one; default: 1 where there is one",
     )
+    machine.add_argument(
+        "--max-failures",
+        type=int,
+        default=defaults.max_failures,
+        metavar="N",
+        help="how often a trial is retried, from its own checkpoint, before the sweep goes on without it",
+    )
+    machine.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="a running Ray cluster; default: $RAY_ADDRESS, else a Ray of this machine's own",
+    )
     ablations.set_defaults(command=_run_ablations)
 
 

@@ -14,7 +14,6 @@ from sweeper.audio.store import ClipStore, prepare
 from sweeper.plan import Plan, PlanError, TrialSpec, build_plan, select_arms
 from sweeper.results import provenance
 from sweeper.results.store import Study
-from sweeper.statistics import reach_sentence
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -37,6 +36,8 @@ class AblationOptions:
     dry_run: bool = False
     cpus_per_trial: int = 1
     gpus_per_trial: float | None = None
+    max_failures: int = 2
+    address: str | None = None
     bad_clips: Literal["fail", "skip"] = "fail"
 
 
@@ -122,6 +123,8 @@ def _sweep(
         store,
         cpus=options.cpus_per_trial,
         gpus=options.gpus_per_trial,
+        max_failures=options.max_failures,
+        address=options.address,
     )
     left = {trial.trial_id for trial in missing} - study.finished() - {f.spec.trial_id for f in failures}
     for failure in failures:
@@ -181,6 +184,8 @@ def describe(plan: Plan, missing: int, dataset: Dataset, recipe: Recipe) -> list
         *dataset.notes,
     ]
     if REFERENCE in arms and len(arms) > 1:
+        from sweeper.statistics import reach_sentence  # SciPy takes a second to import
+
         lines.append(f"reach: {reach_sentence(blocks, len(arms) - 1, blocks_per_seed=len(folds))}")
     return lines
 

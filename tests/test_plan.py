@@ -88,7 +88,11 @@ def test_ids_are_unique_and_say_what_decides_the_result():
 
 
 def test_ids_are_the_same_in_another_process():
-    code = "from sweeper.plan import *; from search_spaces.recipes import RECIPES; print(*[t.trial_id for t in build_plan(study='s', arms=select_arms(), recipe=RECIPES['quick'](), dataset='demo', split='official', folds=(1, 2), classes=10, replicates=3).trials])"
+    code = (
+        "from sweeper.plan import *; from search_spaces.recipes import RECIPES;"
+        "plan = build_plan(study='s', arms=select_arms(), recipe=RECIPES['quick'](), dataset='demo', split='official',"
+        " folds=(1, 2), classes=10, replicates=3); print(*[trial.trial_id for trial in plan.trials])"
+    )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.split() == [trial.trial_id for trial in plan().trials]
 

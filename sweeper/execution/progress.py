@@ -17,6 +17,7 @@ from rich.text import Text
 
 from sweeper.plan import TrialSpec
 
+LINE_SECONDS = 30.0  # between lines about long trials where there is no terminal
 GRID_COLUMNS = 10  # more blocks than this are shown as counts
 
 
@@ -32,12 +33,12 @@ class Progress(Callback):
         self._speed: dict[str, float] = {}
         self._console: Console | None = None
         self._live: Live | None = None
-        self._began = time.monotonic()
+        self._began = self._said = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_console": None, "_live": None}
 
-    def setup(self, **_info: Any) -> None:
+    def setup(self, *_args: Any, **_info: Any) -> None:
         """Open the view when Tune starts."""
         self._began = time.monotonic()
         self._console = Console()
@@ -61,8 +62,11 @@ class Progress(Callback):
             self._share[trial_id] = result["epoch"] / spec.training.epochs
             self._cell[trial_id] = Text(f"▶ {self._share[trial_id]:.0%}", "cyan")
             self._speed[trial_id] = result["clips_per_second"]
+            self._say_how_far()
         elif result.get("outcome") == "complete":
-            self._finish(trial_id, Text(f"{result['accuracy']:.1%}", "green"), f"accuracy {result['accuracy']:.1%}")
+            accuracy = result.get("accuracy")  # unknown where another cluster finished the trial
+            words = "finished elsewhere" if accuracy is None else f"accuracy {accuracy:.1%}"
+            self._finish(trial_id, Text("done" if accuracy is None else f"{accuracy:.1%}", "green"), words)
         elif result.get("outcome") == "failed":
             self._failed += 1
             self._finish(trial_id, Text("failed", "bold red"), f"failed: {result['error']}")
@@ -84,6 +88,7 @@ class Progress(Callback):
         self._speed.pop(trial_id, None)
         if self._live is None and self._console is not None:
             spec = self._specs[trial_id]
+            self._said = time.monotonic()
             self._console.print(
                 f"[{self._done:>{len(str(len(self._specs)))}}/{len(self._specs)}] {spec.arm:<13} "
                 f"fold {spec.data.fold} seed {spec.replicate}: {words}  ({self._left()} left)",
@@ -91,6 +96,20 @@ class Progress(Callback):
                 markup=False,
                 soft_wrap=True,
             )
+
+    def _say_how_far(self) -> None:
+        if self._live is None and self._console is not None and time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            self._console.print(self._line(), highlight=False, soft_wrap=True)
+
+    def _line(self) -> Text:
+        share = sum(self._share.values()) / len(self._share)
+        return Text.assemble(
+            (f"{self._done}", "bold"),
+            f" of {len(self._specs)} trials",
+            (f", {self._failed} failed" if self._failed else "", "red"),
+            f" · {share:.0%} of the epochs · {sum(self._speed.values()):,.0f} clips/s · about {self._left()} left",
+        )
 
     def _left(self) -> str:
         share = sum(self._share.values()) / len(self._share)
@@ -103,12 +122,7 @@ class Progress(Callback):
 
     def __rich__(self) -> Group:
         share = sum(self._share.values()) / len(self._share)
-        line = Text.assemble(
-            (f"{self._done}", "bold"),
-            f" of {len(self._specs)} trials",
-            (f", {self._failed} failed" if self._failed else "", "red"),
-            f" · {sum(self._speed.values()):,.0f} clips/s · about {self._left()} left · Ctrl-C stops, resumable",
-        )
+        line = self._line().append(" · Ctrl-C stops, resumable", "dim")
         return Group(self._grid(), ProgressBar(total=1.0, completed=share, width=60), line)
 
     def _grid(self) -> Table:

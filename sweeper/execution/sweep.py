@@ -14,13 +14,12 @@ from ray import tune
 
 from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
-from sweeper.execution.cluster import local_cluster, trial_resources
+from sweeper.execution.cluster import cluster, trial_resources
 from sweeper.execution.progress import Progress
+from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, Sweep, train_trial
 from sweeper.plan import TrialSpec
 from sweeper.results.store import Study
-
-CRASH_RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ def run_sweep(
     *,
     cpus: int = 1,
     gpus: float | None = None,
+    max_failures: int = 2,
+    address: str | None = None,
 ) -> tuple[Failure, ...]:
     """Run `trials` and commit each; a trial's failure does not stop the others.
 
@@ -49,7 +50,10 @@ def run_sweep(
         PlanError: a single trial needs more than the machine has.
     """
     parts = {id(part): part for data in folds.values() for part in (*data.train, *data.test)}
-    with local_cluster(sum(part.samples.nbytes for part in parts.values())), tempfile.TemporaryDirectory() as scratch:
+    with (
+        cluster(address, sum(part.samples.nbytes for part in parts.values())),
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         resources = trial_resources(cpus, gpus)
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = Sweep(
@@ -68,6 +72,7 @@ def run_sweep(
             data_digest=store.digest,
             cpus=resources.cpus,
             gpus=resources.gpus,
+            max_failures=max_failures,
         )
         trainable = tune.with_resources(
             tune.with_parameters(train_trial, sweep=sweep), {"CPU": resources.cpus, "GPU": resources.gpus}
@@ -80,19 +85,19 @@ def run_sweep(
                 name=study.name,
                 storage_path=scratch,
                 verbose=0,
-                callbacks=[Progress(trials)],
-                failure_config=tune.FailureConfig(max_failures=CRASH_RETRIES),
+                callbacks=[Progress(trials), Watchdog()],
+                failure_config=tune.FailureConfig(max_failures=max_failures),
             ),
         )
         results = tuner.fit()
-        return _failures(results, sweep.specs)
+        return _failures(results, sweep.specs, max_failures)
 
 
 def _name(trial: Any) -> str:
     return str(trial.config["trial_id"])
 
 
-def _failures(results: Any, specs: Mapping[str, TrialSpec]) -> tuple[Failure, ...]:
+def _failures(results: Any, specs: Mapping[str, TrialSpec], max_failures: int) -> tuple[Failure, ...]:
     failures = []
     for result in results:
         spec = specs[result.config["trial_id"]] if result.config else None
@@ -100,7 +105,7 @@ def _failures(results: Any, specs: Mapping[str, TrialSpec]) -> tuple[Failure, ..
             continue
         if result.error is not None:
             reason = str(result.error).strip().splitlines()[-1]
-            failures.append(Failure(spec, f"its worker died {CRASH_RETRIES + 1} times: {reason}"))
+            failures.append(Failure(spec, f"its worker died {max_failures + 1} times: {reason}"))
         elif (result.metrics or {}).get("outcome") == "failed":
             failures.append(Failure(spec, result.metrics["error"]))
     return tuple(failures)

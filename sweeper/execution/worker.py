@@ -5,8 +5,10 @@ Clips come out of Ray's object store as read-only views: the training parts at t
 happens to the driver.
 """
 
+import contextlib
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +17,18 @@ import torch
 from ray import tune
 
 from sweeper.plan import TrialSpec
+from sweeper.results.attempts import attempt
 from sweeper.results.rows import Circumstances, complete_row, curve_rows, failed_row, prediction_rows
 from sweeper.results.store import Study
 from sweeper.training import weights
-from sweeper.training.fit import Epoch, NonFiniteLoss
-from sweeper.training.trial import run_trial
+from sweeper.training.fit import Epoch, Fitted, NonFiniteLoss
+from sweeper.training.trial import TrialResult, run_trial
 
 REPORT_SECONDS = 0.5
+BACKOFF_SECONDS = 2.0  # before the first retry; doubles with each further one
+MAX_BACKOFF_SECONDS = 60.0
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,49 +52,88 @@ class Sweep:
     data_digest: str
     cpus: int
     gpus: float
+    max_failures: int
 
 
 def train_trial(config: dict[str, str], sweep: Sweep) -> None:
-    """Tune's function trainable: run and commit the trial `config["trial_id"]`.
-
-    An exception of the trial itself would only fail again: it is recorded and reported, not raised. What ends the whole
-    process (killed, out of memory) is Tune's to retry, from the trial's own checkpoint.
-    """
+    """Tune's function trainable: run and commit the trial `config["trial_id"]` in this process."""
     spec = sweep.specs[config["trial_id"]]
     fold = sweep.folds[spec.data.fold]
     torch.set_num_threads(sweep.cpus)
-    device = torch.device("cuda") if sweep.gpus else torch.device("cpu")
-    circumstances = Circumstances(
-        synthetic=sweep.synthetic,
-        leak=fold.leak,
-        data_digest=sweep.data_digest,
-        device=torch.cuda.get_device_name(device) if sweep.gpus else "cpu",
-        threads=sweep.cpus,
-    )
-    try:
+
+    def run() -> Row:
         result, fitted = run_trial(
             spec,
             ray.get(list(fold.train)),
             lambda: ray.get(list(fold.test)),
-            device=device,
+            device=torch.device("cuda" if sweep.gpus else "cpu"),
             state=sweep.study.checkpoint(spec.trial_id),
-            on_epoch=_reporter(),
+            on_epoch=epoch_reporter(),
         )
-        weights.save(sweep.study.weights(spec.trial_id), fitted, spec, sweep.classes)
-        row = complete_row(result, circumstances)
-        sweep.study.commit(
-            row, curve_rows(spec.trial_id, result.curve), prediction_rows(spec.trial_id, result.predictions)
-        )
-    except Exception as error:
-        curve = curve_rows(spec.trial_id, error.curve) if isinstance(error, NonFiniteLoss) else []
-        reason = f"{type(error).__name__}: {error}"
-        sweep.study.record_failure(failed_row(spec, circumstances, reason), curve)
-        tune.report({"outcome": "failed", "error": reason})
-    else:
-        tune.report({"outcome": "complete", "accuracy": row["accuracy"], "seconds": row["seconds"]})
+        return commit_result(sweep, result, fitted)
+
+    see_through(sweep, spec, run)
 
 
-def _reporter() -> Any:
+def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
+    """Attempt a trial until it is committed or has failed too often, and tell Tune how it ended.
+
+    An exception is retried in this process, from the trial's own checkpoint; divergence is not, it would only happen
+    again. A trial that keeps failing is recorded and reported, not raised, so that the sweep goes on with a warm
+    process. What ends the process, and CUDA errors, after which it is of no use, are Tune's to retry in a new one.
+    """
+    device = device_name(sweep)
+    for failures in range(sweep.max_failures + 1):
+        if sweep.study.is_finished(spec.trial_id):  # by another cluster on the same folder, or just before a crash
+            tune.report({"outcome": "complete"})
+            return
+        if failures:
+            time.sleep(min(BACKOFF_SECONDS * 2 ** (failures - 1), MAX_BACKOFF_SECONDS))
+        try:
+            with attempt(sweep.study, spec.trial_id, device=device, cpus=sweep.cpus, gpus=sweep.gpus):
+                row = run()
+        except Exception as error:
+            if isinstance(error, torch.AcceleratorError):
+                raise
+            failure = error
+            if isinstance(error, NonFiniteLoss):
+                break
+        else:
+            tune.report({"outcome": "complete", "accuracy": row["accuracy"], "seconds": row["seconds"]})
+            return
+    reason = f"{type(failure).__name__}: {failure}"
+    curve = curve_rows(spec.trial_id, failure.curve) if isinstance(failure, NonFiniteLoss) else []
+    with contextlib.suppress(OSError):  # a full disk, say, which may be the very reason
+        sweep.study.record_failure(failed_row(spec, circumstances(sweep, spec), reason), curve)
+    tune.report({"outcome": "failed", "error": reason})
+
+
+def commit_result(sweep: Sweep, result: TrialResult, fitted: Fitted) -> Row:
+    """Write weights, predictions and curve, and then the row that declares the trial finished; returns the row."""
+    spec = result.spec
+    weights.save(sweep.study.weights(spec.trial_id), fitted, spec, sweep.classes)
+    row = complete_row(result, circumstances(sweep, spec))
+    sweep.study.commit(row, curve_rows(spec.trial_id, result.curve), prediction_rows(spec.trial_id, result.predictions))
+    return row
+
+
+def circumstances(sweep: Sweep, spec: TrialSpec) -> Circumstances:
+    """What the trial's row says about data and machine."""
+    return Circumstances(
+        synthetic=sweep.synthetic,
+        leak=sweep.folds[spec.data.fold].leak,
+        data_digest=sweep.data_digest,
+        device=device_name(sweep),
+        threads=sweep.cpus,
+    )
+
+
+def device_name(sweep: Sweep) -> str:
+    """'cpu', or the name of the GPU that this process may use."""
+    return torch.cuda.get_device_name() if sweep.gpus else "cpu"
+
+
+def epoch_reporter() -> Callable[[Epoch], None]:
     """Tell the driver how far the trial is, at most every half second: short epochs must not flood it."""
     last = 0.0
 
@@ -95,6 +141,14 @@ def _reporter() -> Any:
         nonlocal last
         if time.monotonic() - last > REPORT_SECONDS:
             last = time.monotonic()
-            tune.report({"epoch": point.epoch + 1, "clips_per_second": point.clips_per_second})
+            tune.report(
+                {
+                    "epoch": point.epoch + 1,
+                    "clips_per_second": point.clips_per_second,
+                    "epoch_seconds": point.seconds,
+                    "process": os.getpid(),
+                    "node_id": ray.get_runtime_context().get_node_id(),
+                }
+            )
 
     return report

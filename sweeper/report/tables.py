@@ -39,7 +39,14 @@ def _heading(trials: Sequence[Row]) -> Text:
 
 
 def _table(key: str, by_arm: Mapping[str, Row]) -> Table:
-    table = Table(title=TITLES[key], title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(
+        title=TITLES[key],
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column("arm", no_wrap=True)
     if key == "6":
         for label in _MARKS.values():

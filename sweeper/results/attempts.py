@@ -1,7 +1,7 @@
 """Every start of a trial is a row, so that a study's cost includes what was killed, retried and thrown away.
 
-An attempt writes its row when it starts, with outcome `running`, and again when it ends. While it runs, a thread touches
-the file: a process that was killed can't say so, but its file stops changing, and when it last did is when it died.
+An attempt writes its row when it starts, with outcome `running`, and again when it ends. While it runs, a thread
+touches the file: a process that was killed can't say so, but its file stops changing, and that is when it died.
 """
 
 import contextlib
@@ -76,7 +76,7 @@ def _beat(path: Path, stop: threading.Event) -> None:
 
 
 def read_attempts(study: Study) -> pa.Table:
-    """All attempts, oldest first. One that runs ends at its last heartbeat; after half a minute without, it is `lost`."""
+    """All attempts, oldest first. One that runs ends at its last heartbeat; half a minute after that it is `lost`."""
     now = datetime.datetime.now(datetime.UTC)
     rows = []
     for path in sorted((study.folder / "attempts").glob("*.parquet")):

@@ -1,123 +1,131 @@
-"""The derived tables of a study: a row per trial, a row per arm. They can be deleted and rebuilt at any time."""
+"""The derived tables of a study: a row per trial, a row per arm. They can be deleted and rebuilt at any time.
 
-import math
-from collections.abc import Mapping, Sequence
+Opening a file per trial takes minutes for 100,000 of them. A trial's row is written once and never replaced, so a
+leaderboard that holds a trial's id, and is younger than its file, holds its row: only the other files are read.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from search_spaces.ablations import ARMS, REFERENCE
-from search_spaces.published import published_accuracy
 from sweeper.results import schema
+from sweeper.results.checks import Problem, find_problems
 from sweeper.results.store import Study, StudyError
-from sweeper.statistics import compare_paired, holm, mean_interval
+from sweeper.results.summary import Row, summarise
 
-PAPER_PROTOCOL = {"dataset": "urbansound8k", "split": "paper", "recipe": "paper"}
+LEADERBOARD, SUMMARY = "leaderboard.parquet", "summary.parquet"
+_ORDER = ("kind", "dataset", "split", "replicate", "fold", "arm", "trial_id")
+_FILES_AT_ONCE = 500
 
-Row = dict[str, Any]
-Block = tuple[int, int]
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A study's trials, its arms, and what a reader must know before believing them.
+
+    Attributes:
+        study: where they came from.
+        plan: the study's `plan.json`; empty if it is missing.
+        trials: a row per trial (`schema.TRIAL`).
+        summary: a row per arm (`schema.SUMMARY`), the paper's arms first and in its order.
+        problems: holes, failures, mixtures, leaks; empty for a study that can be published.
+    """
+
+    study: Study
+    plan: Mapping[str, Any]
+    trials: pa.Table
+    summary: tuple[Row, ...]
+    problems: tuple[Problem, ...]
 
 
-def rebuild(study: Study) -> tuple[list[Row], list[Row]]:
-    """Derive `leaderboard.parquet` and `summary.parquet` from the committed trials.
+def derive(study: Study, *, afresh: bool = False) -> Leaderboard:
+    """Derive `leaderboard.parquet` and `summary.parquet` from the committed trials; equal trials give equal bytes.
 
-    Returns:
-        the rows of both.
+    Args:
+        study: the study.
+        afresh: read every trial's file, whatever the old leaderboard holds.
 
     Raises:
-        StudyError: the study has no trial yet.
+        StudyError: the study has no trial yet, or a damaged file.
     """
-    table = study.trials()
-    if not table.num_rows:
+    trials = _collect(study, None if afresh else _previous(study))
+    if not trials.num_rows:
         raise StudyError(f"{study.folder} has no trial yet; start with: python -m sweeper run ablations")
-    trials = table.to_pylist()
-    summary = summarise(trials)
-    study.write_table("leaderboard.parquet", table, schema.TRIAL)
-    study.write_table("summary.parquet", pa.Table.from_pylist(summary, schema=schema.SUMMARY), schema.SUMMARY)
-    return trials, summary
+    plan = study.read_plan() or {}
+    summary = summarise(trials, plan, study.folder / "predictions")
+    study.write_table(LEADERBOARD, trials, schema.TRIAL)
+    study.write_table(SUMMARY, pa.Table.from_pylist(summary, schema=schema.SUMMARY), schema.SUMMARY)
+    return Leaderboard(study, plan, trials, tuple(summary), find_problems(trials, plan))
 
 
-def summarise(trials: Sequence[Row]) -> list[Row]:
-    """One row per arm that has trials, in the paper's order; differences are to the reference, block by block."""
-    by_arm = {arm: [row for row in trials if row["arm"] == arm] for arm in ARMS}
-    reference = _scores(by_arm[REFERENCE])
-    rows = [_arm_row(arm, rows, reference) for arm, rows in by_arm.items() if rows]
-    compared = [row for row in rows if row["arm"] != REFERENCE]
-    p_values = [math.nan if row["p_value"] is None else row["p_value"] for row in compared]
-    for row, adjusted in zip(compared, holm(p_values), strict=True):
-        row["p_holm"] = _finite(adjusted)
-    return rows
+def _collect(study: Study, previous: pa.Table | None) -> pa.Table:
+    finished = _files(study.folder / "trials")
+    # A failed trial's file is replaced by each attempt, so it is always read.
+    failed = [path for name, (path, _) in _files(study.folder / "failures").items() if name not in finished]
+    known = schema.TRIAL.empty_table() if previous is None else _still_true(previous, study, finished)
+    held = set(known["trial_id"].to_pylist())
+    new = [path for name, (path, _) in finished.items() if name not in held]
+    table = pa.concat_tables([known, *_read(sorted([*new, *failed]))])
+    # In one piece: the bytes of a Parquet file depend on the pieces of the table.
+    return table.sort_by([(key, "ascending") for key in _ORDER]).combine_chunks()
 
 
-def _arm_row(arm: str, trials: Sequence[Row], reference: Mapping[Block, float]) -> Row:
-    complete = [row for row in trials if row["status"] == "complete"]
-    scores = _scores(complete)
-    return (
-        dict.fromkeys(schema.SUMMARY.names)
-        | {
-            "arm": arm,
-            "factor": ARMS[arm].factor,
-            "n": len(complete),
-            "failed": len(trials) - len(complete),
-            "blocks": 0,
-            "seconds": sum(row["seconds"] for row in complete),
-        }
-        | (_mean(complete, scores) if complete else {})
-        | (_difference(complete, scores, reference) if arm != REFERENCE else {})
-        | _published(arm, trials[0])
-    )
+def _previous(study: Study) -> pa.Table | None:
+    """The leaderboard as it stands; None where there is none that this version wrote."""
+    try:
+        table = pq.read_table(study.folder / LEADERBOARD)
+    except (OSError, pa.ArrowException):
+        return None
+    return table if table.schema.equals(schema.TRIAL, check_metadata=True) else None
 
 
-def _scores(trials: Sequence[Row]) -> dict[Block, float]:
-    return {(row["fold"], row["replicate"]): row["accuracy"] for row in trials if row["status"] == "complete"}
+def _still_true(previous: pa.Table, study: Study, finished: Mapping[str, tuple[Path, int]]) -> pa.Table:
+    """The rows of `previous` whose files are still there and older than it."""
+    written = (study.folder / LEADERBOARD).stat().st_mtime_ns
+    older = pa.array([name for name, (_, changed) in finished.items() if changed < written], pa.string())
+    complete = pc.equal(previous["status"], "complete")
+    return previous.filter(pc.and_(complete, pc.is_in(previous["trial_id"], older)))
 
 
-def _mean(complete: Sequence[Row], scores: Mapping[Block, float]) -> Row:
-    values = list(scores.values())
-    interval = mean_interval(values, test_train_ratio=_test_train_ratio(complete))
-    return {
-        "mean": float(np.mean(values)),
-        "ci_low": _finite(interval.low),
-        "ci_high": _finite(interval.high),
-        "mean_ema": float(np.mean([row["accuracy_ema"] for row in complete])),
-        "parameters": complete[0]["parameters"],
-        "gflops_per_clip": complete[0]["gflops_per_clip"],
-    }
-
-
-def _difference(complete: Sequence[Row], scores: Mapping[Block, float], reference: Mapping[Block, float]) -> Row:
-    """Only blocks that both arms finished count: an unpaired difference would confound the arm with the fold."""
-    blocks = sorted(scores.keys() & reference.keys())
-    if not blocks:
+def _files(folder: Path) -> dict[str, tuple[Path, int]]:
+    """Trial id to its file and when that was changed (ns)."""
+    try:
+        with os.scandir(folder) as entries:
+            return {
+                entry.name.removesuffix(".parquet"): (Path(entry.path), entry.stat().st_mtime_ns)
+                for entry in entries
+                if entry.name.endswith(".parquet") and not entry.name.startswith(".")
+            }
+    except FileNotFoundError:
         return {}
-    comparison = compare_paired(
-        [scores[block] for block in blocks],
-        [reference[block] for block in blocks],
-        test_train_ratio=_test_train_ratio(complete),
-        rng=np.random.default_rng(0),
-    )
-    return {
-        "blocks": len(blocks),
-        "diff": comparison.diff,
-        "diff_low": _finite(comparison.diff_low),
-        "diff_high": _finite(comparison.diff_high),
-        "p_value": comparison.p_value,
-        "effect_size": _finite(comparison.effect_size),
-    }
 
 
-def _test_train_ratio(complete: Sequence[Row]) -> float:
-    return float(np.mean([row["test_clips"] / row["train_clips"] for row in complete]))
+def _read(paths: Sequence[Path]) -> Iterable[pa.Table]:
+    parts = [paths[i : i + _FILES_AT_ONCE] for i in range(0, len(paths), _FILES_AT_ONCE)]
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(_read_part, parts)
 
 
-def _published(arm: str, trial: Row) -> Row:
-    """The paper's value, and why it can or can't be held against ours."""
-    differing = [f"{key} {trial[key]}" for key, value in PAPER_PROTOCOL.items() if trial[key] != value]
-    verdict = f"not comparable: {', '.join(differing)}" if differing else "same protocol"
-    return {"published": published_accuracy(arm), "verdict": verdict}
+def _read_part(paths: Sequence[Path]) -> pa.Table:
+    return pa.concat_tables([_read_row(path) for path in paths]).combine_chunks()
 
 
-def _finite(value: float) -> float | None:
-    """NaN and infinities are no numbers for a table."""
-    return float(value) if math.isfinite(value) else None
+def _read_row(path: Path) -> pa.Table:
+    """One trial's row with today's columns: those that its version didn't have are null."""
+    try:
+        table = pq.ParquetFile(path).read(use_threads=False)
+        columns = [
+            table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+            for field in schema.TRIAL
+        ]
+    except (OSError, pa.ArrowException) as error:
+        raise StudyError(
+            f"{path} is damaged ({str(error).splitlines()[0]}); delete it and run the study's command again"
+        ) from error
+    return pa.Table.from_arrays(columns, schema=schema.TRIAL)

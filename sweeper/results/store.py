@@ -66,6 +66,10 @@ class Study:
         """Where the trial's final weights go."""
         return self.folder / "weights" / f"{trial_id}.safetensors"
 
+    def is_finished(self, trial_id: str) -> bool:
+        """Whether the trial is committed."""
+        return (self.folder / "trials" / f"{trial_id}.parquet").exists()
+
     def finished(self) -> set[str]:
         """Ids of the committed trials."""
         return {path.stem for path in (self.folder / "trials").glob("*.parquet")}

@@ -46,9 +46,7 @@ def bootstrap_accuracy(
         NaN bounds for a single recording; a point where all recordings have one accuracy.
     """
     shares = _shares("correct", correct)
-    return _cluster_interval(
-        shares, recordings, rng=rng, method=method, confidence=confidence, resamples=resamples
-    )
+    return _cluster_interval(shares, recordings, rng=rng, method=method, confidence=confidence, resamples=resamples)
 
 
 def bootstrap_difference(

@@ -45,9 +45,7 @@ class McNemarResult:
     p_value: float
 
 
-def mcnemar_clustered(
-    arm_correct: ArrayLike, reference_correct: ArrayLike, recordings: ArrayLike
-) -> McNemarResult:
+def mcnemar_clustered(arm_correct: ArrayLike, reference_correct: ArrayLike, recordings: ArrayLike) -> McNemarResult:
     """Test two networks' right answers on the same clips.
 
     Args:

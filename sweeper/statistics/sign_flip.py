@@ -26,9 +26,7 @@ MAX_EXACT = 20
 DRAWS = 99_999
 
 
-def sign_flip_p(
-    differences: ArrayLike, *, rng: np.random.Generator, groups: ArrayLike | None = None
-) -> float:
+def sign_flip_p(differences: ArrayLike, *, rng: np.random.Generator, groups: ArrayLike | None = None) -> float:
     """Two-sided p-value of the sign-flip test on the mean of `differences` `[n]`.
 
     Args:

@@ -77,7 +77,7 @@ class Batches:
         else:
             raw = self._gather_resident(self._resident, rows, starts)
         index = torch.from_numpy(rows).to(self.device, non_blocking=True)
-        return Batch(_normalise(raw).unsqueeze(1), self._targets[index], rows)
+        return Batch(normalise(raw).unsqueeze(1), self._targets[index], rows)
 
     def _gather_host(self, rows: np.ndarray, starts: np.ndarray) -> Tensor:
         out = np.zeros((len(rows), self.length), dtype=np.int16)
@@ -108,8 +108,8 @@ class Batches:
         return flat[index.clamp_(max=flat.numel() - 1)] * inside
 
 
-def _normalise(raw: Tensor) -> Tensor:
-    """int16 `[batch, time]` to float32 with its peak at `PEAK`; silence stays silence."""
+def normalise(raw: Tensor) -> Tensor:
+    """Samples `[batch, time]` of full scale 32768 to float32 with each clip's peak at `PEAK`; silence stays silence."""
     waveforms = raw.float()
     peak = waveforms.abs().amax(dim=1, keepdim=True)
     return waveforms * (PEAK / peak.clamp_(min=1.0))

@@ -38,7 +38,7 @@ def load(path: Path) -> State | None:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()["sweeper"])
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118: not a dict
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError):
         return None
 

@@ -28,7 +28,7 @@ def gflops_per_clip(config: ModelConfig, length: int) -> float:
         clip = torch.empty(1, 1, length)
     with FlopCounterMode(display=False) as counter:
         network(clip)
-    return counter.get_total_flops() / 1e9
+    return float(counter.get_total_flops()) / 1e9
 
 
 def training_gflops_per_second(config: ModelConfig, length: int) -> float:

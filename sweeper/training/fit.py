@@ -152,7 +152,7 @@ class _Run:
             output = self.step_network(augmented.waveforms)
         loss = training_loss(output, augmented.targets, augmented.mixed, config)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         self.optimiser.step()
         self.scheduler.step()
@@ -174,7 +174,7 @@ class _Run:
             epoch=self.epoch,
             loss=loss,
             train_accuracy=hits / clips,
-            learning_rate=self.scheduler.get_last_lr()[0],
+            learning_rate=float(self.scheduler.get_last_lr()[0]),
             seconds=self._epoch_seconds,
             clips_per_second=clips / self._epoch_seconds,
         )

@@ -7,6 +7,7 @@ their moving average.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -61,7 +62,9 @@ def load(path: Path, averaged: bool = False) -> Classifier:
     if state is None or "model" not in state[1]:
         raise WeightsError(f"{path} holds no weights that sweeper saved; they lie in a study's folder weights/")
     tensors, header = state
-    sizes = {name: tuple(value) if isinstance(value, list) else value for name, value in header["model"].items()}
+    sizes: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in header["model"].items()
+    }
     network = build(ModelConfig(**sizes), seed=0)
     prefix = "ema." if averaged else "network."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})

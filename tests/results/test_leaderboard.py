@@ -1,5 +1,6 @@
 """From trial rows to a row per arm."""
 
+import io
 import math
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_rebuild_writes_both_tables(tmp_path):
 def text_of(trials):
     from rich.console import Console
 
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=200, record=True, file=io.StringIO())
     console.print(render(trials, summarise(trials)))
     return console.export_text()
 

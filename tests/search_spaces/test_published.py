@@ -44,9 +44,7 @@ def names(listing):
 
 def printable(percent, clips):
     """Whether k / clips rounds to the printed percentage for some whole k (the GRIM test)."""
-    return math.ceil((percent - 0.005) * clips / 100 - 1e-9) <= math.floor(
-        (percent + 0.005) * clips / 100 + 1e-9
-    )
+    return math.ceil((percent - 0.005) * clips / 100 - 1e-9) <= math.floor((percent + 0.005) * clips / 100 + 1e-9)
 
 
 def ablation_accuracies():
@@ -74,13 +72,9 @@ RECOMPUTE: dict[str, Callable[[], float]] = {
         n for n in range(50, US8K_CLIPS) if all(printable(percent, n) for percent in ablation_accuracies())
     ),
     "esc50-over-43": lambda: over(TABLE_1, 17),
-    "esc50-over-stft": lambda: max(
-        ours(TABLE_1) - r.accuracy for r in TABLE_1 if r.representation == "STFT-spec"
-    ),
+    "esc50-over-stft": lambda: max(ours(TABLE_1) - r.accuracy for r in TABLE_1 if r.representation == "STFT-spec"),
     "us8k-over-17": lambda: over(TABLE_2, 17),
-    "us8k-mel-rows": lambda: sum(
-        r.representation == "Mel-spec" for r in TABLE_2 if r.reference in (18, 27, 63)
-    ),
+    "us8k-mel-rows": lambda: sum(r.representation == "Mel-spec" for r in TABLE_2 if r.reference in (18, 27, 63)),
     "us8k-raw-over-fbsp": lambda: max(accuracies(TABLE_2, 17)) - max(accuracies(TABLE_2, 27)),
     "ravdess-over-72": lambda: over(TABLE_3, 72),
     "ravdess-over-68": lambda: over(TABLE_3, 68),
@@ -120,9 +114,7 @@ def test_numbers_within_the_findings():
     t6 = {arm: row.accuracy for arm, row in TABLE_6.items()}
     assert t6["macem-a+b"] == t6["macem-b+garm"] == max(t6[pair] for pair in PAIRS)
     assert t6["macem-a+garm"] - t6["macem-a"] == pytest.approx(-0.13)
-    assert max(t6[single] for single in ("macem-a", "macem-b", "garm")) - t6["dual-branch"] == pytest.approx(
-        1.62
-    )
+    assert max(t6[single] for single in ("macem-a", "macem-b", "garm")) - t6["dual-branch"] == pytest.approx(1.62)
     better_member = {"macem-a+b": "macem-b", "macem-b+garm": "garm", "macem-a+garm": "garm"}
     assert max(t6[pair] - t6[single] for pair, single in better_member.items()) == pytest.approx(0.25)
     assert half_width(90.91, 803) == pytest.approx(1.99, abs=0.005)

@@ -234,9 +234,7 @@ def table(seed: int = 0) -> list[Row]:
 def main() -> None:
     print(f"{'scenario':46} {'method':48} {'false alarms %':>14} {'coverage %':>12}")
     for row in table():
-        print(
-            f"{row.scenario:46} {row.method:48} {row.false_alarms or '–'!s:>14} {row.coverage or '–'!s:>12}"
-        )
+        print(f"{row.scenario:46} {row.method:48} {row.false_alarms or '–'!s:>14} {row.coverage or '–'!s:>12}")
     found = power_at_smallest_difference(4000, np.random.default_rng(1))
     print(f"Power at the smallest detectable difference (nominally 80 %): {found} %")
 

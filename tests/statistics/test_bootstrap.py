@@ -46,10 +46,7 @@ def test_labels_and_order_do_not_matter():
     order = RNG(2).permutation(arm.size)
     names = np.array([f"recording-{label:03d}.wav" for label in source])
     expected = bootstrap_difference(arm, reference, source, rng=RNG(0), resamples=999)
-    assert (
-        bootstrap_difference(arm[order], reference[order], names[order], rng=RNG(0), resamples=999)
-        == expected
-    )
+    assert bootstrap_difference(arm[order], reference[order], names[order], rng=RNG(0), resamples=999) == expected
 
 
 def test_difference_mirrors():

@@ -117,9 +117,7 @@ def test_constant_difference_is_certain_in_spite_of_rounding():
 def test_swapping_arm_and_reference_mirrors_the_result():
     forth = compare_paired(ARM, REFERENCE, test_train_ratio=0.2, rng=RNG(0))
     back = compare_paired(REFERENCE, ARM, test_train_ratio=0.2, rng=RNG(0))
-    assert (back.diff, back.diff_low, back.diff_high) == pytest.approx(
-        (-forth.diff, -forth.diff_high, -forth.diff_low)
-    )
+    assert (back.diff, back.diff_low, back.diff_high) == pytest.approx((-forth.diff, -forth.diff_high, -forth.diff_low))
     assert (back.p_value, back.effect_size) == pytest.approx((forth.p_value, -forth.effect_size))
     assert back.p_better == pytest.approx(1 - forth.p_better)
 

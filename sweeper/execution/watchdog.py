@@ -1,0 +1,81 @@
+"""A worker that hangs (a deadlocked collective, a stuck file system) is noticed and killed, so that Tune retries it.
+
+A trial is measured against its own history: an epoch may take ten times the longest one so far, and never less than a few
+minutes, before its process is taken for hung. The first report, which waits for process, clips and compilation, has half
+an hour.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.tune import Callback
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+FIRST_SECONDS = 1800.0
+LEAST_SECONDS = 180.0
+FACTOR = 10.0
+
+
+@dataclass
+class _Pulse:
+    heard: float
+    longest: float = 0.0
+    process: int = 0
+    node_id: str = ""
+
+    def limit(self) -> float:
+        """How long this trial may be silent, in s."""
+        return max(LEAST_SECONDS, FACTOR * self.longest) if self.process else FIRST_SECONDS
+
+
+class Watchdog(Callback):
+    """Kills the process of a running trial that has been silent for too long."""
+
+    def __init__(self) -> None:
+        self._pulses: dict[str, _Pulse] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Start listening."""
+        self._pulses[trial.trial_id] = _Pulse(time.monotonic())
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Take the pulse."""
+        pulse = self._pulses.get(trial.trial_id)
+        if pulse is not None and "epoch_seconds" in result:
+            pulse.heard = time.monotonic()
+            pulse.longest = max(pulse.longest, result["epoch_seconds"])
+            pulse.process, pulse.node_id = result["process"], result["node_id"]
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Stop listening."""
+        self._pulses.pop(trial.trial_id, None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Stop listening."""
+        self._pulses.pop(trial.trial_id, None)
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Look for trials that have been silent for too long."""
+        for trial_id, pulse in list(self._pulses.items()):
+            if time.monotonic() - pulse.heard > pulse.limit():
+                del self._pulses[trial_id]  # Tune starts it anew, and then it is listened to again
+                if pulse.process:
+                    _kill(pulse.process, pulse.node_id)
+
+
+def _kill(process: int, node_id: str) -> None:
+    """Kill a process where it runs. Fire and forget: waiting for a sick node would hang the sweep as well."""
+    there = NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
+    ray.remote(_kill_here).options(num_cpus=0, scheduling_strategy=there).remote(process)
+
+
+def _kill_here(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)

@@ -1,0 +1,106 @@
+"""What speaks against averaging a study's rows: holes in the design, failures, mixtures, leaks."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SHOWN = 6  # trials listed by name
+_CODE = ("git_commit", "sweeper_version", "torch_version")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason for doubt: a word for the kind, and a line that says what and how much."""
+
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+def find_problems(trials: pa.Table, plan: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Everything that must be shown with a table made of these rows.
+
+    Args:
+        trials: `schema.TRIAL`.
+        plan: the study's `plan.json`; empty if it is missing.
+    """
+    return (
+        *_holes(trials, plan),
+        *_failures(trials),
+        *_doubles(trials),
+        *_mixtures(trials, plan),
+        *(Problem("leaking split", leak) for leak in sorted(_distinct(trials, "leak")) if leak),
+    )
+
+
+def _holes(trials: pa.Table, plan: Mapping[str, Any]) -> Iterable[Problem]:
+    if not plan:
+        yield Problem("no plan", "plan.json is missing, so holes can't be told; run the study's command again")
+        return
+    present = set(trials["trial_id"].to_pylist())
+    planned = {trial["trial_id"]: trial for trial in plan["trials"]}
+    if missing := [trial for name, trial in planned.items() if name not in present]:
+        yield Problem("missing", f"{len(missing)} of {len(planned)} trials: {_listed(missing)}")
+    if unplanned := present - planned.keys():
+        yield Problem("unplanned", f"{len(unplanned)} trials are not in plan.json: {_short(sorted(unplanned))}")
+
+
+def _failures(trials: pa.Table) -> Iterable[Problem]:
+    failed = trials.filter(pc.not_equal(trials["status"], "complete"))
+    if failed.num_rows:
+        shown = failed.slice(0, SHOWN).select(["arm", "fold", "replicate", "error"]).to_pylist()
+        reasons = "; ".join(f"{_name(row)}: {row['error']}" for row in shown)
+        rest = failed.num_rows - len(shown)
+        yield Problem("failed", f"{failed.num_rows} trials: {reasons}" + (f"; and {rest} more" if rest else ""))
+
+
+def _doubles(trials: pa.Table) -> Iterable[Problem]:
+    """Two rows for one place in the grid: whichever is taken, the other is left out."""
+    ablations = trials.filter(pc.equal(trials["kind"], "ablation")).select(["arm", "fold", "replicate"])
+    counts = ablations.group_by(["arm", "fold", "replicate"]).aggregate([([], "count_all")])
+    twice = counts.filter(pc.greater(counts["count_all"], 1)).to_pylist()
+    if twice:
+        yield Problem("double", f"{len(twice)} blocks have more than one trial of an arm: {_listed(twice)}")
+
+
+def _mixtures(trials: pa.Table, plan: Mapping[str, Any]) -> Iterable[Problem]:
+    for column in _CODE:
+        if len(_distinct(trials, column)) > 1:
+            yield Problem("mixed code", f"{column} is {_shares(trials, column)}")
+    if dirty := sorted(commit for commit in _distinct(trials, "git_commit") if commit.endswith("+dirty")):
+        yield Problem("uncommitted code", f"{', '.join(dirty)}: nobody else can get this code")
+    digests = _distinct(trials, "data_digest")
+    if len(digests) > 1:
+        yield Problem("mixed data", f"data_digest is {_shares(trials, 'data_digest')}")
+    elif plan.get("data_digest") and digests != {plan["data_digest"]}:
+        yield Problem("mixed data", f"data_digest is {_shares(trials, 'data_digest')}, {plan['data_digest']} in the plan")
+    if len(_distinct(trials, "device")) > 1:
+        yield Problem("differing devices", f"device is {_shares(trials, 'device')}")
+
+
+def _distinct(trials: pa.Table, column: str) -> set[str]:
+    return set(pc.unique(trials[column]).to_pylist()) - {None}
+
+
+def _shares(trials: pa.Table, column: str) -> str:
+    counts = Counter(trials[column].to_pylist()).most_common()
+    return ", ".join(f"{value or 'unknown'} in {number} trials" for value, number in counts)
+
+
+def _listed(trials: list[dict[str, Any]]) -> str:
+    return _short([_name(trial) for trial in trials])
+
+
+def _short(names: list[str]) -> str:
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f", and {rest} more" if rest > 0 else "")
+
+
+def _name(trial: Mapping[str, Any]) -> str:
+    return f"{trial['arm']} fold {trial['fold']} seed {trial['replicate']}"

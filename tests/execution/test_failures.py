@@ -1,0 +1,161 @@
+"""Trials that fail, hang or diverge: retried from their checkpoint, then recorded, and the sweep goes on."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import ray
+
+from search_spaces.ablations import ARMS
+from search_spaces.recipes import RECIPES
+from sweeper.audio import datasets
+from sweeper.audio.sides import cut
+from sweeper.audio.store import prepare
+from sweeper.execution import sweep as sweep_module
+from sweeper.execution import watchdog, worker
+from sweeper.execution.cluster import cluster
+from sweeper.execution.sweep import run_sweep
+from sweeper.plan import PlanError, build_plan
+from sweeper.results.attempts import read_attempts
+from sweeper.results.store import Study
+
+
+@pytest.fixture
+def demo(shared_cache, monkeypatch):
+    monkeypatch.setenv("SWEEPER_CACHE", str(shared_cache))
+    store = prepare(datasets.load("demo", None), 8000)
+    return store, cut(store, "official", (1,))
+
+
+@pytest.fixture
+def study(tmp_path):
+    study = Study(tmp_path / "s")
+    study.create()
+    return study
+
+
+def trials(count=2, epochs=2):
+    recipe = RECIPES["quick"]()
+    recipe = replace(recipe, training=replace(recipe.training, epochs=epochs))
+    plan = build_plan(
+        study="s",
+        arms=[ARMS["detail-only"]],
+        recipe=recipe,
+        dataset="demo",
+        split="official",
+        folds=(1,),
+        classes=10,
+        replicates=count,
+    )
+    return plan.trials
+
+
+def test_exceptions_are_retried_then_recorded_and_the_sweep_goes_on(demo, study, monkeypatch):
+    store, folds = demo
+    plan = trials(3)
+    fails_once, fails_always, fine = (trial.trial_id for trial in plan)
+    marker = study.folder / "failed-once"
+
+    def flaky(config, sweep):
+        worker.BACKOFF_SECONDS = 0.01
+        original = worker.run_trial
+
+        def run_trial(spec, *args, **keywords):
+            if spec.trial_id == fails_always:
+                raise RuntimeError("boom")
+            if spec.trial_id == fails_once and not marker.exists():
+                marker.touch()
+                raise RuntimeError("boom")
+            return original(spec, *args, **keywords)
+
+        worker.run_trial = run_trial
+        try:
+            worker.train_trial(config, sweep)
+        finally:
+            worker.run_trial = original
+
+    monkeypatch.setattr(sweep_module, "train_trial", flaky)
+    failures = run_sweep(plan, folds, study, store, max_failures=2)
+    assert [(failure.spec.trial_id, failure.error) for failure in failures] == [(fails_always, "RuntimeError: boom")]
+    assert study.finished() == {fails_once, fine}
+    rows = {row["trial_id"]: row for row in study.trials().to_pylist()}
+    assert rows[fails_always]["status"] == "failed"
+    assert rows[fails_always]["error"] == "RuntimeError: boom"
+    outcomes = {}
+    for row in read_attempts(study).to_pylist():
+        outcomes.setdefault(row["trial_id"], []).append(row["outcome"])
+    assert outcomes[fails_once] == ["failed: RuntimeError: boom", "complete"]
+    assert outcomes[fails_always] == ["failed: RuntimeError: boom"] * 3
+    assert outcomes[fine] == ["complete"]
+
+
+def test_a_hung_worker_is_killed_and_its_trial_retried(demo, study, monkeypatch):
+    store, folds = demo
+    plan = trials(1, epochs=6)
+    marker = study.folder / "hung-once"
+
+    def hangs(config, sweep):
+        worker.REPORT_SECONDS = -1.0
+        original = worker.epoch_reporter
+
+        def epoch_reporter():
+            report = original()
+
+            def stop_after_two(point):
+                report(point)
+                if point.epoch == 1 and not marker.exists():
+                    marker.touch()
+                    time.sleep(1.0)  # the report must have left
+                    os.kill(os.getpid(), signal.SIGSTOP)
+
+            return stop_after_two
+
+        worker.epoch_reporter = epoch_reporter
+        worker.train_trial(config, sweep)
+
+    monkeypatch.setattr(sweep_module, "train_trial", hangs)
+    monkeypatch.setattr(watchdog, "LEAST_SECONDS", 3.0)
+    monkeypatch.setattr(watchdog, "FACTOR", 5.0)
+    failures = run_sweep(plan, folds, study, store)
+    assert failures == ()
+    assert marker.exists(), "it never hung"
+    assert study.finished() == {plan[0].trial_id}
+    outcomes = [row["outcome"] for row in read_attempts(study).to_pylist()]
+    assert outcomes[-1] == "complete"
+    assert len(outcomes) == 2
+
+
+def test_divergence_is_recorded_with_its_curve_and_not_retried(demo, study):
+    store, folds = demo
+    (trial,) = trials(1, epochs=3)
+    wild = replace(trial, training=replace(trial.training, max_lr=1e30, clip_norm=1e30))
+    failures = run_sweep([wild], folds, study, store)
+    assert len(failures) == 1
+    assert "NonFiniteLoss" in failures[0].error
+    (row,) = study.trials().to_pylist()
+    assert row["status"] == "failed"
+    assert row["accuracy"] is None
+    assert len(read_attempts(study)) == 1
+    curve = pd.read_parquet(study.folder / "curves" / f"{wild.trial_id}.parquet")
+    assert len(curve) < 3
+
+
+def test_an_address_where_nobody_answers_is_refused_at_once():
+    began = time.monotonic()
+    with pytest.raises(PlanError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 "), cluster("127.0.0.1:1", 0):
+        pass
+    assert time.monotonic() - began < 5
+    with pytest.raises(PlanError, match="expected host:port"), cluster("somewhere", 0):
+        pass
+
+
+def test_a_small_shared_memory_still_works(monkeypatch):
+    monkeypatch.setattr("sweeper.execution.cluster._shared_memory", lambda: 64 * 2**20)
+    monkeypatch.delenv("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", raising=False)
+    with cluster(None, 10 * 2**20):
+        assert ray.get(ray.put(b"x")) == b"x"
+        assert os.environ["RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE"] == "1"
+    monkeypatch.delenv("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", raising=False)
