@@ -69,7 +69,9 @@ def test_listing_a_study_that_is_not_there(capsys):
     assert "no study 'nosuch'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [[], ["run"], ["run", "ablations", "--folds", "one"], ["run", "ablations", "--table", "8"]])
+@pytest.mark.parametrize(
+    "words", [[], ["run"], ["run", "ablations", "--folds", "one"], ["run", "ablations", "--table", "8"]]
+)
 def test_unparsable_words_exit_with_2(words, capsys):
     with pytest.raises(SystemExit) as caught:
         main(words)

@@ -15,6 +15,7 @@ from ray import tune
 from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
 from sweeper.execution.cluster import cluster, trial_resources
+from sweeper.execution.interrupt import PlanSearcher, StopNow, graceful
 from sweeper.execution.progress import Progress
 from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, Sweep, train_trial
@@ -77,19 +78,27 @@ def run_sweep(
         trainable = tune.with_resources(
             tune.with_parameters(train_trial, sweep=sweep), {"CPU": resources.cpus, "GPU": resources.gpus}
         )
+        searcher, stopper = PlanSearcher([trial.trial_id for trial in trials]), StopNow()
         tuner = tune.Tuner(
             trainable,
-            param_space={"trial_id": tune.grid_search([trial.trial_id for trial in trials])},
-            tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=_name, trial_name_creator=_name),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=len(trials),
+                reuse_actors=True,
+                trial_dirname_creator=_name,
+                trial_name_creator=_name,
+            ),
             run_config=tune.RunConfig(
                 name=study.name,
                 storage_path=scratch,
                 verbose=0,
+                stop=stopper,
                 callbacks=[Progress(trials), Watchdog()],
                 failure_config=tune.FailureConfig(max_failures=max_failures),
             ),
         )
-        results = tuner.fit()
+        with graceful(searcher, stopper):
+            results = tuner.fit()
         return _failures(results, sweep.specs, max_failures)
 
 

@@ -39,15 +39,16 @@ class Command:
     def finished(self, study: str) -> set[str]:
         return {path.stem for path in (self.folder / "results" / study / "trials").glob("*.parquet")}
 
-    def stop_after(self, trials: int, study: str, stop: signal.Signals, *arguments: str) -> tuple[int, str]:
-        """Start, wait until so many trials are committed, and send a signal; returns exit code and output."""
+    def stop_after(self, trials: int, study: str, stops: list[signal.Signals], *arguments: str) -> tuple[int, str]:
+        """Start, wait until so many trials are committed, and send signals; returns exit code and output."""
         process = self.start(*arguments)
         deadline = time.monotonic() + 300
         while len(self.finished(study)) < trials:
             assert process.poll() is None, f"it ended before it could be stopped:\n{process.stdout.read()}"
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        process.send_signal(stop)
+        for stop in stops:
+            process.send_signal(stop)
         output, _ = process.communicate(timeout=120)
         return process.returncode, output
 

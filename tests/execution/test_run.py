@@ -8,8 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sweeper.results.attempts import read_attempts
+from sweeper.results.store import Study
+
 STUDY = "ablations-demo-quick-1epochs"
-SMALL = ("run", "ablations", "--epochs", "1", "--seeds", "2", "--arm", "full", "garm", "semantic-only")
+SMALL = ("run", "ablations", "--epochs", "1", "--seeds", "4", "--arm", "full", "garm", "semantic-only")
+TRIALS = 12
 # What legitimately differs between two runs of one plan.
 TIMES = ["seconds", "evaluation_seconds", "finished", "study"]
 
@@ -48,13 +52,13 @@ def wait_until_ray_is_gone():
 
 def test_a_run_ends_in_tables_and_a_row_per_trial(undisturbed):
     sweeper, output = undisturbed
-    assert "3 arms × 1 fold × 2 seeds = 6 trials" in output
+    assert "3 arms × 1 fold × 4 seeds = 12 trials" in output
     assert "synthetic" in output
     assert "Table 6" in output
     assert "90.91" in output
-    assert "[6/6]" in output
+    assert "[12/12]" in output
     rows = leaderboard(sweeper)
-    assert len(rows) == 6
+    assert len(rows) == TRIALS
     assert set(rows.arm) == {"full", "garm", "semantic-only"}
     assert rows.synthetic.all()
     for name in ("accuracy", "precision", "recall", "f1"):
@@ -63,7 +67,7 @@ def test_a_run_ends_in_tables_and_a_row_per_trial(undisturbed):
     for name in ("parameters", "gflops_per_clip", "seconds", "train_clips", "test_clips"):
         assert (rows[name] > 0).all()
     assert rows.groupby("replicate").seed.nunique().eq(1).all()
-    assert rows.seed.nunique() == 2
+    assert rows.seed.nunique() == 4
     assert rows.data_digest.nunique() == 1
     assert (rows.torch_version.str.startswith("2.11")).all()
     summary = pd.read_parquet(sweeper.folder / "results" / STUDY / "summary.parquet")
@@ -119,22 +123,45 @@ def same_results(sweeper, undisturbed):
 
 
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_continues(sweeper, undisturbed):
-    code, output = sweeper.stop_after(2, STUDY, signal.SIGINT, *SMALL)
+    code, output = sweeper.stop_after(2, STUDY, [signal.SIGINT], *SMALL)
     assert code == 130, output
+    assert "starting no other" in output
     assert "The same command continues" in output
     assert "Traceback" not in output
     kept = sweeper.finished(STUDY)
-    assert 2 <= len(kept) < 6
+    assert 2 <= len(kept) < TRIALS
+    outcomes = set(read_attempts(Study(sweeper.folder / "results" / STUDY)).column("outcome").to_pylist())
+    assert outcomes == {"complete"}, "running trials were allowed to finish"
     wait_until_ray_is_gone()
     assert f"{len(kept)} of them already committed" in sweeper(*SMALL)
     same_results(sweeper, undisturbed)
 
 
+def test_ctrl_c_twice_stops_at_once(sweeper):
+    long = ("run", "ablations", "--epochs", "500", "--arm", "full", "--seeds", "2")
+    study = "ablations-demo-quick-500epochs"
+    process = sweeper.start(*long)
+    deadline = time.monotonic() + 120
+    while not list((sweeper.folder / "results" / study).glob("attempts/*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "stopping now" in output
+    assert "Interrupted with 2 of 2 trials to go" in output
+    assert "Traceback" not in output
+    wait_until_ray_is_gone()
+
+
 def test_kill_9_of_the_driver_loses_no_finished_trial(sweeper, undisturbed):
-    code, _ = sweeper.stop_after(2, STUDY, signal.SIGKILL, *SMALL)
+    code, _ = sweeper.stop_after(2, STUDY, [signal.SIGKILL], *SMALL)
     assert code == -signal.SIGKILL
     kept = sweeper.finished(STUDY)
-    assert 2 <= len(kept) < 6
+    assert 2 <= len(kept) < TRIALS
     wait_until_ray_is_gone()
     assert f"{len(kept)} of them already committed" in sweeper(*SMALL)
     same_results(sweeper, undisturbed)

@@ -1,0 +1,84 @@
+"""Ctrl-C: once lets running trials finish and starts no other, twice stops now. Both leave a study that can go on.
+
+Tune's own handler only knows the second. It is switched off (`TUNE_DISABLE_SIGINT_HANDLER`), and the plan is handed to
+Tune trial by trial, by a searcher that runs dry when asked.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ray.tune import Stopper
+from ray.tune.search import Searcher
+
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+
+
+class PlanSearcher(Searcher):
+    """Not a search: gives Tune the planned trials in their order, until there are none or `drain` was called."""
+
+    def __init__(self, trial_ids: Sequence[str]) -> None:
+        super().__init__()
+        self._left = list(reversed(trial_ids))
+
+    def drain(self) -> None:
+        """Give out no further trial."""
+        self._left.clear()
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next planned trial; Tune's own name for it does not matter."""
+        return {"trial_id": self._left.pop()} if self._left else Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing to learn."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to keep: what is finished is what the results folder says."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing was kept."""
+
+
+class StopNow(Stopper):
+    """Stops all trials once `stop` was called."""
+
+    def __init__(self) -> None:
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Stop all trials."""
+        self._stopping = True
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Tune asks after each report of a trial."""
+        return self._stopping
+
+    def stop_all(self) -> bool:
+        """Tune asks again and again."""
+        return self._stopping
+
+
+@contextlib.contextmanager
+def graceful(searcher: PlanSearcher, stopper: StopNow) -> Iterator[None]:
+    """Handle Ctrl-C as said above for as long as the block runs."""
+    presses = 0
+
+    def interrupted(_signal: int, _frame: Any) -> None:
+        nonlocal presses
+        presses += 1
+        if presses == 1:
+            searcher.drain()
+            print("\nfinishing the trials that run, starting no other; Ctrl-C again stops now", file=sys.stderr)
+        else:
+            stopper.stop()
+            print("\nstopping now; checkpoints and finished trials are kept", file=sys.stderr)
+            signal.signal(signal.SIGINT, before)  # a third one is not held back
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,68 @@
+"""How far a study is, from its folder alone: works from another shell, another machine, and after a crash."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from sweeper.results.attempts import read_attempts
+from sweeper.results.store import Study, StudyError
+
+
+@dataclass(frozen=True)
+class Status:
+    """Counts of planned trials, and what runs right now as (arm, fold, replicate, node, seconds so far)."""
+
+    planned: int
+    finished: int
+    failed: int
+    running: tuple[tuple[str, int, int, str, float], ...]
+    attempts: Counter[str]
+    device_seconds: float
+
+
+def status(study: Study) -> Status:
+    """Read a study's plan, commits and attempts.
+
+    Raises:
+        StudyError: the folder has no plan.
+    """
+    plan = study.read_plan()
+    if plan is None:
+        raise StudyError(f"{study.folder} has no plan.json: no run has begun there")
+    planned = {trial["trial_id"]: trial for trial in plan["trials"]}
+    finished = study.finished() & planned.keys()
+    failed = {path.stem for path in (study.folder / "failures").glob("*.parquet")} & planned.keys() - finished
+    attempts = read_attempts(study).to_pylist()
+    running = []
+    for row in attempts:
+        trial = planned.get(row["trial_id"])
+        if row["outcome"] == "running" and trial is not None:
+            held = (row["ended"] - row["started"]).total_seconds()
+            running.append((trial["arm"], trial["fold"], trial["replicate"], row["node"], held))
+    return Status(
+        planned=len(planned),
+        finished=len(finished),
+        failed=len(failed),
+        running=tuple(running),
+        attempts=Counter(row["outcome"].split(":")[0] for row in attempts),
+        device_seconds=sum(
+            (row["ended"] - row["started"]).total_seconds() * (row["gpus"] or row["cpus"]) for row in attempts
+        ),
+    )
+
+
+def describe(status: Status) -> list[str]:
+    """The status in lines."""
+    left = status.planned - status.finished - status.failed
+    lines = [
+        f"{status.finished} of {status.planned} trials finished, {len(status.running)} running, "
+        f"{status.failed} failed, {left - len(status.running)} waiting"
+    ]
+    lines += [
+        f"running: {arm}, fold {fold}, seed {replicate}, on {node}, for {seconds:.0f} s"
+        for arm, fold, replicate, node, seconds in status.running
+    ]
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(status.attempts.items()))
+    lines.append(f"attempts: {counts or 'none'}; {status.device_seconds:.0f} device-seconds held")
+    if left and not status.running:
+        lines.append("nothing runs: the command that began the study continues it")
+    return lines

@@ -1,0 +1,53 @@
+"""How far a study is, seen from its folder."""
+
+import os
+import time
+
+import pytest
+
+from sweeper.results import attempts
+from sweeper.results.attempts import attempt
+from sweeper.results.store import Study, StudyError
+from sweeper.status import describe, status
+from tests.results.rows import trial_row
+
+
+@pytest.fixture
+def study(tmp_path):
+    study = Study(tmp_path / "s")
+    study.create()
+    rows = [trial_row("full", replicate=replicate) for replicate in range(5)]
+    study.write_plan({"design": {}, "data_digest": "d", "trials": [_planned(row) for row in rows]})
+    study.commit(rows[0], [], [])
+    study.record_failure(rows[1] | {"status": "failed"}, [])
+    return study, rows
+
+
+def _planned(row):
+    return {key: row[key] for key in ("trial_id", "arm", "fold", "replicate")}
+
+
+def test_counts_and_what_runs(study):
+    study, rows = study
+    with attempt(study, rows[2]["trial_id"], device="cpu", cpus=1, gpus=0):
+        now = status(study)
+    assert (now.planned, now.finished, now.failed) == (5, 1, 1)
+    assert [(arm, fold, replicate) for arm, fold, replicate, _, _ in now.running] == [("full", 1, 2)]
+    assert describe(now)[0] == "1 of 5 trials finished, 1 running, 1 failed, 2 waiting"
+    assert "the command that began the study continues it" in describe(status(study))[-1]
+
+
+def test_a_dead_attempt_does_not_run(study, monkeypatch):
+    study, rows = study
+    with attempt(study, rows[2]["trial_id"], device="cpu", cpus=1, gpus=0):
+        (path,) = (study.folder / "attempts").iterdir()
+        old = time.time() - 2 * attempts.LOST_SECONDS
+        os.utime(path, (old, old))
+        now = status(study)
+    assert now.running == ()
+    assert now.attempts["lost"] == 1
+
+
+def test_a_folder_without_a_plan(tmp_path):
+    with pytest.raises(StudyError, match="no run has begun"):
+        status(Study(tmp_path))
