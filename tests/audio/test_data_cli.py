@@ -1,0 +1,195 @@
+"""`sweeper data …` as a user types it."""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sweeper import data_cli
+from sweeper.audio.check import check
+from sweeper.audio.datasets import NAMES, load
+from sweeper.audio.datasets.base import Clip, Dataset
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*words: str) -> tuple[int, str, str]:
+        parser = argparse.ArgumentParser()
+        data_cli.add_parser(parser.add_subparsers(required=True))
+        arguments = parser.parse_args(["data", *words])
+        code = arguments.func(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def zoo(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    for animal in ("cat", "dog"):
+        for i in range(10):
+            path = tmp_path / "zoo" / animal / f"{i}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, rng.uniform(-0.5, 0.5, 2000 + 100 * i), 8000)
+    return tmp_path / "zoo"
+
+
+def test_list_names_every_data_set_with_its_licence(run):
+    code, out, _err = run("list")
+    assert code == 0
+    for name in NAMES:
+        assert name in out
+    assert "CC BY-NC-SA 4.0" in out
+    assert "metadata/UrbanSound8K.csv" in out
+
+
+def test_prepare_reports_digest_and_leaks(run, zoo):
+    code, out, _err = run("prepare", "folder", "--data", str(zoo), "--sample-rate", "8000")
+    assert code == 0
+    assert "folder: 20 clips at 8000 Hz" in out
+    assert "data digest " in out
+    assert "official 5: 12 train, 4 validation, 4 test; no recording on both sides" in out
+    assert "paper 1: 12 train, 4 validation, 4 test" in out
+
+
+def test_prepare_stops_at_a_bad_file_or_skips_it(run, zoo):
+    (zoo / "cat" / "3.wav").write_text("not audio")
+    code, _out, err = run("prepare", "folder", "--data", str(zoo), "--sample-rate", "8000")
+    assert code == 1
+    assert err.startswith("sweeper data prepare: ")
+    assert "3.wav: neither WAV nor FLAC" in err
+    assert "--bad-clips skip" in err
+    assert err.count("\n") == 1
+    code, out, _err = run("prepare", "folder", "--data", str(zoo), "--sample-rate", "8000", "--bad-clips", "skip")
+    assert code == 0
+    assert "19 clips" in out
+    assert "skipped cat/3: " in out
+
+
+def test_check_prints_counts_and_faults(run, zoo):
+    soundfile.write(zoo / "cat" / "0.wav", np.zeros(800), 8000)
+    soundfile.write(zoo / "cat" / "1.wav", np.r_[np.ones(10), np.random.default_rng(0).uniform(-1, 1, 800)], 16000)
+    (zoo / "dog" / "4.wav").write_bytes((zoo / "dog" / "5.wav").read_bytes())
+    (zoo / "dog" / "9.wav").write_bytes(b"")
+    code, out, _err = run("check", "folder", "--data", str(zoo))
+    assert code == 1
+    assert "all    4       4       4       4       4       20" in out
+    assert "format: 18 clips at 8000 Hz, 1 channel, PCM_16" in out
+    assert "format: 1 clips at 16000 Hz, 1 channel, PCM_16" in out
+    assert "clipped (full scale for 4 samples or more): 1: cat/1" in out
+    assert "silent (peak below -60 dB): 1: cat/0" in out
+    assert "identical audio: 1: dog/4 = dog/5" in out
+    assert "unreadable: 1: " in out
+    assert "9.wav: an empty file" in out
+
+
+def test_check_is_content_with_the_demo(run):
+    code, out, _err = run("check", "demo")
+    assert code == 0
+    assert "synthetic" in out
+    assert "durations: 1.00 to 1.00 s" in out
+    assert "unreadable: 0" in out
+
+
+def test_check_measures_what_a_plain_look_measures(tmp_path):
+    lengths, clips = (400, 1600, 800), []
+    for i, length in enumerate(lengths):
+        path = tmp_path / f"{i}.wav"
+        soundfile.write(path, np.random.default_rng(i).uniform(-0.9, 0.9, (length, 2)), 8000, subtype="PCM_24")
+        clips.append(Clip(str(i), path, i % 2, "one", 1))
+    report = check(Dataset("three", ("a", "b"), tuple(clips), (1,), True, "", ()), progress=False)
+    assert report.seconds == (0.05, 0.1, 0.2)
+    assert report.formats == {(8000, 2, "PCM_24"): 3}
+    assert report.counts == {(0, 1): 2, (1, 1): 1}
+    assert report.groups == {"one": 3}
+    assert not report.clipped
+    assert not report.duplicates
+
+
+def test_plot_draws_four_rows_per_clip(run, zoo, tmp_path):
+    picture = tmp_path / "new folder" / "fig5.png"
+    code, out, _err = run("plot", "folder", "--data", str(zoo), "--sample-rate", "8000", "--out", str(picture))
+    assert code == 0
+    assert out.strip() == str(picture)
+    header = picture.read_bytes()[:24]
+    assert header.startswith(b"\x89PNG")
+    assert int.from_bytes(header[16:20], "big") > int.from_bytes(header[20:24], "big") // 4 > 100
+    code, _out, err = run("plot", "folder", "--data", str(zoo), "--clip", "cow/1", "--out", str(picture))
+    assert code == 1
+    assert "has no clip 'cow/1'; its clips are cat/" in err
+
+
+def test_plot_without_matplotlib_says_what_to_install(run, zoo, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, _out, err = run("plot", "folder", "--data", str(zoo))
+    assert code == 1
+    assert "pip install 'sweeper[plot]'" in err
+
+
+def test_plots_show_what_is_there():
+    """A tone is where the STFT and the mel spectrogram say it is; shapes are as documented, however short."""
+    import torch
+
+    from sweeper.audio import plots
+
+    rate, pitch = 16000, 2000.0
+    tone = torch.sin(2 * torch.pi * pitch * torch.arange(rate) / rate)
+    stft, mel, mfcc = plots.pictures(tone, rate)
+    assert (stft.shape[0], mel.shape[0], mfcc.shape[0]) == (513, 64, 40)
+    assert stft.shape[1] == mel.shape[1] == mfcc.shape[1]
+    assert abs(stft.mean(axis=1).argmax() * rate / 1024 - pitch) < rate / 1024
+    assert stft.max() - stft.min() <= plots.DYNAMIC_RANGE + 1e-3
+    assert plots.pictures(tone[:10], rate)[0].shape[0] == 513
+
+
+def test_fetch_wants_the_licence_accepted(run, monkeypatch):
+    monkeypatch.setattr("sweeper.audio.fetch.fetch", lambda *_args: pytest.fail("fetched"))
+    code, out, err = run("fetch", "ravdess")
+    assert code == 1
+    assert "licence: CC BY-NC-SA 4.0, see https://zenodo.org/records/1188976" in out
+    assert "not accepted" in err
+
+
+def test_fetch_with_the_licence_accepted(run, monkeypatch, zoo):
+    fetched = []
+    monkeypatch.setattr("sweeper.audio.fetch.fetch", lambda name, folder: fetched.append((name, folder)))
+    monkeypatch.setattr(data_cli, "load", lambda _name, _folder: load("folder", zoo))
+    code, out, _err = run("fetch", "ravdess", "--accept-licence", "--data", str(zoo))
+    assert code == 0
+    assert fetched == [("ravdess", zoo)]
+    assert f"ravdess: 20 clips in {zoo}" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("check", "esc51"), "unknown data set 'esc51'; the data sets are: demo, "),
+        (("check", "esc50"), "pass --data DIR"),
+        (("check", "esc50", "--data", "nowhere"), "nowhere: no such folder"),
+        (("fetch", "demo"), "nothing to download"),
+    ],
+)
+def test_errors_are_one_line(run, words, reason):
+    code, _out, err = run(*words)
+    assert code == 1
+    assert reason in err
+    assert err.count("\n") == 1
+
+
+def test_help_is_fast_and_loads_no_heavy_library():
+    code = (
+        "import argparse, sys; from sweeper import data_cli; p = argparse.ArgumentParser();"
+        "data_cli.add_parser(p.add_subparsers()); data_cli.definition('esc50');"
+        "print(sorted({'torch', 'sklearn', 'matplotlib', 'soundfile', 'pooch', 'rich'} & set(sys.modules)))"
+    )
+    start = time.perf_counter()
+    root = Path(data_cli.__file__).parents[1]
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert run.stdout.strip() == "[]"
+    assert time.perf_counter() - start < 10
