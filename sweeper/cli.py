@@ -131,6 +131,14 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="HOST:PORT",
         help="a running Ray cluster; default: $RAY_ADDRESS, else a Ray of this machine's own",
     )
+    machine.add_argument(
+        "--log",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="also write learning curves for tensorboard, mlflow or wandb, into the study's folder logs/",
+    )
     ablations.set_defaults(command=_run_ablations)
 
 
@@ -145,7 +153,7 @@ def _add_leaderboard(commands: "argparse._SubParsersAction[argparse.ArgumentPars
 
 def _run_ablations(args: argparse.Namespace) -> int:
     names = AblationOptions.__dataclass_fields__
-    options = AblationOptions(**{name: getattr(args, name) for name in names} | {"arms": tuple(args.arms)})
+    options = AblationOptions(**{name: getattr(args, name) for name in names} | {"arms": tuple(args.arms), "log": tuple(args.log)})
     outcome = run_ablations(options, _say)
     if outcome.study is not None and outcome.study.finished():
         _print_tables(outcome.study)

@@ -38,6 +38,7 @@ class AblationOptions:
     gpus_per_trial: float | None = None
     max_failures: int = 2
     address: str | None = None
+    log: tuple[str, ...] = ()
     bad_clips: Literal["fail", "skip"] = "fail"
 
 
@@ -125,6 +126,7 @@ def _sweep(
         gpus=options.gpus_per_trial,
         max_failures=options.max_failures,
         address=options.address,
+        loggers=options.log,
     )
     left = {trial.trial_id for trial in missing} - study.finished() - {f.spec.trial_id for f in failures}
     for failure in failures:

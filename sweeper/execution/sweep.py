@@ -7,6 +7,7 @@ is finished is what the results folder says.
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,6 +17,7 @@ from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
 from sweeper.execution.cluster import cluster, trial_resources
 from sweeper.execution.interrupt import PlanSearcher, StopNow, graceful
+from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.progress import Progress
 from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, Sweep, train_trial
@@ -41,6 +43,7 @@ def run_sweep(
     gpus: float | None = None,
     max_failures: int = 2,
     address: str | None = None,
+    loggers: Sequence[str] = (),
 ) -> tuple[Failure, ...]:
     """Run `trials` and commit each; a trial's failure does not stop the others.
 
@@ -50,6 +53,7 @@ def run_sweep(
     Raises:
         PlanError: a single trial needs more than the machine has.
     """
+    watching = [logger_callback(name, study) for name in loggers]
     parts = {id(part): part for data in folds.values() for part in (*data.train, *data.test)}
     with (
         cluster(address, sum(part.samples.nbytes for part in parts.values())),
@@ -93,12 +97,13 @@ def run_sweep(
                 storage_path=scratch,
                 verbose=0,
                 stop=stopper,
-                callbacks=[Progress(trials), Watchdog()],
+                callbacks=[Progress(trials), Watchdog(), *watching],
                 failure_config=tune.FailureConfig(max_failures=max_failures),
             ),
         )
         with graceful(searcher, stopper):
             results = tuner.fit()
+        keep_event_files(Path(scratch), study)
         return _failures(results, sweep.specs, max_failures)
 
 

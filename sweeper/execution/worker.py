@@ -144,6 +144,9 @@ def epoch_reporter() -> Callable[[Epoch], None]:
             tune.report(
                 {
                     "epoch": point.epoch + 1,
+                    "loss": point.loss,
+                    "train_accuracy": point.train_accuracy,
+                    "learning_rate": point.learning_rate,
                     "clips_per_second": point.clips_per_second,
                     "epoch_seconds": point.seconds,
                     "process": os.getpid(),
