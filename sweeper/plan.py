@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from model.config import ModelConfig
+from model.config import ACDNetConfig, EATConfig, ModelConfig
 from search_spaces.ablations import ARMS, REFERENCE, TABLES, Arm
 from search_spaces.config import TrainingConfig
+from search_spaces.peers import PEERS
 from search_spaces.recipes import Recipe
 
 STUDY_SEED = 0
@@ -45,12 +46,12 @@ class TrialSpec:
     """One training run and its evaluation, complete: two equal specs give the same result on the same machine."""
 
     study: str
-    kind: Literal["ablation"]
+    kind: Literal["ablation", "peer"]
     arm: str
     recipe: str
     replicate: int
     seed: int
-    model: ModelConfig
+    model: ModelConfig | EATConfig | ACDNetConfig
     training: TrainingConfig
     data: DataConfig
 
@@ -59,6 +60,7 @@ class TrialSpec:
         """SHA-256 over all that decides the result, 16 hex digits. Names (study, arm, recipe) don't decide it."""
         decides = {
             "seed": self.seed,
+            # The kind of network is told by its fields: no two have the same.
             "model": asdict(self.model),
             "training": asdict(self.training),
             "data": asdict(self.data),
@@ -78,13 +80,13 @@ class Plan:
         first = self.trials[0]
         return {
             "study": self.study,
-            "kind": first.kind,
             "reference": REFERENCE,
             "metric": "accuracy",
             "design": design(first),
             "trials": [
                 {
                     "trial_id": trial.trial_id,
+                    "kind": trial.kind,
                     "arm": trial.arm,
                     "fold": trial.data.fold,
                     "replicate": trial.replicate,
@@ -99,10 +101,10 @@ def design(trial: TrialSpec) -> dict[str, Any]:
     """What every trial of one study must have in common, whatever its arm, fold and seed."""
     data = asdict(trial.data)
     del data["fold"]
-    model = asdict(trial.model)
-    for switch in (*ABLATION_SWITCHES, "branch_heads"):
-        del model[switch]
-    shared = {"recipe": trial.recipe, "data": data, "training": asdict(trial.training), "sizes": model}
+    shared = {"recipe": trial.recipe, "data": data, "training": asdict(trial.training), "classes": trial.model.classes}
+    if isinstance(trial.model, ModelConfig):
+        sizes = asdict(trial.model)
+        shared["sizes"] = {name: sizes[name] for name in sizes.keys() - {*ABLATION_SWITCHES, "branch_heads"}}
     return dict(json.loads(canonical_json(shared)))
 
 
@@ -144,35 +146,55 @@ def build_plan(
     folds: Sequence[int],
     classes: int,
     replicates: int,
+    peers: Sequence[str] = (),
 ) -> Plan:
-    """Every trial of an ablation study: arms × folds × replicates.
+    """Every trial of an ablation study: (arms and peers) × folds × replicates.
 
     Raises:
-        PlanError: no arm, fold or replicate; or an arm that changes more than it declares.
+        PlanError: no arm, fold or replicate; an arm that changes more than it declares; or a peer that can't take the
+            recipe's clips.
     """
     if not arms or not folds or replicates < 1:
         raise PlanError(f"nothing to run: {len(arms)} arms × {len(folds)} folds × {replicates} seeds")
-    reference = replace(recipe.model, classes=classes)
-    trials = []
-    for replicate in range(replicates):
-        for fold in folds:
-            for arm in arms:
-                check_unconfounded(arm, reference)
-                network = arm.model(reference)
-                trials.append(
-                    TrialSpec(
-                        study=study,
-                        kind="ablation",
-                        arm=arm.name,
-                        recipe=recipe.name,
-                        replicate=replicate,
-                        seed=derive_seed(STUDY_SEED, dataset, fold, replicate),
-                        model=_with_heads(network, recipe.training),
-                        training=recipe.training,
-                        data=DataConfig(dataset, split, fold, recipe.sample_rate, recipe.seconds),
-                    )
-                )
+    networks = _arm_networks(arms, replace(recipe.model, classes=classes), recipe.training)
+    networks += _peer_networks(peers, classes, recipe)
+    trials = [
+        TrialSpec(
+            study=study,
+            kind=kind,
+            arm=name,
+            recipe=recipe.name,
+            replicate=replicate,
+            seed=derive_seed(STUDY_SEED, dataset, fold, replicate),
+            model=network,
+            training=recipe.training,
+            data=DataConfig(dataset, split, fold, recipe.sample_rate, recipe.seconds),
+        )
+        for replicate in range(replicates)
+        for fold in folds
+        for kind, name, network in networks
+    ]
     return Plan(study, tuple(trials))
+
+
+Named = tuple[Literal["ablation", "peer"], str, ModelConfig | EATConfig | ACDNetConfig]
+
+
+def _arm_networks(arms: Sequence[Arm], reference: ModelConfig, training: TrainingConfig) -> list[Named]:
+    for arm in arms:
+        check_unconfounded(arm, reference)
+    return [("ablation", arm.name, _with_heads(arm.model(reference), training)) for arm in arms]
+
+
+def _peer_networks(peers: Sequence[str], classes: int, recipe: Recipe) -> list[Named]:
+    for name in peers:
+        if name not in PEERS:
+            raise PlanError(f"unknown peer {name!r}; the peers are: {', '.join(PEERS)}")
+    length = round(recipe.sample_rate * recipe.seconds)
+    try:
+        return [("peer", name, PEERS[name](classes, recipe.sample_rate, length)) for name in peers]
+    except ValueError as error:
+        raise PlanError(str(error)) from None
 
 
 def check_unconfounded(arm: Arm, reference: ModelConfig) -> None:

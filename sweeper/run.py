@@ -29,6 +29,7 @@ class AblationOptions:
     seeds: int = 2
     table: Literal["6", "7", "all"] = "all"
     arms: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
     recipe: str | None = None
     epochs: int | None = None
     results: Path = Path("results")
@@ -76,6 +77,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         folds=folds,
         classes=len(dataset.classes),
         replicates=options.seeds,
+        peers=options.peers,
     )
     study = Study(options.results / plan.study)
     done = study.finished()
@@ -173,6 +175,7 @@ def describe(plan: Plan, missing: int, dataset: Dataset, recipe: Recipe) -> list
     """What is about to run and what it can show at all, in a few lines."""
     first = plan.trials[0]
     arms = list(dict.fromkeys(trial.arm for trial in plan.trials))
+    compared = {trial.arm for trial in plan.trials if trial.kind == "ablation"} - {REFERENCE}
     folds = sorted({trial.data.fold for trial in plan.trials})
     blocks = len(plan.trials) // len(arms)
     lines = [
@@ -185,10 +188,10 @@ def describe(plan: Plan, missing: int, dataset: Dataset, recipe: Recipe) -> list
         f"{first.data.seconds:g} s clips at {first.data.sample_rate} Hz",
         *dataset.notes,
     ]
-    if REFERENCE in arms and len(arms) > 1:
+    if REFERENCE in arms and compared:
         from sweeper.statistics import reach_sentence  # SciPy takes a second to import
 
-        lines.append(f"reach: {reach_sentence(blocks, len(arms) - 1, blocks_per_seed=len(folds))}")
+        lines.append(f"reach: {reach_sentence(blocks, len(compared), blocks_per_seed=len(folds))}")
     return lines
 
 

@@ -146,3 +146,15 @@ def test_nothing_to_run_is_refused():
 def test_seeds_are_pinned():
     # A changed derivation would orphan every committed trial: this value may never change.
     assert derive_seed(0, "demo", 1, 0) == 1163942408
+
+
+def test_peers_are_planned_beside_the_arms():
+    recipe = RECIPES["paper"]()
+    trials = plan(recipe=recipe, peers=("eat-s", "acdnet"), folds=(1,), replicates=1).trials
+    assert [(trial.kind, trial.arm) for trial in trials[-2:]] == [("peer", "eat-s"), ("peer", "acdnet")]
+    assert len({trial.seed for trial in trials}) == 1
+    assert all(trial.model.classes == 10 for trial in trials)
+    with pytest.raises(PlanError, match="EAT-S needs clips of at least 32768 samples, this recipe's have 8000"):
+        plan(peers=("eat-s",))
+    with pytest.raises(PlanError, match="unknown peer 'ast'; the peers are: eat-s, acdnet"):
+        plan(peers=("ast",))

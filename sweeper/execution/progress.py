@@ -30,6 +30,7 @@ class Progress(Callback):
         self._cell: dict[str, Text] = {}
         self._done = 0
         self._failed = 0
+        self._best: tuple[float, str] | None = None
         self._speed: dict[str, float] = {}
         self._console: Console | None = None
         self._live: Live | None = None
@@ -65,6 +66,8 @@ class Progress(Callback):
             self._say_how_far()
         elif result.get("outcome") == "complete":
             accuracy = result.get("accuracy")  # unknown where another cluster finished the trial
+            if accuracy is not None:
+                self._best = max(self._best or (0.0, ""), (accuracy, self._specs[trial_id].arm))
             words = "finished elsewhere" if accuracy is None else f"accuracy {accuracy:.1%}"
             self._finish(trial_id, Text("done" if accuracy is None else f"{accuracy:.1%}", "green"), words)
         elif result.get("outcome") == "failed":
@@ -108,6 +111,7 @@ class Progress(Callback):
             (f"{self._done}", "bold"),
             f" of {len(self._specs)} trials",
             (f", {self._failed} failed" if self._failed else "", "red"),
+            f", best {self._best[1]} {self._best[0]:.1%}" if self._best else "",
             f" · {share:.0%} of the epochs · {sum(self._speed.values()):,.0f} clips/s · about {self._left()} left",
         )
 

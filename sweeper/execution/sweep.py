@@ -18,6 +18,7 @@ from sweeper.audio.store import ClipStore
 from sweeper.execution.cluster import cluster, trial_resources
 from sweeper.execution.interrupt import PlanSearcher, StopNow, graceful
 from sweeper.execution.loggers import keep_event_files, logger_callback
+from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.progress import Progress
 from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, Sweep, train_trial
@@ -60,6 +61,7 @@ def run_sweep(
         tempfile.TemporaryDirectory() as scratch,
     ):
         resources = trial_resources(cpus, gpus)
+        memory = memory_per_trial(trials, resources)
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = Sweep(
             study=study,
@@ -80,7 +82,7 @@ def run_sweep(
             max_failures=max_failures,
         )
         trainable = tune.with_resources(
-            tune.with_parameters(train_trial, sweep=sweep), {"CPU": resources.cpus, "GPU": resources.gpus}
+            tune.with_parameters(train_trial, sweep=sweep), {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
         )
         searcher, stopper = PlanSearcher([trial.trial_id for trial in trials]), StopNow()
         tuner = tune.Tuner(

@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import ray
@@ -17,7 +17,7 @@ import torch
 from ray import tune
 
 from sweeper.plan import TrialSpec
-from sweeper.results.attempts import attempt
+from sweeper.results.attempts import Cost, attempt, cost_of_running, costs
 from sweeper.results.rows import Circumstances, complete_row, curve_rows, failed_row, prediction_rows
 from sweeper.results.store import Study
 from sweeper.training import weights
@@ -104,7 +104,9 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
     reason = f"{type(failure).__name__}: {failure}"
     curve = curve_rows(spec.trial_id, failure.curve) if isinstance(failure, NonFiniteLoss) else []
     with contextlib.suppress(OSError):  # a full disk, say, which may be the very reason
-        sweep.study.record_failure(failed_row(spec, circumstances(sweep, spec), reason), curve)
+        row = failed_row(spec, circumstances(sweep, spec), reason)
+        cost = costs(sweep.study).get(spec.trial_id, Cost(0, 0.0, 0.0))
+        sweep.study.record_failure(row | asdict(cost), curve)
     tune.report({"outcome": "failed", "error": reason})
 
 
@@ -112,7 +114,8 @@ def commit_result(sweep: Sweep, result: TrialResult, fitted: Fitted) -> Row:
     """Write weights, predictions and curve, and then the row that declares the trial finished; returns the row."""
     spec = result.spec
     weights.save(sweep.study.weights(spec.trial_id), fitted, spec, sweep.classes)
-    row = complete_row(result, circumstances(sweep, spec))
+    cost = cost_of_running(sweep.study, spec.trial_id, complete=True)
+    row = complete_row(result, circumstances(sweep, spec)) | asdict(cost)
     sweep.study.commit(row, curve_rows(spec.trial_id, result.curve), prediction_rows(spec.trial_id, result.predictions))
     return row
 

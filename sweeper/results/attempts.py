@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -75,11 +76,11 @@ def _beat(path: Path, stop: threading.Event) -> None:
             os.utime(path)
 
 
-def read_attempts(study: Study) -> pa.Table:
-    """All attempts, oldest first. One that runs ends at its last heartbeat; half a minute after that it is `lost`."""
+def read_attempts(study: Study, trial_id: str = "*") -> pa.Table:
+    """Attempts at all trials or one, oldest first. One that runs ends at its last heartbeat; then it is `lost`."""
     now = datetime.datetime.now(datetime.UTC)
     rows = []
-    for path in sorted((study.folder / "attempts").glob("*.parquet")):
+    for path in sorted((study.folder / "attempts").glob(f"{trial_id}-*.parquet")):
         (row,) = pq.read_table(path, schema=schema.ATTEMPT).to_pylist()
         if row["outcome"] == "running":
             row["ended"] = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
@@ -92,7 +93,7 @@ def read_attempts(study: Study) -> pa.Table:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a trial held over all its attempts; `waste` is the part of attempts that did not complete it.
+    """What a trial held over its attempts; `waste` is the part that did not complete it.
 
     In device-seconds: seconds × GPUs where it held any, else seconds × CPUs.
     """
@@ -103,14 +104,25 @@ class Cost:
 
 
 def costs(study: Study) -> dict[str, Cost]:
-    """Cost by trial id."""
+    """Cost until now by trial id, of all trials of a study."""
     by_trial = defaultdict(list)
     for row in read_attempts(study).to_pylist():
-        held = (row["ended"] - row["started"]).total_seconds() * (row["gpus"] or row["cpus"])
-        by_trial[row["trial_id"]].append((held, row["outcome"] == "complete"))
+        by_trial[row["trial_id"]].append((_held(row), row["outcome"] == "complete"))
     return {
         trial_id: Cost(
             len(attempts), sum(held for held, _ in attempts), sum(held for held, complete in attempts if not complete)
         )
         for trial_id, attempts in by_trial.items()
     }
+
+
+def cost_of_running(study: Study, trial_id: str, *, complete: bool) -> Cost:
+    """Cost of a trial by the worker that is at it, just before its last attempt ends, complete or not."""
+    rows = read_attempts(study, trial_id).to_pylist()
+    rows[-1]["ended"] = datetime.datetime.now(datetime.UTC)
+    held = [_held(row) for row in rows]
+    return Cost(len(rows), sum(held), sum(held[:-1] if complete else held))
+
+
+def _held(row: dict[str, Any]) -> float:
+    return float((row["ended"] - row["started"]).total_seconds() * (row["gpus"] or row["cpus"]))

@@ -92,7 +92,7 @@ def _common(spec: TrialSpec, circumstances: Circumstances) -> dict[str, Any]:
             "clip_seconds": spec.data.seconds,
             "finished": datetime.datetime.now(datetime.UTC),
         }
-        | {switch: getattr(spec.model, switch) for switch in ABLATION_SWITCHES}
+        | {switch: getattr(spec.model, switch, None) for switch in ABLATION_SWITCHES}
         | asdict(circumstances)
         | provenance.software()
         | provenance.node()

@@ -62,11 +62,12 @@ class Batches:
         """Batches in a training epoch: full ones only, at least one."""
         return max(1, len(self) // batch_size)
 
-    def evaluation(self, batch_size: int) -> Iterator[Batch]:
-        """All clips once, in their order, cropped at the centre: evaluation has nothing random in it."""
-        for start in range(0, len(self), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(self)))
-            yield self.gather(rows, np.full(len(rows), 0.5))
+    def evaluation(self, batch_size: int, rows: slice = slice(None)) -> Iterator[Batch]:
+        """The clips `rows`, by default all, in their order, cropped at the centre: evaluation has nothing random in it."""
+        chosen = np.arange(len(self))[rows]
+        for start in range(0, len(chosen), batch_size):
+            batch = chosen[start : start + batch_size]
+            yield self.gather(batch, np.full(len(batch), 0.5))
 
     def gather(self, rows: np.ndarray, crops: np.ndarray) -> Batch:
         """The clips `rows`, each cut at its crop position: 0 is the clip's start, 1 its end."""

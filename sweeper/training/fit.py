@@ -2,7 +2,8 @@
 
 Everything random is keyed by (seed, step): batch order and crops (`batches.py`), augmentation draws
 (`sweeper.audio.augmentation`) and dropout. So arms of one block are paired, and a trial killed at any step and resumed
-ends with the same bits as one that never stopped.
+ends with the same bits as one that never stopped. Several workers share each batch (`distributed.py`); what a step does
+is the same whatever their number.
 """
 
 import math
@@ -23,6 +24,7 @@ from sweeper.audio.clips import Clips
 from sweeper.plan import TrialSpec, canonical_json, derive_seed
 from sweeper.training import checkpoint
 from sweeper.training.batches import Batch, Batches
+from sweeper.training.distributed import Worker
 from sweeper.training.ema import EMA
 from sweeper.training.loss import training_loss
 
@@ -56,7 +58,10 @@ class NonFiniteLoss(RuntimeError):
 
     def __init__(self, epoch: int, loss: float, curve: Sequence[Epoch]) -> None:
         super().__init__(f"the loss became {loss} in epoch {epoch}: lower the learning rate or check the data")
-        self.curve = tuple(curve)
+        self.epoch, self.loss, self.curve = epoch, loss, tuple(curve)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # it travels between processes
+        return NonFiniteLoss, (self.epoch, self.loss, self.curve)
 
 
 def fit(
@@ -66,6 +71,7 @@ def fit(
     device: torch.device,
     state: Path | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
+    worker: Worker = Worker(),
 ) -> Fitted:
     """Train `spec.model` on `train` by the recipe `spec.training`.
 
@@ -73,21 +79,25 @@ def fit(
         spec: the trial.
         train: the training clips, in one or several parts; nothing else is ever seen here.
         device: where to compute; bf16 autocast on CUDA as configured, float32 elsewhere.
-        state: a checkpoint file to continue from and to keep; None for neither.
+        state: a checkpoint file to continue from and to keep; None for neither. Worker 0 writes, all read.
         on_epoch: called after each epoch with its point of the curve.
+        worker: which of several processes this is; each is given all clips, and returns the same networks and curve.
 
     Raises:
         NonFiniteLoss: the mean loss of an epoch was NaN or infinite.
+        ValueError: a batch has fewer clips than there are workers.
+        WorkersDisagree: the workers read different checkpoints.
     """
     batches = Batches(train, spec.data.length, device)
-    run = _Run(spec, batches, device)
+    run = _Run(spec, batches, device, worker)
     if state is not None:
         run.resume(state)
+    worker.check_agreement(run.steps_done, device)
     saved = time.monotonic()
 
     def keep() -> None:
         nonlocal saved
-        if state is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+        if state is not None and worker.rank == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
             run.save(state)
             saved = time.monotonic()
 
@@ -101,12 +111,17 @@ def fit(
 class _Run:
     """The mutable state of one training run."""
 
-    def __init__(self, spec: TrialSpec, batches: Batches, device: torch.device) -> None:
-        self.spec, self.batches, self.device = spec, batches, device
+    def __init__(self, spec: TrialSpec, batches: Batches, device: torch.device, worker: Worker) -> None:
+        self.spec, self.batches, self.device, self.worker = spec, batches, device, worker
         config = spec.training
-        self.network = build(spec.model, spec.seed).to(device).train()
-        self.step_network = torch.compile(self.network) if config.compile else self.network
+        if min(config.batch_size, len(batches)) < worker.world_size:
+            raise ValueError(
+                f"{worker.world_size} workers can't share a batch of {min(config.batch_size, len(batches))} clips"
+            )
+        self.network = worker.synchronised(build(spec.model, spec.seed).to(device).train())
         self.ema = EMA(self.network, config.ema)
+        parallel = worker.parallel(self.network)
+        self.step_network = torch.compile(parallel) if config.compile else parallel
         self.optimiser = _optimiser(self.network, config)
         self.steps_per_epoch = batches.steps_per_epoch(config.batch_size)
         self.scheduler = _one_cycle(self.optimiser, config, config.epochs * self.steps_per_epoch)
@@ -116,6 +131,11 @@ class _Run:
         self.seconds = 0.0
         self._epoch_seconds = 0.0
         self._totals = torch.zeros(3, dtype=torch.float64, device=device)  # loss · clips, hits, clips
+
+    @property
+    def steps_done(self) -> int:
+        """Optimiser steps up to here, which is also the next step's number, from 0."""
+        return self.epoch * self.steps_per_epoch + self.position
 
     def train_epoch(self, after_step: Callable[[], None]) -> Epoch:
         """The rest of the current epoch, from the batch it stands at."""
@@ -135,9 +155,11 @@ class _Run:
 
     def _step(self, batch: Batch) -> None:
         spec, config = self.spec, self.spec.training
-        step = self.epoch * self.steps_per_epoch + self.position
-        torch.manual_seed(derive_seed(spec.seed, "dropout", step))
+        step, rows = self.steps_done, self.worker.rows(len(batch.rows))
+        torch.manual_seed(derive_seed(spec.seed, "dropout", step, *([] if self.worker.alone else [self.worker.rank])))
         one_hot = F.one_hot(batch.targets, spec.model.classes).float()
+        # Draws and mixing partners belong to a row of the whole batch. So each worker augments all of it and keeps its
+        # rows: exact, at the price that this part of a step takes as long as on one worker.
         augmented = augment(
             batch.waveforms,
             one_hot,
@@ -149,21 +171,22 @@ class _Run:
         )
         bf16 = self.device.type == "cuda" and config.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            output = self.step_network(augmented.waveforms)
-        loss = training_loss(output, augmented.targets, augmented.mixed, config)
+            output = self.step_network(augmented.waveforms[rows])
+        loss = training_loss(output, augmented.targets[rows], augmented.mixed, config)
         self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
         nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         self.optimiser.step()
         self.scheduler.step()
         if config.ema.unit == "step":
             self.ema.update()
-        self._count(loss.detach(), output.logits.detach(), augmented.targets)
+        self._count(loss.detach(), output.logits.detach(), augmented.targets[rows])
 
     def _count(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         hits = (logits.argmax(dim=1) == targets.argmax(dim=1)).sum()
         clips = torch.full_like(loss, len(targets))
-        self._totals += torch.stack([loss * clips, hits.to(loss.dtype), clips]).double()
+        # Three numbers, summed over workers in each step: so the totals too are the same on all, see `distributed.py`.
+        self._totals += self.worker.total(torch.stack([loss * clips, hits.to(loss.dtype), clips]).double())
 
     def _close_epoch(self) -> Epoch:
         loss_sum, hits, clips = self._totals.tolist()  # the only wait for the device in an epoch

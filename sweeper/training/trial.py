@@ -13,6 +13,7 @@ from sweeper.audio.clips import Clips
 from sweeper.plan import TrialSpec
 from sweeper.training.batches import Batches
 from sweeper.training.cost import count_parameters, gflops_per_clip
+from sweeper.training.distributed import Worker
 from sweeper.training.fit import Epoch, Fitted, fit
 from sweeper.training.metrics import Metrics, confusion_matrix, metrics
 
@@ -56,6 +57,7 @@ def run_trial(
     device: torch.device,
     state: Path | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
+    worker: Worker = Worker(),
 ) -> tuple[TrialResult, Fitted]:
     """Train, then evaluate the last epoch's weights and their average on the test clips.
 
@@ -66,15 +68,16 @@ def run_trial(
         device: where to compute.
         state: checkpoint file, see `fit`.
         on_epoch: see `fit`.
+        worker: see `fit`; the test clips too are shared, and each worker returns the whole result.
     """
-    fitted = fit(spec, train, device=device, state=state, on_epoch=on_epoch)
+    fitted = fit(spec, train, device=device, state=state, on_epoch=on_epoch, worker=worker)
     begin = time.perf_counter()
     test = list(open_test())
     batches = Batches(test, spec.data.length, device)
-    raw = predict(fitted.network, batches, spec.training.batch_size)
-    averaged = predict(fitted.averaged, batches, spec.training.batch_size)
+    classes, batch_size = spec.model.classes, spec.training.batch_size
+    raw = predict(fitted.network, batches, batch_size, classes, worker)
+    averaged = predict(fitted.averaged, batches, batch_size, classes, worker)
     targets = np.concatenate([part.targets for part in test])
-    classes = spec.model.classes
     result = TrialResult(
         spec=spec,
         metrics=metrics(confusion_matrix(targets, raw.argmax(1), classes)),
@@ -98,8 +101,16 @@ def run_trial(
 
 
 @torch.no_grad()
-def predict(network: nn.Module, batches: Batches, batch_size: int) -> np.ndarray:
-    """Class probabilities `[n, classes]` float32 of all clips, in float32 whatever the training precision."""
+def predict(
+    network: nn.Module, batches: Batches, batch_size: int, classes: int, worker: Worker = Worker()
+) -> np.ndarray:
+    """Class probabilities `[n, classes]` float32 of all clips, in float32 whatever the training precision.
+
+    Each worker computes its share of the rows; adding zeros for the others' puts them together, in order and exactly.
+    """
     network.eval()
-    outputs = [network(batch.waveforms).logits.softmax(dim=1) for batch in batches.evaluation(batch_size)]
-    return torch.cat(outputs).float().cpu().numpy()
+    probabilities = torch.zeros(len(batches), classes, device=batches.device)
+    for batch in batches.evaluation(batch_size, worker.rows(len(batches))):
+        rows = slice(int(batch.rows[0]), int(batch.rows[-1]) + 1)
+        probabilities[rows] = network(batch.waveforms).logits.softmax(dim=1)
+    return worker.total(probabilities).cpu().numpy()

@@ -12,10 +12,13 @@ from typing import Any
 from torch import nn
 
 from model.build import build
-from model.config import ModelConfig
+from model.config import ACDNetConfig, EATConfig, ModelConfig
 from sweeper.plan import TrialSpec
 from sweeper.training import checkpoint
 from sweeper.training.fit import Fitted
+
+
+_KINDS = {kind.__name__: kind for kind in (ModelConfig, EATConfig, ACDNetConfig)}
 
 
 class WeightsError(ValueError):
@@ -40,6 +43,7 @@ def save(path: Path, fitted: Fitted, spec: TrialSpec, classes: Sequence[str]) ->
     header = {
         "trial_id": spec.trial_id,
         "arm": spec.arm,
+        "network": type(spec.model).__name__,
         "model": asdict(spec.model),
         "classes": list(classes),
         "sample_rate": spec.data.sample_rate,
@@ -59,13 +63,13 @@ def load(path: Path, averaged: bool = False) -> Classifier:
         WeightsError: no such file, or another kind of file.
     """
     state = checkpoint.load(path)
-    if state is None or "model" not in state[1]:
+    if state is None or state[1].get("network") not in _KINDS:
         raise WeightsError(f"{path} holds no weights that sweeper saved; they lie in a study's folder weights/")
     tensors, header = state
     sizes: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in header["model"].items()
     }
-    network = build(ModelConfig(**sizes), seed=0)
+    network = build(_KINDS[header["network"]](**sizes), seed=0)
     prefix = "ema." if averaged else "network."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     return Classifier(

@@ -8,6 +8,7 @@ on one machine. Also prints the cost per trial over the first and the last tenth
 import argparse
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from sweeper.audio.store import prepare
 from sweeper.execution import sweep as sweep_module
 from sweeper.execution.worker import Sweep, circumstances
 from sweeper.plan import build_plan
+from sweeper.results.attempts import Cost
 from sweeper.results.rows import failed_row
 from sweeper.results.store import Study
 
@@ -29,7 +31,7 @@ def trains_nothing(config: dict[str, str], sweep: Sweep) -> None:
     """Commits a row at once."""
     spec = sweep.specs[config["trial_id"]]
     row = failed_row(spec, circumstances(sweep, spec), "")
-    sweep.study.commit(row | {"status": "complete", "accuracy": 0.0}, [], [])
+    sweep.study.commit(row | asdict(Cost(1, 0.0, 0.0)) | {"status": "complete", "accuracy": 0.0}, [], [])
     tune.report({"outcome": "complete", "accuracy": 0.0, "seconds": 0.0})
 
 

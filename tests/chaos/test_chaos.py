@@ -25,7 +25,7 @@ from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
 
 pytestmark = pytest.mark.chaos
-TIMES = ["seconds", "evaluation_seconds", "finished", "node"]
+TIMES = ["seconds", "evaluation_seconds", "finished", "node", "attempts", "device_seconds", "waste_device_seconds"]
 
 
 @pytest.fixture(scope="module")

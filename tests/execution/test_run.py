@@ -15,7 +15,7 @@ STUDY = "ablations-demo-quick-1epochs"
 SMALL = ("run", "ablations", "--epochs", "1", "--seeds", "4", "--arm", "full", "garm", "semantic-only")
 TRIALS = 12
 # What legitimately differs between two runs of one plan.
-TIMES = ["seconds", "evaluation_seconds", "finished", "study"]
+TIMES = ["seconds", "evaluation_seconds", "finished", "attempts", "device_seconds", "waste_device_seconds"]
 
 
 def leaderboard(sweeper, study=STUDY):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from sweeper.results import attempts
-from sweeper.results.attempts import attempt, costs, read_attempts
+from sweeper.results.attempts import Cost, attempt, cost_of_running, costs, read_attempts
 from sweeper.results.store import Study
 
 HELD = {"device": "cpu", "cpus": 2.0, "gpus": 0.0}
@@ -64,7 +64,7 @@ def test_a_killed_attempt_ends_at_its_last_heartbeat(study, monkeypatch):
 
 
 def test_waste_is_what_did_not_complete(study, monkeypatch):
-    times = iter(datetime.datetime(2026, 1, 1, 0, 0, second, tzinfo=datetime.UTC) for second in (0, 10, 20, 25))
+    times = iter(datetime.datetime(2026, 1, 1, 0, 0, second, tzinfo=datetime.UTC) for second in (0, 10, 20, 24, 25, 26))
 
     class Clock(datetime.datetime):
         @classmethod
@@ -75,7 +75,7 @@ def test_waste_is_what_did_not_complete(study, monkeypatch):
     with pytest.raises(RuntimeError), attempt(study, "a", **HELD):
         raise RuntimeError
     with attempt(study, "a", **HELD):
-        pass
+        committed = cost_of_running(study, "a", complete=True)
+    assert committed == Cost(2, 2 * 15.0, 2 * 10.0)
     monkeypatch.undo()
-    cost = costs(study)["a"]
-    assert (cost.attempts, cost.device_seconds, cost.waste_device_seconds) == (2, 30.0, 20.0)
+    assert costs(study)["a"] == Cost(2, 2 * 16.0, 2 * 10.0)

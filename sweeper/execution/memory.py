@@ -1,0 +1,58 @@
+"""A trial that would not fit is refused before it starts, not killed an hour later.
+
+On a GPU the largest arm takes one real step, in a process that holds what a trial will hold, and its peak is compared
+with the trial's share of the card. Without one, host memory is estimated and becomes a resource that Ray counts, so that
+no more trials run at once than memory allows.
+"""
+
+from collections.abc import Sequence
+
+import ray
+import torch
+
+from sweeper.execution.cluster import TrialResources
+from sweeper.plan import PlanError, TrialSpec
+from sweeper.profiling import peak_training_memory
+from sweeper.training.cost import gflops_per_clip
+
+GIGABYTE = 1e9
+PROCESS_BYTES = 0.6e9  # Python, torch and Ray in a worker, before any network
+RESERVE = 1.1  # fragmentation, and what an estimate misses
+
+
+def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> int:
+    """Host memory in bytes that Ray should set aside for each trial: 0 where trials compute on GPUs.
+
+    Raises:
+        PlanError: the largest arm does not fit on its share of a GPU, or in the largest node's memory.
+    """
+    largest = max(trials, key=lambda trial: gflops_per_clip(trial.model, trial.data.length))
+    if resources.gpus:
+        measure = ray.remote(_on_gpu).options(num_gpus=resources.gpus, num_cpus=0)
+        needed, card = ray.get(measure.remote(largest))
+        share = card * min(resources.gpus, 1.0)
+        if needed * RESERVE > share:
+            raise PlanError(
+                f"--gpus-per-trial {resources.gpus:g}: a trial of {largest.arm} needs {needed / GIGABYTE:.1f} GB and its "
+                f"share of the GPU is {share / GIGABYTE:.1f} GB; give each trial more, or choose a smaller recipe"
+            )
+        return 0
+    needed = int(PROCESS_BYTES + RESERVE * peak_training_memory(largest, torch.device("cpu")))
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    most = max(node["Resources"].get("memory", 0.0) for node in nodes if node["Alive"])
+    if needed > most:
+        raise PlanError(
+            f"a trial of {largest.arm} needs about {needed / GIGABYTE:.1f} GB of memory and Ray has {most / GIGABYTE:.1f} "
+            f"GB for it here; choose a smaller recipe than {largest.recipe}, or a machine with a GPU"
+        )
+    return needed
+
+
+def _on_gpu(spec: TrialSpec) -> tuple[int, int]:
+    """Peak bytes of one training step, and the card's memory; a step that does not fit counts as the whole card."""
+    device = torch.device("cuda")
+    total = torch.cuda.get_device_properties(device).total_memory
+    try:
+        return peak_training_memory(spec, device), total
+    except torch.OutOfMemoryError:
+        return total, total
