@@ -127,7 +127,7 @@ class Progress(Callback):
     def __rich__(self) -> Group:
         share = sum(self._share.values()) / len(self._share)
         line = self._line().append(" · Ctrl-C stops, resumable", "dim")
-        return Group(self._grid(), ProgressBar(total=1.0, completed=share, width=60), line)
+        return Group(self._grid(), ProgressBar(total=1.0, completed=share, width=60), Text(), line)
 
     def _grid(self) -> Table:
         blocks = sorted({(spec.data.fold, spec.replicate) for spec in self._specs.values()})
