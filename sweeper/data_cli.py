@@ -28,7 +28,7 @@ EXAMPLES = """examples:
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command `data` to a command line; the parsed arguments carry `func`, which is `main`."""
+    """Add the command `data` to a command line; the parsed arguments carry `command`, which is `main`."""
     parser = subparsers.add_parser(
         "data",
         help="list, fetch, prepare, check and plot data sets",
@@ -48,7 +48,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         where = "where to put it" if command is fetch else "its folder; not needed after fetch, nor for demo"
         command.add_argument("--data", type=Path, metavar="DIR", help=where)
     for command in (prepare, plot):
-        command.add_argument("--sample-rate", type=int, default=SAMPLE_RATE, metavar="HZ", help="default: %(default)s")
+        command.add_argument(
+            "--sample-rate", type=_hertz, default=SAMPLE_RATE, metavar="HZ", help="default: %(default)s"
+        )
     prepare.add_argument(
         "--bad-clips", choices=("fail", "skip"), default="fail", help="stop at an unreadable file, or leave it out"
     )
@@ -56,7 +58,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--clip", action="append", default=[], metavar="ID", help="a clip; repeat for more (default: one per class)"
     )
     plot.add_argument("--out", type=Path, metavar="PNG", help="default: NAME.png")
-    parser.set_defaults(func=main)
+    parser.set_defaults(command=main)
+
+
+def _hertz(text: str) -> int:
+    if not text.isdecimal() or not 1000 <= int(text) <= 192_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a sample rate; expected 1000 to 192000 Hz")
+    return int(text)
 
 
 def main(args: argparse.Namespace) -> int:

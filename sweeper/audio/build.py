@@ -108,11 +108,8 @@ def _fill(folder: Path, dataset: Dataset, sample_rate: int, bad_clips: str, work
 
 def _decode(path: Path, sample_rate: int) -> _Decoded:
     recording = decode(path)
-    native = to_int16(recording.samples)
-    content = fingerprint.content_hash(native, recording.sample_rate)
-    samples = native
-    if recording.sample_rate != sample_rate:
-        samples = to_int16(resample(recording.samples, recording.sample_rate, sample_rate, path))
+    content = fingerprint.content_hash(recording.samples, recording.sample_rate)
+    samples = to_int16(resample(recording.samples, recording.sample_rate, sample_rate, path))
     return _Decoded(samples, content, fingerprint.fingerprint(samples, sample_rate))
 
 
@@ -168,10 +165,11 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
     import torch
 
     threads = torch.get_num_threads()
-    executor = ThreadPoolExecutor(workers)
+    # The clips are the parallelism. A thread has to say so itself: OpenMP counts per calling thread, and teams of
+    # threads that wait for one another on a busy machine take a hundred times as long.
+    executor = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     waiting: deque[Future[Result]] = deque()
     try:
-        torch.set_num_threads(1)  # the clips are the parallelism; torch's own threads would fight over the cores
         for item in items:
             waiting.append(executor.submit(function, item))
             if len(waiting) > AHEAD * workers:

@@ -99,7 +99,7 @@ def _look(path: Path) -> _Look:
         format=(recording.sample_rate, recording.channels, recording.subtype),
         clipped=bool((extreme == CLIPPED_RUN).any()) if len(native) >= CLIPPED_RUN else False,
         silent=bool(np.max(np.abs(recording.samples)) < SILENT_PEAK),
-        content=content_hash(native, recording.sample_rate),
+        content=content_hash(recording.samples, recording.sample_rate),
         fingerprint=fingerprint(native, recording.sample_rate),
     )
 

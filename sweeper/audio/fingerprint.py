@@ -22,10 +22,10 @@ NEAR = 0.8  # agreement minus disagreement, as a share of the bits that count in
 ENOUGH_BITS = BITS // 4
 
 
-def content_hash(samples: NDArray[np.int16], sample_rate: int) -> bytes:
-    """16 bytes that say whether two decoded clips, int16 `[time]`, are identical."""
+def content_hash(samples: NDArray[np.float32], sample_rate: int) -> bytes:
+    """16 bytes that say whether two decoded clips, `[time]`, are identical."""
     digest = hashlib.sha256(f"{sample_rate} Hz".encode())
-    digest.update(np.ascontiguousarray(samples, dtype="<i2").data)
+    digest.update(np.ascontiguousarray(samples, dtype="<f4").data)
     return digest.digest()[:16]
 
 
@@ -33,26 +33,27 @@ def fingerprint(samples: NDArray[np.int16], sample_rate: int) -> NDArray[np.int8
     """int8 `[512]` of −1, 0 and 1."""
     width = max(32, min(round(WINDOW * sample_rate), 2 * len(samples) // FRAMES))
     size = 1 << (width - 1).bit_length()
-    padded = np.zeros(len(samples) + width, dtype=np.float32)
-    padded[width // 2 : width // 2 + len(samples)] = samples
-    starts = np.linspace(0, len(samples), FRAMES).astype(np.int64)
-    frames = padded[starts[:, None] + np.arange(width)] * _window(width)
+    if len(samples) < width:
+        samples = np.pad(samples, (0, width - len(samples)))
+    starts = np.linspace(0, len(samples) - width, FRAMES).astype(np.int64)
+    frames = samples[starts[:, None] + np.arange(width)] * _window(width)
     spectrum = np.fft.rfft(frames, size)
-    power = spectrum.real**2 + spectrum.imag**2
-    # Energy below each band edge, edges between bins: so a band holds the same at any rate and window.
-    edges = np.geomspace(LOWEST, min(HIGHEST, 0.45 * sample_rate), BANDS + 1) * size / sample_rate + 0.5
-    whole = edges.astype(np.int64)
-    summed = np.zeros((FRAMES, power.shape[1] + 1))
-    np.cumsum(power, axis=1, out=summed[:, 1:])
-    below = summed[:, whole] + (edges - whole) * power[:, whole]
-    energy = 10 * np.log10(np.diff(below, axis=1) + width)
-    change = np.diff(np.diff(energy, axis=0), axis=1).ravel()
+    energy = np.log10((spectrum.real**2 + spectrum.imag**2) @ _bands(size, sample_rate) + width)
+    change = np.diff(np.diff(10 * energy, axis=0), axis=1).ravel()
     return np.asarray(np.sign(change) * (np.abs(change) > MEANINGFUL_DB), dtype=np.int8)
 
 
 @lru_cache(maxsize=16)
 def _window(width: int) -> NDArray[np.float32]:
     return np.hanning(width).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _bands(size: int, sample_rate: int) -> NDArray[np.float32]:
+    """What share of each frequency bin belongs to each band, `[size / 2 + 1, 17]`: the same energy at any rate."""
+    edges = np.geomspace(LOWEST, min(HIGHEST, 0.45 * sample_rate), BANDS + 1) * size / sample_rate + 0.5
+    bins = np.arange(size // 2 + 1)[:, None]
+    return np.diff(np.clip(edges - bins, 0, 1), axis=1).astype(np.float32)
 
 
 def near_pairs(a: NDArray[np.int8], b: NDArray[np.int8], at_a_time: int = 512) -> list[tuple[int, int]]:

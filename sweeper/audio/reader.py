@@ -25,9 +25,10 @@ MAX_FRAMES = 2**24  # per clip, before and after resampling: 6 minutes at 44.1 k
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
 MAX_PEAK = 8.0  # of floating-point files, full scale = 1: beyond, the file is in another unit
 BLOCK = 2**18  # values decoded at a time, all channels together
-PADDING = 8192  # samples
 CHUNK = 2**20  # samples that are resampled at a time when a file is streamed
 MAX_PHASES = 1500  # of the resampling filter
+GROUP = 64  # phases computed together
+NEGLIGIBLE = 1e-9  # a tap this small changes no 16-bit sample
 SUBTYPES = (
     "PCM_16",
     "PCM_24",
@@ -115,9 +116,7 @@ def _opened(path: Path) -> Iterator[Any]:
             if file.subtype not in SUBTYPES:
                 raise AudioError(f"{path}: encoding {file.subtype} is not supported; convert it to 16-bit PCM")
             if not MIN_RATE <= file.samplerate <= MAX_RATE:
-                raise AudioError(
-                    f"{path}: a sample rate of {file.samplerate} Hz; expected {MIN_RATE} to {MAX_RATE} Hz"
-                )
+                raise AudioError(f"{path}: a sample rate of {file.samplerate} Hz; expected {MIN_RATE} to {MAX_RATE} Hz")
             yield file
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         raise AudioError(f"{path}: can't be decoded ({_reason(error)}); get or convert the file again") from None
@@ -133,7 +132,7 @@ def _mono_blocks(file: Any, path: Path) -> Iterator[NDArray[np.float32]]:
             break
         with np.errstate(invalid="ignore", over="ignore"):  # looked for below
             mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float32)
-        peak = float(np.max(np.abs(mono)))
+        peak = float(max(mono.max(), -mono.min()))
         if not np.isfinite(peak):
             at = (total + int(np.argmin(np.isfinite(mono)))) / rate
             raise AudioError(f"{path}: NaN or infinity at {at:.3f} s; repair or remove the file")
@@ -163,20 +162,24 @@ def resample(samples: NDArray[np.float32], source: int, target: int, path: Path 
     ratio = _ratio(source, target)
     if samples.size / ratio > MAX_FRAMES:
         raise AudioError(_too_long(path, source))
-    import torch
+    import torch  # its products, unlike numpy's, keep to one core where the caller says so
 
-    # Zeros change nothing (the filter sees zeros past the end anyway), but few lengths instead of thousands
-    # do: torch compiles a convolution for every shape it meets.
-    padded = np.zeros(-(-samples.size // PADDING) * PADDING, dtype=np.float32)
-    padded[: samples.size] = samples
-    with torch.inference_mode():
-        resampled: NDArray[np.float32] = _resampler(ratio)(torch.from_numpy(padded)).numpy()
-    return resampled[: math.ceil(samples.size / ratio)]
+    bank = _filter_bank(ratio)
+    count = math.ceil(samples.size / bank.period)
+    padded = torch.zeros((count + 1) * bank.period + 2 * bank.width)
+    padded[bank.width : bank.width + samples.size] = torch.from_numpy(samples)
+    resampled = torch.empty((count, bank.phases))
+    for phase, first, filters in bank.groups:
+        taps, phases = filters.shape
+        frames = padded[first:].unfold(0, taps, bank.period)[:count]
+        step = max(1, BLOCK // taps)
+        for row in range(0, count, step):
+            resampled[row : row + step, phase : phase + phases] = frames[row : row + step] @ filters
+    whole: NDArray[np.float32] = resampled.view(-1)[: math.ceil(samples.size / ratio)].numpy()
+    return whole
 
 
-def _resampled(
-    blocks: Iterable[NDArray[np.float32]], source: int, target: int
-) -> Iterator[NDArray[np.float32]]:
+def _resampled(blocks: Iterable[NDArray[np.float32]], source: int, target: int) -> Iterator[NDArray[np.float32]]:
     """`resample` of the blocks' concatenation, a chunk at a time.
 
     A chunk is resampled with a margin on both sides in which the filter has all of its taps, and the margin's
@@ -221,6 +224,41 @@ def _resampler(ratio: Fraction) -> Any:
     from torchaudio.transforms import Resample
 
     return Resample(ratio.numerator, ratio.denominator)
+
+
+@dataclass(frozen=True, eq=False)
+class _FilterBank:
+    """Every `period` samples become `phases`; each of `groups` is `(first phase, first tap, [taps, phases])`."""
+
+    period: int
+    phases: int
+    width: int
+    groups: tuple[tuple[int, int, Any], ...]
+
+
+@lru_cache(maxsize=32)
+def _filter_bank(ratio: Fraction) -> _FilterBank:
+    """torchaudio's filters in groups of neighbours, each cut to the taps it uses.
+
+    torchaudio convolves with all taps of all phases, nearly all of them zero, and torch compiles that convolution
+    anew for every length of clip. The same sums as products of small matrices take a fraction of the time. Where
+    there are few phases, several periods are one, for the same reason.
+    """
+    import torch
+
+    resampler = _resampler(ratio)
+    kernel = resampler.kernel[:, 0].numpy()
+    (made, taps), periods = kernel.shape, math.ceil(GROUP / len(kernel))
+    filters = np.zeros((periods * made, taps + (periods - 1) * ratio.numerator), dtype=np.float32)
+    for i in range(periods):
+        start = i * ratio.numerator
+        filters[i * made : (i + 1) * made, start : start + taps] = kernel
+    groups = []
+    for phase in range(0, len(filters), GROUP):
+        group = filters[phase : phase + GROUP]
+        used = np.flatnonzero(np.abs(group).max(axis=0) > NEGLIGIBLE)
+        groups.append((phase, int(used[0]), torch.from_numpy(group[:, used[0] : used[-1] + 1].T.copy())))
+    return _FilterBank(periods * ratio.numerator, len(filters), resampler.width, tuple(groups))
 
 
 def _check_container(path: Path) -> None:

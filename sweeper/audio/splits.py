@@ -11,6 +11,7 @@ itself. The test rows serve the final evaluation alone. All draws are scikit-lea
 split is the same on every machine.
 """
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -180,10 +181,11 @@ def _shuffled(store: ClipStore, rows: Rows, share: float, seed: int) -> Rows:
 
     targets = store.clips.targets[rows]
     classes, counts = np.unique(targets, return_counts=True)
-    if counts.min() < 2 or round(share * len(rows)) < len(classes):
+    size = max(math.ceil(share * len(rows)), len(classes))  # of a very small set more than the share: one per class
+    if counts.min() < 2 or len(rows) - size < len(classes):
         what = f"{len(rows)} clips of {len(classes)} classes, {counts.min()} in the smallest,"
         raise SplitError(f"{store.dataset.name}: {what} are too few to draw {share:.0%} from every class")
-    splitter = StratifiedShuffleSplit(1, test_size=share, random_state=seed)
+    splitter = StratifiedShuffleSplit(1, test_size=size, random_state=seed)
     _rest, chosen = next(splitter.split(rows, targets))
     return np.sort(rows[chosen])
 

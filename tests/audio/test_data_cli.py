@@ -22,7 +22,7 @@ def run(capsys):
         parser = argparse.ArgumentParser()
         data_cli.add_parser(parser.add_subparsers(required=True))
         arguments = parser.parse_args(["data", *words])
-        code = arguments.func(arguments)
+        code = arguments.command(arguments)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -180,6 +180,13 @@ def test_errors_are_one_line(run, words, reason):
     assert code == 1
     assert reason in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "22k", "1e9"])
+def test_a_sample_rate_that_is_none(run, capsys, rate):
+    with pytest.raises(SystemExit):
+        run("prepare", "demo", f"--sample-rate={rate}")
+    assert "is not a sample rate; expected 1000 to 192000 Hz" in capsys.readouterr().err
 
 
 def test_help_is_fast_and_loads_no_heavy_library():
