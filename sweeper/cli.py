@@ -2,17 +2,19 @@
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from search_spaces.ablations import ARMS
+from search_spaces.peers import PEERS
 from search_spaces.recipes import RECIPES
-from sweeper import __version__, data_cli
+from sweeper import __version__, data_cli, model_cli, report_cli
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES, DatasetError
 from sweeper.plan import PlanError
-from sweeper.results.store import Study, StudyError
+from sweeper.results.store import StudyError
 from sweeper.run import AblationOptions, run_ablations
 
 USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
@@ -32,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.command(args))
     except (DatasetError, PlanError, StudyError, splits.LeakError) as error:
         return _complain(str(error), USAGE_ERROR)
+    except BrokenPipeError:
+        # The reader has seen enough (`… | head`). Python would complain once more when it closes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         if error.errno == errno.ENOSPC:
             where = f" ({error.filename})" if error.filename else ""
@@ -59,8 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sweeper {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
-    _add_leaderboard(commands)
+    _add_status(commands)
+    report_cli.add_parsers(commands)
     data_cli.add_parser(commands)
+    model_cli.add_parsers(commands)
     return parser
 
 
@@ -96,6 +104,13 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         default=[],
         metavar="NAME",
         help=f"only these arms: {', '.join(ARMS)}",
+    )
+    grid.add_argument(
+        "--peers",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help=f"also train networks by others, by the same loop on the same splits: {', '.join(PEERS)}",
     )
     grid.add_argument(
         "--recipe", metavar="NAME", help=f"one of: {', '.join(RECIPES)}; default: quick for the demo, else paper"
@@ -142,49 +157,29 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     ablations.set_defaults(command=_run_ablations)
 
 
-def _add_leaderboard(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    board = commands.add_parser("leaderboard", help="print Tables 6 and 7 of a study, rebuilt from its trials")
-    board.add_argument("study", metavar="STUDY", help="a study's folder, or its name under --results")
-    board.add_argument(
-        "--results", type=Path, default=AblationOptions().results, metavar="DIR", help="folder of all studies"
-    )
-    board.set_defaults(command=_leaderboard)
+def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    status = commands.add_parser("status", help="how far a study is, from any shell that sees its folder")
+    status.add_argument("study", metavar="STUDY", help="a study's folder, or its name under --results")
+    status.add_argument("--results", type=Path, default=AblationOptions().results, metavar="DIR")
+    status.set_defaults(command=_status)
 
 
 def _run_ablations(args: argparse.Namespace) -> int:
     names = AblationOptions.__dataclass_fields__
-    options = AblationOptions(**{name: getattr(args, name) for name in names} | {"arms": tuple(args.arms), "log": tuple(args.log)})
+    lists = {name: tuple(getattr(args, name)) for name in ("arms", "peers", "log")}
+    options = AblationOptions(**{name: getattr(args, name) for name in names} | lists)
     outcome = run_ablations(options, _say)
     if outcome.study is not None and outcome.study.finished():
-        _print_tables(outcome.study)
+        report_cli.print_tables(outcome.study)
     return outcome.code
 
 
-def _leaderboard(args: argparse.Namespace) -> int:
-    given = Path(args.study)
-    folder = given if (given / "trials").is_dir() else args.results / given
-    if not (folder / "trials").is_dir():
-        known = sorted(path.parent.name for path in args.results.glob("*/trials"))
-        raise StudyError(
-            f"no study {args.study!r}, neither as a folder nor under {args.results}/; "
-            + (f"there: {', '.join(known)}" if known else "run one first: python -m sweeper run ablations")
-        )
-    _print_tables(Study(folder))
+def _status(args: argparse.Namespace) -> int:
+    from sweeper.status import describe, status
+
+    for line in describe(status(report_cli.resolve_study(args.study, args.results))):
+        _say(line)
     return 0
-
-
-def _print_tables(study: Study) -> None:
-    from rich.console import Console
-
-    from sweeper.report import tables
-    from sweeper.results import leaderboard
-
-    trials, summary = leaderboard.rebuild(study)
-    console = Console()
-    # A table cut off at the terminal's edge misleads; one that the terminal wraps can still be read.
-    console.width = max(console.width, tables.WIDTH)
-    console.print(tables.render(trials, summary), soft_wrap=True)
-    print(f"{study.folder}/leaderboard.parquet: {len(trials)} trials · summary.parquet: {len(summary)} arms")
 
 
 def _say(line: str) -> None:

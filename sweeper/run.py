@@ -189,10 +189,36 @@ def describe(plan: Plan, missing: int, dataset: Dataset, recipe: Recipe) -> list
         *dataset.notes,
     ]
     if REFERENCE in arms and compared:
-        from sweeper.statistics import reach_sentence  # SciPy takes a second to import
-
-        lines.append(f"reach: {reach_sentence(blocks, len(compared), blocks_per_seed=len(folds))}")
+        lines += _reach(len(folds), blocks // len(folds), len(compared), _test_share(dataset, first.data.split))
     return lines
+
+
+def _reach(folds: int, seeds: int, compared: int, test_share: float) -> list[str]:
+    """Which p and which difference the design can reach at all; blocks are counted as the leaderboard will."""
+    from sweeper.statistics import blocks_needed, reach_sentence, smallest_detectable_difference  # SciPy is slow
+
+    blocks = folds * seeds
+    by_fold = seeds > 1 and folds >= blocks_needed(compared)  # then the sign-flip test flips whole folds
+    ratio = test_share / (1 - test_share)
+    detectable = smallest_detectable_difference(1.0, blocks, test_train_ratio=ratio)
+    return [
+        f"reach: {reach_sentence(folds if by_fold else blocks, compared, blocks_per_seed=folds)}",
+        "power: "
+        + (
+            f"a true difference is found with probability 0.8 from {detectable:.1f} × the standard deviation of the "
+            "paired differences between blocks"
+            if blocks > 1
+            else "one block shows no spread, so no difference can be told from noise"
+        ),
+    ]
+
+
+def _test_share(dataset: Dataset, split: str) -> float:
+    """The share of the clips that one fold tests on."""
+    folds = splits.folds_of(dataset, split)
+    if split != "official":
+        return 0.2
+    return sum(clip.fold in folds for clip in dataset.clips) / len(folds) / len(dataset.clips)
 
 
 def _count(number: int, noun: str) -> str:

@@ -41,7 +41,7 @@ def logger_callback(name: str, study: Study) -> Any:
         return WandbLoggerCallback(project="sweeper", group=study.name, dir=str(folder))
     from ray.tune.logger import TBXLoggerCallback
 
-    return TBXLoggerCallback()
+    return TBXLoggerCallback()  # type: ignore[no-untyped-call]
 
 
 def keep_event_files(scratch: Path, study: Study) -> None:

@@ -46,9 +46,9 @@ def _holes(trials: pa.Table, plan: Mapping[str, Any]) -> Iterable[Problem]:
     present = set(trials["trial_id"].to_pylist())
     planned = {trial["trial_id"]: trial for trial in plan["trials"]}
     if missing := [trial for name, trial in planned.items() if name not in present]:
-        yield Problem("missing", f"{len(missing)} of {len(planned)} trials: {_listed(missing)}")
+        yield Problem("missing", f"{len(missing)} of {_trials(len(planned))}: {_listed(missing)}")
     if unplanned := present - planned.keys():
-        yield Problem("unplanned", f"{len(unplanned)} trials are not in plan.json: {_short(sorted(unplanned))}")
+        yield Problem("unplanned", f"{_trials(len(unplanned))} not in plan.json: {_short(sorted(unplanned))}")
 
 
 def _failures(trials: pa.Table) -> Iterable[Problem]:
@@ -57,7 +57,7 @@ def _failures(trials: pa.Table) -> Iterable[Problem]:
         shown = failed.slice(0, SHOWN).select(["arm", "fold", "replicate", "error"]).to_pylist()
         reasons = "; ".join(f"{_name(row)}: {row['error']}" for row in shown)
         rest = failed.num_rows - len(shown)
-        yield Problem("failed", f"{failed.num_rows} trials: {reasons}" + (f"; and {rest} more" if rest else ""))
+        yield Problem("failed", f"{_trials(failed.num_rows)}: {reasons}" + (f"; and {rest} more" if rest else ""))
 
 
 def _doubles(trials: pa.Table) -> Iterable[Problem]:
@@ -66,7 +66,7 @@ def _doubles(trials: pa.Table) -> Iterable[Problem]:
     counts = ablations.group_by(["arm", "fold", "replicate"]).aggregate([([], "count_all")])
     twice = counts.filter(pc.greater(counts["count_all"], 1)).to_pylist()
     if twice:
-        yield Problem("double", f"{len(twice)} blocks have more than one trial of an arm: {_listed(twice)}")
+        yield Problem("double", f"more than one trial of an arm in a block: {_listed(twice)}")
 
 
 def _mixtures(trials: pa.Table, plan: Mapping[str, Any]) -> Iterable[Problem]:
@@ -79,7 +79,8 @@ def _mixtures(trials: pa.Table, plan: Mapping[str, Any]) -> Iterable[Problem]:
     if len(digests) > 1:
         yield Problem("mixed data", f"data_digest is {_shares(trials, 'data_digest')}")
     elif plan.get("data_digest") and digests != {plan["data_digest"]}:
-        yield Problem("mixed data", f"data_digest is {_shares(trials, 'data_digest')}, {plan['data_digest']} in the plan")
+        found = _shares(trials, "data_digest")
+        yield Problem("mixed data", f"data_digest is {found}, {plan['data_digest']} in the plan")
     if len(_distinct(trials, "device")) > 1:
         yield Problem("differing devices", f"device is {_shares(trials, 'device')}")
 
@@ -90,7 +91,11 @@ def _distinct(trials: pa.Table, column: str) -> set[str]:
 
 def _shares(trials: pa.Table, column: str) -> str:
     counts = Counter(trials[column].to_pylist()).most_common()
-    return ", ".join(f"{value or 'unknown'} in {number} trials" for value, number in counts)
+    return ", ".join(f"{value or 'unknown'} in {_trials(number)}" for value, number in counts)
+
+
+def _trials(number: int) -> str:
+    return "1 trial" if number == 1 else f"{number} trials"
 
 
 def _listed(trials: list[dict[str, Any]]) -> str:

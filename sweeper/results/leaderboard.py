@@ -72,8 +72,7 @@ def _collect(study: Study, previous: pa.Table | None) -> pa.Table:
     held = set(known["trial_id"].to_pylist())
     new = [path for name, (path, _) in finished.items() if name not in held]
     table = pa.concat_tables([known, *_read(sorted([*new, *failed]))])
-    # In one piece: the bytes of a Parquet file depend on the pieces of the table.
-    return table.sort_by([(key, "ascending") for key in _ORDER]).combine_chunks()
+    return table.sort_by([(key, "ascending") for key in _ORDER])
 
 
 def _previous(study: Study) -> pa.Table | None:
@@ -120,6 +119,8 @@ def _read_row(path: Path) -> pa.Table:
     """One trial's row with today's columns: those that its version didn't have are null."""
     try:
         table = pq.ParquetFile(path).read(use_threads=False)
+        if table.schema.equals(schema.TRIAL, check_metadata=True):
+            return table
         columns = [
             table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
             for field in schema.TRIAL
@@ -128,4 +129,8 @@ def _read_row(path: Path) -> pa.Table:
         raise StudyError(
             f"{path} is damaged ({str(error).splitlines()[0]}); delete it and run the study's command again"
         ) from error
+    if absent := [f.name for f in schema.TRIAL if not f.nullable and f.name not in table.column_names]:
+        raise StudyError(
+            f"{path} has no {', '.join(absent)}: it was written by a version too old to be read; delete it"
+        )
     return pa.Table.from_arrays(columns, schema=schema.TRIAL)

@@ -1,0 +1,97 @@
+"""What lies beneath a study's scores, read per arm: answers to test clips, and learning curves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from search_spaces.ablations import ARMS, REFERENCE
+from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.predictions import read_answers
+from sweeper.results.store import StudyError
+from sweeper.training.metrics import confusion_matrix
+
+MAX_POINTS = 250  # of a learning curve; a screen shows no more
+
+Block = tuple[int, int]
+Counts = NDArray[np.int64]
+
+
+def complete_trials(board: Leaderboard) -> dict[str, dict[Block, str]]:
+    """Trial ids of the complete ablation trials by arm, in the paper's order, and block (fold, replicate)."""
+    table = board.trials
+    table = table.filter(pc.and_(pc.equal(table["status"], "complete"), pc.equal(table["kind"], "ablation")))
+    found: dict[str, dict[Block, str]] = {}
+    for row in table.select(["trial_id", "arm", "fold", "replicate"]).to_pylist():
+        found.setdefault(row["arm"], {})[row["fold"], row["replicate"]] = row["trial_id"]
+    return {arm: found[arm] for arm in ARMS if arm in found}
+
+
+def confusions(board: Leaderboard) -> dict[str, dict[Block, Counts]]:
+    """Confusion matrices `[true, predicted]` by arm and block; trials without predictions are left out."""
+    found: dict[str, dict[Block, Counts]] = {}
+    for arm, blocks in complete_trials(board).items():
+        for block, trial_id in blocks.items():
+            answers = read_answers(board.study.folder / "predictions", trial_id)
+            if answers is not None:
+                counts = confusion_matrix(answers.targets, answers.predicted, answers.classes)
+                found.setdefault(arm, {})[block] = counts
+    return found
+
+
+def recall_differences(matrices: Mapping[str, Mapping[Block, Counts]]) -> dict[str, NDArray[np.float64]]:
+    """Recall per class, arm minus reference over the blocks both have, in points, `[classes]`; NaN without clips."""
+    reference = matrices.get(REFERENCE, {})
+    differences = {}
+    for arm, blocks in matrices.items():
+        if arm != REFERENCE and (shared := blocks.keys() & reference.keys()):
+            ours, theirs = (_recall(sum(m[block] for block in shared)) for m in (blocks, reference))
+            differences[arm] = 100 * (ours - theirs)
+    return differences
+
+
+def _recall(counts: Any) -> NDArray[np.float64]:
+    totals = counts.sum(axis=1).astype(float)
+    return np.asarray(np.divide(np.diag(counts), totals, out=np.full(len(totals), np.nan), where=totals > 0))
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Training loss per arm, `[3, points]`: mean, lowest and highest over blocks; `epochs` `[points]`, from 1."""
+
+    epochs: NDArray[np.int64]
+    bands: Mapping[str, NDArray[np.float64]]
+
+
+def curves(board: Leaderboard) -> Curves | None:
+    """The learning curves of all complete trials; None where their files are missing."""
+    by_arm = {
+        arm: [loss for trial_id in blocks.values() if (loss := _loss(board, trial_id)) is not None]
+        for arm, blocks in complete_trials(board).items()
+    }
+    by_arm = {arm: losses for arm, losses in by_arm.items() if losses}
+    if not by_arm:
+        return None
+    epochs = min(len(loss) for losses in by_arm.values() for loss in losses)
+    kept = np.unique(np.linspace(0, epochs - 1, min(MAX_POINTS, epochs)).astype(np.int64))
+    bands = {}
+    for arm, losses in by_arm.items():
+        values = np.stack([loss[kept] for loss in losses])
+        bands[arm] = np.stack([values.mean(axis=0), values.min(axis=0), values.max(axis=0)])
+    return Curves(kept + 1, bands)
+
+
+def _loss(board: Leaderboard, trial_id: str) -> NDArray[np.float64] | None:
+    path = board.study.folder / "curves" / f"{trial_id}.parquet"
+    try:
+        loss = pq.ParquetFile(path).read(["loss"], use_threads=False)["loss"].to_numpy()
+    except FileNotFoundError:
+        return None
+    except (OSError, pa.ArrowException) as error:
+        raise StudyError(f"{path} is damaged ({str(error).splitlines()[0]}); delete it") from error
+    return loss if len(loss) else None

@@ -1,0 +1,167 @@
+"""What a report says in words and small tables: the answer, the cost, where it all came from, how to do it again."""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow.compute as pc
+
+from search_spaces.ablations import ARMS
+from search_spaces.recipes import RECIPES
+from sweeper.report.tables import count, difference, distinct, number, test_note
+from sweeper.results.attempts import Cost, costs
+from sweeper.results.leaderboard import Leaderboard
+
+CITATION = (
+    "Z. Sun, Y. Li, H. Liu, H. Li, W. Zhang. End-to-End Audio Pattern Recognition Network for Overcoming Feature "
+    "Limitations in Human-Machine Interaction. Computers, Materials & Continua 83 (2025), no. 2, 3187–3210. "
+    "doi:10.32604/cmc.2025.061920"
+)
+
+Row = dict[str, Any]
+Pairs = list[tuple[str, str]]
+_ATTEMPTS = ("attempts", "device-s held", "of it wasted")
+_SOFTWARE = ("git_commit", "sweeper_version", "torch_version", "ray_version", "python_version")
+
+
+def question(board: Leaderboard) -> list[str]:
+    """What was asked, in sentences."""
+    arms = [row["arm"] for row in board.summary if row["kind"] == "ablation"]
+    folds, seeds = len(distinct(board, "fold")), len(distinct(board, "replicate"))
+    asked = (
+        f"Which parts of the network earn their place? {count(len(arms), 'arm')}, each the full network without some "
+        f"part of it, were trained on {_same(folds, 'fold')} with {_same(seeds, 'seed')} and compared "
+        "block by block."
+    )
+    return [asked, *(f"The test: {note.removeprefix('p: ')}." for note in test_note(board.summary))]
+
+
+def _same(amount: int, noun: str) -> str:
+    return f"the same {noun}" if amount == 1 else f"the same {amount} {noun}s"
+
+
+def answer(board: Leaderboard) -> list[str]:
+    """What was found, in sentences."""
+    rows = [row for row in board.summary if row["kind"] == "ablation"]
+    compared = [row for row in rows if row["diff"] is not None]
+    found = [row for row in compared if row["significant"]]
+    if found:
+        listed = "; ".join(f"{row['arm']} {difference(row).replace('*', '')} points" for row in found)
+        first = f"{len(found)} of {count(len(compared), 'arm')} differ significantly from the full network: {listed}."
+    elif any(row["significant"] is None for row in compared):
+        first = "No arm can be called significantly different from the full network: trials are missing, or intervals."
+    elif compared:
+        first = f"None of {count(len(compared), 'arm')} differs significantly from the full network."
+    else:
+        first = "No arm could be compared with the full network."
+    verdicts = Counter(row["verdict"] for row in rows if row["verdict"])
+    if len(verdicts) == 1:
+        ((only, amount),) = verdicts.items()
+        return [first, f"Held against the paper's values, all {amount}: {only}."]
+    words = Counter(row["verdict"].partition(":")[0] for row in rows if row["verdict"])
+    held = ", ".join(f"{amount} {word}" for word, amount in words.items())
+    return [first, f"Held against the paper's values: {held}."] if held else [first]
+
+
+def data_facts(board: Leaderboard) -> Pairs:
+    """The data of the study."""
+    first = board.trials.slice(0, 1).to_pylist()[0]
+    plan = board.plan
+    sizes = board.trials.filter(pc.equal(board.trials["status"], "complete"))
+    clips = [f"{pc.min(sizes[c]).as_py()} to {pc.max(sizes[c]).as_py()}" for c in ("train_clips", "test_clips")]
+    notes = [*plan.get("notes", ()), *sorted(leak for leak in distinct(board, "leak") if leak)]
+    return [
+        ("data set", first["dataset"] + (" (synthetic: sounds made by a program)" if first["synthetic"] else "")),
+        ("classes", ", ".join(plan.get("classes", ())) or "unknown"),
+        ("split", f"{first['split']}, test folds {', '.join(map(str, sorted(distinct(board, 'fold'))))}"),
+        ("clips per fold", f"{_span(clips[0])} to train, {_span(clips[1])} to test"),
+        ("input", f"{first['clip_seconds']:g} s at {first['sample_rate']} Hz"),
+        ("recipe", f"{first['recipe']}, {count(first['epochs'], 'epoch')}"),
+        *(("note", note) for note in notes),
+    ]
+
+
+def _span(text: str) -> str:
+    low, _, high = text.partition(" to ")
+    return low if low == high else text
+
+
+def cost_table(board: Leaderboard) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Per arm: time to train and to evaluate, what all attempts held, and what of it was wasted.
+
+    Attempts are read from their own records: a trial that was killed and never came back has no row, but a cost.
+    """
+    trials = board.trials.select(["trial_id", "arm", "kind", "status", "seconds", "evaluation_seconds"]).to_pylist()
+    present = {trial["trial_id"] for trial in trials}
+    unfinished = {"kind": "ablation", "status": "missing", "seconds": None, "evaluation_seconds": None}
+    trials += [unfinished | trial for trial in board.plan.get("trials", ()) if trial["trial_id"] not in present]
+    spent = costs(board.study)
+    header = ("arm", "M par.", "GFLOP", "trials", "failed", "training s", "evaluation s", *_ATTEMPTS)
+    rows = []
+    for arm in board.summary:
+        mine = [trial for trial in trials if (trial["kind"], trial["arm"]) == (arm["kind"], arm["arm"])]
+        label = arm["arm"] if arm["kind"] == "ablation" else f"{arm['arm']} ({arm['kind']})"
+        size = number(arm["parameters"] and arm["parameters"] / 1e6, ".3g")
+        rows.append((label, size, number(arm["gflops_per_clip"], ".3g"), *_cost(mine, spent)))
+    return header, [*rows, ("all", "", "", *_cost(trials, spent))]
+
+
+def _cost(trials: Sequence[Row], spent: Mapping[str, Cost]) -> tuple[str, ...]:
+    held = [spent[trial["trial_id"]] for trial in trials if trial["trial_id"] in spent]
+    attempts = (
+        str(sum(cost.attempts for cost in held)),
+        f"{sum(cost.device_seconds for cost in held):.0f}",
+        f"{sum(cost.waste_device_seconds for cost in held):.0f}",
+    )
+    return (
+        str(sum(trial["status"] == "complete" for trial in trials)),
+        str(sum(trial["status"] == "failed" for trial in trials)),
+        f"{sum(trial['seconds'] or 0 for trial in trials):.0f}",
+        f"{sum(trial['evaluation_seconds'] or 0 for trial in trials):.0f}",
+        *(attempts if held else ("–",) * 3),
+    )
+
+
+def provenance(board: Leaderboard) -> Pairs:
+    """Code, libraries, machines, times and data of all trials; how many where they differ."""
+    trials = board.trials
+    span = pc.min_max(trials["finished"]).as_py()
+    return [
+        ("study", board.study.name),
+        *((name, _shares(board, name)) for name in _SOFTWARE),
+        ("device", _shares(board, "device")),
+        ("threads", _shares(board, "threads")),
+        ("hosts", str(len(distinct(board, "node")))),
+        ("finished", f"{span['min']:%Y-%m-%d %H:%M} to {span['max']:%Y-%m-%d %H:%M} UTC"),
+        ("data digest", _shares(board, "data_digest")),
+    ]
+
+
+def _shares(board: Leaderboard, column: str) -> str:
+    counts = Counter(board.trials[column].to_pylist()).most_common()
+    if len(counts) == 1:
+        return str(counts[0][0]) or "unknown"
+    return ", ".join(f"{value or 'unknown'} ({count(amount, 'trial')})" for value, amount in counts)
+
+
+def rerun_command(board: Leaderboard) -> str:
+    """The command that runs the study's plan again, or adds what it lacks; '' without a plan of ablations."""
+    plan = board.plan
+    names: dict[str, list[str]] = {}
+    for trial in plan.get("trials", ()):
+        names.setdefault(trial.get("kind", "ablation"), []).append(trial["arm"])
+    if "ablation" not in names:
+        return ""
+    design = plan["design"]
+    arms, peers = (list(dict.fromkeys(names.get(kind, ()))) for kind in ("ablation", "peer"))
+    folds = sorted({trial["fold"] for trial in plan["trials"]})
+    name, epochs = design["recipe"], design["training"]["epochs"]
+    words = ["python", "-m", "sweeper", "run", "ablations", "--dataset", design["data"]["dataset"]]
+    words += [] if plan.get("synthetic") else ["--data", "DIR"]
+    words += ["--split", design["data"]["split"], "--folds", ",".join(map(str, folds))]
+    words += ["--seeds", str(max(trial["replicate"] for trial in plan["trials"]) + 1), "--recipe", name]
+    words += ["--epochs", str(epochs)] if name not in RECIPES or RECIPES[name]().training.epochs != epochs else []
+    words += ["--arm", *arms] if len(arms) < len(ARMS) else []
+    words += ["--peers", *peers] if peers else []
+    return shlex.join([*words, "--study", plan["study"]])

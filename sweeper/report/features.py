@@ -1,0 +1,153 @@
+"""The paper's Fig. 7: does each stage of the network separate the classes better than the one before?
+
+t-SNE maps of raw audio and of the features that a trained network makes of it, with silhouette scores (1: classes far
+apart, 0: touching, below: mixed). A map's distances mean little, so the score that counts is taken on the features
+themselves; the one on the map is beside it because the map is what one sees.
+
+References:
+    L. van der Maaten, G. Hinton. Visualizing data using t-SNE. JMLR 9 (2008) 2579–2605.
+    P. Rousseeuw. Silhouettes. J. Comput. Appl. Math. 20 (1987) 53–65.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from search_spaces.ablations import REFERENCE
+from sweeper.audio import datasets
+from sweeper.audio.clips import Clips
+from sweeper.audio.datasets import DatasetError
+from sweeper.audio.sides import cut
+from sweeper.audio.store import prepare
+from sweeper.results.leaderboard import Leaderboard
+from sweeper.training import weights
+from sweeper.training.weights import Classifier
+
+MAX_CLIPS = 600  # more would be a cloud, and raw audio at 22 kHz has 88,200 dimensions
+BATCH = 32
+LIGHT_GFLOP = 1000.0  # seconds on one core
+STAGES = {"raw": "raw audio", "detail": "detail branch", "semantic": "semantic branch", "fused": "fused"}
+
+
+class Unavailable(Exception):
+    """Why there is no map; a sentence."""
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """One stage.
+
+    Attributes:
+        title: the stage in words.
+        points: t-SNE's map, `[clips, 2]`.
+        silhouette: of the features, Euclidean.
+        silhouette_map: of the map.
+    """
+
+    title: str
+    points: NDArray[np.float64]
+    silhouette: float
+    silhouette_map: float
+
+
+@dataclass(frozen=True)
+class FeatureMaps:
+    """The maps of one trained network's test clips; `targets` `[clips]`, `trial` its leaderboard row, in part."""
+
+    maps: tuple[FeatureMap, ...]
+    targets: NDArray[np.int64]
+    trial: Mapping[str, Any]
+
+
+def feature_maps(board: Leaderboard, data: Path | None) -> FeatureMaps:
+    """Recompute features from the reference arm's weights, for the test clips of its first block.
+
+    Args:
+        board: the study.
+        data: the data set's folder; None where none is needed, or nobody said.
+
+    Raises:
+        Unavailable: no weights, or the data isn't at hand or not the same.
+    """
+    trial = _trial(board)
+    path = board.study.weights(trial["trial_id"])
+    if not path.exists():
+        raise Unavailable(f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']} are gone")
+    classifier = weights.load(path)
+    test = _test_clips(trial, board.plan, data)
+    features, targets = _features(classifier, test, trial["gflops_per_clip"])
+    if len(np.unique(targets)) < 2 or len(targets) < 4:
+        raise Unavailable(f"{len(targets)} test clips of {len(np.unique(targets))} classes are too few")
+    with threadpool_limits(1):
+        maps = [_map(STAGES[name], values, targets) for name, values in features.items()]
+    return FeatureMaps(tuple(maps), targets, trial)
+
+
+def _trial(board: Leaderboard) -> Mapping[str, Any]:
+    """The reference's first complete block that still has weights, else its first."""
+    trials = board.trials
+    wanted = pc.and_(pc.equal(trials["arm"], REFERENCE), pc.equal(trials["kind"], "ablation"))
+    wanted = pc.and_(wanted, pc.equal(trials["status"], "complete"))
+    columns = ["trial_id", "arm", "dataset", "split", "fold", "replicate", "sample_rate"]
+    columns += ["data_digest", "gflops_per_clip"]
+    rows: list[dict[str, Any]] = trials.filter(wanted).select(columns).to_pylist()
+    if not rows:
+        raise Unavailable(f"no trial of {REFERENCE} is complete")
+    return next((row for row in rows if board.study.weights(row["trial_id"]).exists()), rows[0])
+
+
+def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | None) -> Iterable[Clips]:
+    try:
+        dataset = datasets.load(trial["dataset"], data)
+        skips = "skip" if plan.get("skipped") else "fail"
+        store = prepare(dataset, trial["sample_rate"], bad_clips=skips, progress=False)  # type: ignore[arg-type]
+        if store.digest != trial["data_digest"]:
+            raise Unavailable("the data at hand are not those of the study (another digest)")
+        return cut(store, trial["split"], [trial["fold"]])[trial["fold"]].test
+    except DatasetError as error:
+        raise Unavailable(f"{error}") from None
+
+
+def _features(
+    classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
+    """By stage `[clips, dimensions]`, and the targets; at most `MAX_CLIPS`, evenly spaced."""
+    import torch
+
+    from sweeper.training.batches import Batches
+
+    parts = list(test)
+    targets = np.concatenate([part.targets for part in parts])
+    chosen = np.unique(np.linspace(0, len(targets) - 1, min(MAX_CLIPS, len(targets))).astype(np.int64))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = classifier.network.to(device)
+    batches = Batches(parts, round(classifier.sample_rate * classifier.seconds), device)
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in STAGES}
+    light = gflops_per_clip * len(chosen) < LIGHT_GFLOP
+    # On a busy machine, many threads with little to do wait for each other far longer than they work.
+    with threadpool_limits(1 if light else None), torch.no_grad():
+        for start in range(0, len(chosen), BATCH):
+            rows = chosen[start : start + BATCH]
+            waveforms = batches.gather(rows, np.full(len(rows), 0.5)).waveforms
+            found["raw"].append(waveforms.squeeze(1).cpu().numpy())
+            for name, values in network(waveforms).features.items():
+                found[name].append(values.cpu().numpy())
+    return {name: np.concatenate(values) for name, values in found.items() if values}, targets[chosen]
+
+
+def _map(title: str, values: NDArray[np.float32], targets: NDArray[np.int64]) -> FeatureMap:
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from sklearn.metrics import silhouette_score
+
+    # van der Maaten and Hinton's own first step; without it raw audio's distances would take most of the time.
+    reduced = PCA(min(50, *values.shape), random_state=0).fit_transform(values)
+    perplexity = min(30.0, (len(values) - 1) / 3)
+    points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced).astype(np.float64)
+    return FeatureMap(title, points, float(silhouette_score(values, targets)), float(silhouette_score(points, targets)))

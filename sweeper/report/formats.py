@@ -1,0 +1,144 @@
+"""A study's tables for a terminal, a web page, a paper, and other programs."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from search_spaces.ablations import REFERENCE
+from sweeper.report.tables import PaperTable, document
+from sweeper.results import schema
+from sweeper.results.leaderboard import Leaderboard
+
+_LATEX = str.maketrans(
+    {
+        **{c: f"\\{c}" for c in "%&_#$"},
+        "±": "$\\pm$",
+        "✓": "$\\checkmark$",
+        "†": "$\\dagger$",
+        "×": "$\\times$",
+        "–": "--",
+        "·": "$\\cdot$",
+        "≤": "$\\le$",
+        "<": "$<$",
+        "*": "$^{*}$",
+    }
+)
+
+
+def terminal(board: Leaderboard) -> str:
+    """Tables for a terminal, with colours where there is one."""
+    shown = document(board)
+    return print_grids(shown.heading, shown.tables, shown.notes, shown.problems)
+
+
+def print_grids(heading: str, tables: Sequence[PaperTable], notes: Sequence[str], problems: Sequence[str]) -> str:
+    """A heading, tables, notes and problems as text for the terminal."""
+    grids = [_rich(table) for table in tables]
+    console = Console(highlight=False)
+    # A table cut off at the terminal's edge misleads; one that the terminal wraps can still be read.
+    unlimited = console.options.update(max_width=1000)
+    console.width = max(console.width, *(Measurement.get(console, unlimited, grid).maximum for grid in grids), 0)
+    with console.capture() as capture:
+        console.print(Text(f"\n{heading}", "bold"), soft_wrap=True)
+        for grid in grids:
+            console.print(grid, soft_wrap=True)
+        for note in notes:
+            console.print(Text(note), soft_wrap=True)
+        for problem in problems:
+            console.print(Text(f"! {problem}", "yellow"), soft_wrap=True)
+    return capture.get().rstrip("\n")
+
+
+def _rich(table: PaperTable) -> Table:
+    grid = Table(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    grid.pad_edge, grid.collapse_padding = False, True
+    for name in table.header:
+        grid.add_column(name, justify="center" if name in table.marks else _side(table, name), no_wrap=True)
+    for row in table.rows:
+        grid.add_row(*row, style="bold" if REFERENCE in row else "")
+    return grid
+
+
+def _side(table: PaperTable, column: str) -> JustifyMethod:
+    return "left" if column in table.words else "right"
+
+
+def markdown(board: Leaderboard) -> str:
+    """GitHub's Markdown."""
+    shown = document(board)
+    lines = [f"**{shown.heading}**"]
+    for table in shown.tables:
+        rules = [":-:" if n in table.marks else ":--" if n in table.words else "--:" for n in table.header]
+        rows = [["**" + cell + "**" if cell == REFERENCE else cell for cell in row] for row in table.rows]
+        cells = [table.header, rules, *rows]
+        lines += ["", f"### {table.title}", "", *(f"| {' | '.join(_escaped(row))} |" for row in cells)]
+    lines += ["", *(f"- {note}".replace("*:", "\\*:") for note in shown.notes)]
+    lines += [f"- **{problem}**" for problem in shown.problems]
+    return "\n".join(lines)
+
+
+def _escaped(row: Sequence[str]) -> list[str]:
+    return [cell.replace("|", "\\|").replace("* [", "\\* [") for cell in row]
+
+
+def latex(board: Leaderboard) -> str:
+    """A `table` per table; needs the packages booktabs and amssymb."""
+    shown = document(board)
+    blocks = [f"% {shown.heading}"]
+    notes = [*shown.notes, *shown.problems]
+    for table in shown.tables:
+        columns = "".join("c" if n in table.marks else _side(table, n)[0] for n in table.header)
+        rows = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in (table.header, *table.rows)]
+        rows = [rows[0], r"\midrule", *rows[1:]]
+        blocks.append(
+            "\n".join(
+                [
+                    r"\begin{table}",
+                    rf"\caption{{{f'{table.title}. {shown.heading}'.translate(_LATEX)}}}",
+                    rf"\begin{{tabular}}{{{columns}}}",
+                    r"\toprule",
+                    *rows,
+                    r"\bottomrule",
+                    r"\end{tabular}",
+                    r"\par\footnotesize",
+                    *(rf"{note.translate(_LATEX)}\par" for note in notes),
+                    r"\end{table}",
+                ]
+            )
+        )
+    return "\n\n".join(blocks)
+
+
+def comma_separated(board: Leaderboard) -> str:
+    """The summary's columns, a line per arm, fractions of 1; empty where there is no value."""
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, schema.SUMMARY.names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(board.summary)
+    return sink.getvalue().rstrip("\n")
+
+
+def to_json(board: Leaderboard) -> str:
+    """The summary with the study's design and problems."""
+    plan = board.plan
+    described = {
+        "study": board.study.name,
+        "design": plan.get("design"),
+        "data_digest": plan.get("data_digest"),
+        "arms": board.summary,
+        "problems": [{"kind": problem.kind, "message": problem.message} for problem in board.problems],
+    }
+    return json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+FORMATS: Mapping[str, Callable[[Leaderboard], str]] = MappingProxyType(
+    {"table": terminal, "markdown": markdown, "latex": latex, "csv": comma_separated, "json": to_json}
+)

@@ -1,0 +1,203 @@
+"""One HTML page about a study, which needs no network and no other file: plotly.js, data and style are inside."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import plotly.offline
+
+from search_spaces.ablations import REFERENCE
+from search_spaces.published_claims import CLAIMS
+from sweeper import __version__
+from sweeper.report import evidence, facts, features, figures
+from sweeper.report.tables import count, document
+from sweeper.results import leaderboard
+from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.store import Study, StudyError
+
+_HERE = files("sweeper.report")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure of the page: an id, what it shows in words, and Plotly's JSON."""
+
+    name: str
+    label: str
+    figure: dict[str, Any]
+
+
+def write_page(study: Study, output: Path, data: Path | None = None) -> Path:
+    """Write the report of a study.
+
+    Args:
+        study: the study.
+        output: the page; an existing one is replaced, at once and whole.
+        data: where the data set lies, for the maps of its features.
+
+    Returns:
+        `output`.
+
+    Raises:
+        StudyError: the study has no trial, a damaged file, or `output` can't be written.
+    """
+    html = render(leaderboard.derive(study), data)
+    temporary = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_text(html, "utf-8")
+        temporary.replace(output)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StudyError(f"can't write {output}: {error.strerror}; use --output FILE") from error
+    return output
+
+
+def render(board: Leaderboard, data: Path | None = None) -> str:
+    """The page as text; arguments as for `write_page`."""
+    shown = document(board)
+    rows = [row for row in board.summary if row["kind"] == "ablation"]
+    sections = {
+        "forest": _forest(rows),
+        "pareto": _pareto(board.summary),
+        "curves": _curves(evidence.curves(board)),
+        **_answers(board),
+        **_features(board, data),
+    }
+    template = _environment().get_template("page.html")
+    return template.render(
+        document=shown,
+        study=board.study.name,
+        synthetic=any(board.trials["synthetic"].unique().to_pylist()),
+        question=facts.question(board),
+        answer=facts.answer(board),
+        data_facts=facts.data_facts(board),
+        plots=sections,
+        forest_clipped=_clipped(rows),
+        bootstrap=any(row["boot_diff_low"] is not None for row in rows),
+        reference=REFERENCE,
+        claims=[claim for claim in CLAIMS if not claim.holds],
+        cost=facts.cost_table(board),
+        provenance=facts.provenance(board),
+        design=json.dumps(board.plan.get("design", {}), indent=1, sort_keys=True),
+        rerun=facts.rerun_command(board),
+        citation=facts.CITATION,
+        version=__version__,
+        figures=_script_safe({plot.name: plot.figure for plot in _plots(sections)}),
+        plotly=plotly.offline.get_plotlyjs(),
+        style=_HERE.joinpath("page.css").read_text("utf-8"),
+        script=_HERE.joinpath("page.js").read_text("utf-8"),
+    )
+
+
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FunctionLoader(lambda name: _HERE.joinpath(name).read_text("utf-8"))
+    return jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+
+
+def _script_safe(value: Any) -> str:
+    """JSON that can stand inside a script element."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _plots(sections: Mapping[str, Any]) -> list[Plot]:
+    found = []
+    for section in sections.values():
+        found += [item for item in (section if isinstance(section, list) else [section]) if isinstance(item, Plot)]
+    return found
+
+
+def _forest(rows: Sequence[dict[str, Any]]) -> Plot | None:
+    if all(row["diff"] is None for row in rows):
+        return None
+    label = "Forest plot of each arm's difference to the full network; numbers in the tables"
+    return Plot("forest", label, figures.forest(rows))
+
+
+def _clipped(rows: Sequence[dict[str, Any]]) -> bool:
+    limit = figures.forest_limit(rows) / 100
+    return any(abs(row[name]) > limit for row in rows for name in ("diff_low", "diff_high") if row[name] is not None)
+
+
+def _pareto(rows: Sequence[dict[str, Any]]) -> Plot | None:
+    if all(row["mean"] is None for row in rows):
+        return None
+    return Plot("pareto", "Accuracy against operations per clip; numbers in the tables", figures.pareto(rows))
+
+
+def _curves(found: evidence.Curves | None) -> list[Plot]:
+    if found is None:
+        return []
+    values = np.concatenate([band.ravel() for band in found.bands.values()])
+    room = 0.05 * float(np.ptp(values)) or 0.1
+    top, bottom = float(values.max()) + room, float(values.min()) - room
+    drawn = {arm: figures.learning_curve(arm, found.epochs, found.bands, top, bottom) for arm in found.bands}
+    return [Plot(f"curve-{arm}", f"Training loss of {arm}", figure) for arm, figure in drawn.items()]
+
+
+def _answers(board: Leaderboard) -> dict[str, Any]:
+    matrices = evidence.confusions(board)
+    size = max((len(m) for blocks in matrices.values() for m in blocks.values()), default=0)
+    classes = _classes(board, size)
+    totals = {arm: sum(blocks.values(), np.zeros((size, size), np.int64)) for arm, blocks in matrices.items()}
+    plots = [
+        Plot(
+            f"confusion-{arm}",
+            f"Confusion matrix of {arm}",
+            figures.confusion(arm, counts, classes, large=arm == REFERENCE),
+        )
+        for arm, counts in totals.items()
+    ]
+    differences = evidence.recall_differences(matrices)
+    heat = (
+        Plot(
+            "classes",
+            "Recall per class, arm minus full network",
+            figures.class_differences(list(differences), classes, np.stack(list(differences.values()))),
+        )
+        if differences
+        else None
+    )
+    main = f"confusion-{REFERENCE}"
+    return {
+        "confusion": next((plot for plot in plots if plot.name == main), None),
+        "confusions": [plot for plot in plots if plot.name != main],
+        "classes": heat,
+    }
+
+
+def _classes(board: Leaderboard, size: int) -> list[str]:
+    known = list(board.plan.get("classes", ()))
+    return known if len(known) == size else [str(index) for index in range(size)]
+
+
+def _features(board: Leaderboard, data: Path | None) -> dict[str, Any]:
+    """Fig. 7, or why it is missing."""
+    try:
+        found = features.feature_maps(board, data)
+    except features.Unavailable as reason:
+        return {"maps": [], "maps_missing": str(reason), "map_rows": [], "map_legend": [], "map_trial": ""}
+    classes = _classes(board, max(len(board.plan.get("classes", ())), int(found.targets.max()) + 1))
+    plots = []
+    for index, stage in enumerate(found.maps):
+        title = f"{stage.title} · silhouette {stage.silhouette:+.2f}"
+        plots.append(
+            Plot(f"map-{index}", f"t-SNE, {title}", figures.scatter(title, stage.points, found.targets, classes))
+        )
+    trial = found.trial
+    return {
+        "maps": plots,
+        "maps_missing": "",
+        "map_rows": [(m.title, f"{m.silhouette:+.3f}", f"{m.silhouette_map:+.3f}") for m in found.maps],
+        "map_legend": list(zip(classes, figures.class_colours(len(classes)), strict=True)),
+        "map_trial": f"{trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}, "
+        f"{count(len(found.targets), 'test clip')}",
+    }

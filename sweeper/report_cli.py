@@ -1,0 +1,112 @@
+"""`sweeper leaderboard`, `report`, `compare`: showing what studies found. Parsing and printing only."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from sweeper.results.store import Study, StudyError
+
+RESULTS = Path("results")
+FORMATS = ("table", "markdown", "latex", "csv", "json")
+PROBLEMS_FOUND = 1
+
+
+def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the three commands to a command line; the parsed arguments carry `command`."""
+    board = commands.add_parser(
+        "leaderboard",
+        help="print Tables 6 and 7 of a study, from its trials",
+        description="Derive leaderboard.parquet and summary.parquet from a study's trials and print Tables 6 and 7.",
+    )
+    _add_study(board)
+    board.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
+    board.add_argument("--rebuild", action="store_true", help="read every trial's file again, not only the new ones")
+    board.add_argument("--strict", action="store_true", help="exit with 1 where the study has holes, mixtures or leaks")
+    board.set_defaults(command=_leaderboard)
+
+    report = commands.add_parser(
+        "report",
+        help="write one HTML page about a study",
+        description="Write one HTML page that needs nothing else: tables, figures, provenance, how to run it again.",
+    )
+    _add_study(report)
+    report.add_argument("--output", type=Path, metavar="FILE", help="default: report.html in the study's folder")
+    report.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the data set lies, for the t-SNE; not needed for demo"
+    )
+    report.set_defaults(command=_report)
+
+    compare = commands.add_parser("compare", help="what differs between two studies, in design and in results")
+    _add_study(compare, "study_a", "STUDY_A")
+    compare.add_argument("study_b", metavar="STUDY_B", help="the other one")
+    compare.set_defaults(command=_compare)
+
+
+def resolve_study(given: str, results: Path) -> Study:
+    """The study of that folder, or of that name under `results`.
+
+    Raises:
+        StudyError: there is none.
+    """
+    folder = Path(given) if (Path(given) / "trials").is_dir() else results / given
+    if not (folder / "trials").is_dir():
+        known = sorted(path.parent.name for path in results.glob("*/trials"))
+        raise StudyError(
+            f"no study {given!r}, neither as a folder nor under {results}/; "
+            + (f"there: {', '.join(known)}" if known else "run one first: python -m sweeper run ablations")
+        )
+    return Study(folder)
+
+
+def print_tables(study: Study) -> None:
+    """Derive the study's tables and print them for a terminal."""
+    _print_leaderboard(study, "table", afresh=False)
+
+
+def _add_study(parser: argparse.ArgumentParser, name: str = "study", metavar: str = "STUDY") -> None:
+    parser.add_argument(name, metavar=metavar, help="a study's folder, or its name under --results")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="folder of all studies")
+
+
+def _leaderboard(args: argparse.Namespace) -> int:
+    problems = _print_leaderboard(resolve_study(args.study, args.results), args.format, afresh=args.rebuild)
+    if not (args.strict and problems):
+        return 0
+    reasons = "1 reason" if len(problems) == 1 else f"{len(problems)} reasons"
+    print(f"sweeper: error: --strict: {reasons} not to trust this table:", file=sys.stderr)
+    for problem in problems:
+        print(f"  {problem}", file=sys.stderr)
+    return PROBLEMS_FOUND
+
+
+def _print_leaderboard(study: Study, form: str, *, afresh: bool) -> tuple[str, ...]:
+    from sweeper.report.formats import FORMATS as RENDERERS
+    from sweeper.results import leaderboard
+
+    board = leaderboard.derive(study, afresh=afresh)
+    print(RENDERERS[form](board))
+    if form == "table":
+        trials, arms = len(board.trials), len(board.summary)
+        print(f"{study.folder}/leaderboard.parquet: {trials} trials · summary.parquet: {arms} arms")
+    return tuple(str(problem) for problem in board.problems)
+
+
+def _report(args: argparse.Namespace) -> int:
+    study = resolve_study(args.study, args.results)
+    try:
+        from sweeper.report.page import write_page
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in {"jinja2", "plotly"}:
+            raise
+        raise StudyError(f"the report needs {package}: pip install 'sweeper[report]'") from None
+    path = write_page(study, args.output or study.folder / "report.html", args.data)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in any browser, without a network")
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from sweeper.report.compare import compare
+
+    print(compare(resolve_study(args.study_a, args.results), resolve_study(args.study_b, args.results)))
+    return 0

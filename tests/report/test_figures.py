@@ -1,0 +1,105 @@
+"""Numbers on their way into figures."""
+
+import contextlib
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from search_spaces.ablations import ARMS
+from sweeper.report import evidence, facts, features, figures
+from sweeper.results.attempts import attempt
+from sweeper.results.leaderboard import derive
+from tests.report.conftest import EPOCHS
+
+
+def test_the_front_is_what_nothing_beats_on_both():
+    points = [(2.0, 0.7), (1.0, 0.6), (3.0, 0.65), (1.0, 0.5), (4.0, 0.7), (5.0, 0.9)]
+    assert figures.front(points) == [1, 0, 5]
+
+
+def test_the_forest_shows_each_interval_about_its_mean(board):
+    figure = figures.forest(board.summary)
+    (trace,) = [trace for trace in figure["data"] if "error_x" in trace]
+    rows = {row["arm"]: row for row in board.summary if row["diff"] is not None}
+    assert trace["y"] == list(rows)
+    ends = zip(trace["y"], trace["x"], trace["error_x"]["array"], trace["error_x"]["arrayminus"], strict=True)
+    for arm, x, plus, minus in ends:
+        assert x == pytest.approx(100 * rows[arm]["diff"], abs=1e-3)
+        assert x + plus == pytest.approx(100 * rows[arm]["diff_high"], abs=2e-3)
+        assert x - minus == pytest.approx(100 * rows[arm]["diff_low"], abs=2e-3)
+
+
+def test_confusions_add_up_to_the_scores(board):
+    matrices = evidence.confusions(board)
+    for row in board.summary:
+        blocks = matrices[row["arm"]].values()
+        assert np.mean([np.trace(m) / m.sum() for m in blocks]) == pytest.approx(row["mean"])
+    assert list(matrices) == [arm for arm in ARMS if arm in matrices]
+
+
+def test_recall_differences_are_weighted_into_the_difference(board):
+    matrices = evidence.confusions(board)
+    differences = evidence.recall_differences(matrices)
+    counts = next(iter(matrices["garm"].values())).sum(axis=1)
+    garm = next(row for row in board.summary if row["arm"] == "garm")
+    assert np.average(differences["garm"], weights=counts) == pytest.approx(100 * garm["diff"])
+    assert "full" not in differences
+
+
+def test_bands_hold_all_blocks(board):
+    curves = evidence.curves(board)
+    mean, low, high = curves.bands["full"]
+    assert curves.epochs.tolist() == list(range(1, EPOCHS + 1))
+    assert (low <= mean).all()
+    assert (mean <= high).all()
+    assert (low < high).any()
+
+
+def test_maps_of_every_stage_and_their_silhouettes(board, demo_store):
+    found = features.feature_maps(board, None)
+    assert [stage.title for stage in found.maps] == ["raw audio", "detail branch", "semantic branch", "fused"]
+    for stage in found.maps:
+        assert stage.points.shape == (120, 2)
+        assert -1 <= stage.silhouette <= 1
+        assert -1 <= stage.silhouette_map <= 1
+    assert len(np.unique(found.targets)) == 10
+    assert found.trial["arm"] == "full"
+
+
+def test_why_there_is_no_map(board, spoiled, monkeypatch, demo_store):
+    with pytest.raises(features.Unavailable, match="the weights of full, fold 1, seed 0 are gone"):
+        features.feature_maps(derive(spoiled), None)
+    monkeypatch.setattr(features.datasets, "load", lambda *_: (_ for _ in ()).throw(features.DatasetError("no folder")))
+    with pytest.raises(features.Unavailable, match="no folder"):
+        features.feature_maps(board, None)
+
+
+def test_the_cost_of_attempts_is_counted(board):
+    header, rows = facts.cost_table(board)
+    everything = dict(zip(header, rows[-1], strict=True))
+    assert (everything["arm"], everything["trials"], everything["attempts"]) == ("all", "12", "12")
+    assert everything["training s"] == "150"
+
+
+def test_an_attempt_that_never_became_a_row_still_costs(spoiled):
+    last = spoiled.read_plan()["trials"][-1]["trial_id"]
+    with contextlib.suppress(OSError), attempt(spoiled, last, device="cpu", cpus=2000.0, gpus=0.0):
+        time.sleep(0.01)
+        raise OSError
+    header, rows = facts.cost_table(derive(spoiled))
+    held = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert int(held["fusion-sum"]["of it wasted"]) == int(held["all"]["of it wasted"]) >= 20
+    assert held["garm"]["attempts"] == "–"
+
+
+def test_the_citation_is_the_repositorys():
+    paper = yaml.safe_load((Path(__file__).parents[2] / "CITATION.cff").read_text("utf-8"))["preferred-citation"]
+    for name in ("title", "journal", "doi"):
+        assert paper[name] in facts.CITATION
+    for name in ("volume", "year", "issue", "start", "end"):
+        assert str(paper[name]) in facts.CITATION
+    for author in paper["authors"]:
+        assert f"{author['given-names'][0]}. {author['family-names']}" in facts.CITATION

@@ -1,0 +1,135 @@
+"""`leaderboard`, `report` and `compare` as a user calls them."""
+
+import csv
+import io
+import json
+import re
+import shlex
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from sweeper.cli import main
+from sweeper.report import facts, tables
+from sweeper.results import schema
+from tests.report.conftest import ARMS
+
+
+def printed(capsys, *words, code=0):
+    assert main(list(map(str, words))) == code
+    return capsys.readouterr()
+
+
+def test_tables_stand_beside_the_paper(capsys, study):
+    out = printed(capsys, "leaderboard", study.folder).out
+    for expected in ("Table 6", "Table 7", "90.91", "88.79", "synthetic", "one random 80:20", "not comparable", "±"):
+        assert expected in out, expected
+    assert "12 trials · summary.parquet: 4 arms" in out
+
+
+def test_no_line_of_a_table_is_cut_off_in_a_narrow_terminal(capsys, monkeypatch, study):
+    monkeypatch.setenv("COLUMNS", "40")
+    out = printed(capsys, "leaderboard", study.folder).out
+    assert "…" not in out
+    assert "not comparable" in next(line for line in out.splitlines() if "semantic-only" in line)
+
+
+def test_markdown_has_as_many_cells_in_every_row(capsys, study):
+    out = printed(capsys, "leaderboard", study.folder, "--format", "markdown").out
+    blocks = [block.splitlines() for block in out.split("\n\n") if block.startswith("|")]
+    assert len(blocks) == 2
+    for rows in blocks:
+        assert len({len(re.split(r"(?<!\\)\|", row)) for row in rows}) == 1
+        assert re.fullmatch(r"\|( :?-+:? \|)+", rows[1])
+
+
+def test_latex_has_as_many_cells_as_columns_and_no_bare_signs(capsys, study):
+    out = printed(capsys, "leaderboard", study.folder, "--format", "latex").out
+    bodies = re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", out, re.DOTALL)
+    assert len(bodies) == 2
+    for columns, body in bodies:
+        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+        assert {len(re.split(r"(?<!\\)&", row)) for row in rows} == {len(columns)}
+    assert not re.search(r"(?<!\\)[%_#](?! abl)", out), "a bare sign would break or comment out the line"
+    assert re.sub(r"[ -~\n]", "", out) == "", "nothing that pdflatex doesn't know"
+
+
+def test_csv_is_the_summary(capsys, study):
+    rows = list(csv.DictReader(io.StringIO(printed(capsys, "leaderboard", study.folder, "--format", "csv").out)))
+    table = pq.read_table(study.folder / "summary.parquet").to_pylist()
+    assert list(rows[0]) == schema.SUMMARY.names
+    assert [row["arm"] for row in rows] == [row["arm"] for row in table] == list(ARMS)
+    assert [float(row["mean"]) for row in rows] == [row["mean"] for row in table]
+
+
+def test_json_says_design_problems_and_arms(capsys, spoiled):
+    found = json.loads(printed(capsys, "leaderboard", spoiled.folder, "--format", "json").out)
+    assert found["design"]["recipe"] == "quick"
+    assert [problem["kind"] for problem in found["problems"]] == ["missing"]
+    assert found["arms"][-1]["planned"] == 3
+    assert found["arms"][-1]["n"] == 2
+
+
+def test_holes_are_shown_and_strict_refuses_them(capsys, study, spoiled):
+    assert printed(capsys, "leaderboard", study.folder, "--strict").err == ""
+    shown = printed(capsys, "leaderboard", spoiled.folder).out
+    assert "missing: 1 of 12 trials: fusion-sum fold 1 seed 2" in shown
+    assert "2 of 3" in next(line for line in shown.splitlines() if line.strip().startswith("fusion-sum"))
+    refused = printed(capsys, "leaderboard", spoiled.folder, "--strict", code=1)
+    assert "sweeper: error: --strict: 1 reason not to trust this table" in refused.err
+    assert "missing: 1 of 12 trials" in refused.err
+    assert "Table 6" in refused.out
+
+
+def test_rebuild_reads_everything_again(capsys, spoiled):
+    printed(capsys, "leaderboard", spoiled.folder)
+    first = (spoiled.folder / "leaderboard.parquet").read_bytes()
+    (spoiled.folder / "leaderboard.parquet").write_bytes(b"")
+    printed(capsys, "leaderboard", spoiled.folder, "--rebuild")
+    assert (spoiled.folder / "leaderboard.parquet").read_bytes() == first
+
+
+def test_a_study_has_a_name_or_a_folder(capsys, study):
+    by_name = printed(capsys, "leaderboard", study.name, "--results", study.folder.parent).out
+    assert by_name == printed(capsys, "leaderboard", study.folder).out
+    error = printed(capsys, "leaderboard", "nosuch", "--results", study.folder.parent, code=2).err
+    assert "no study 'nosuch'" in error
+    assert f"there: {study.name}" in error
+
+
+def test_compare_says_what_differs(capsys, study, spoiled, board):
+    same = printed(capsys, "compare", study.folder, study.folder).out
+    assert "Design, data and software are the same." in same
+    plan = json.loads((spoiled.folder / "plan.json").read_text())
+    plan["design"]["training"]["epochs"] = 99
+    (spoiled.folder / "plan.json").write_text(json.dumps(plan))
+    out = printed(capsys, "compare", study.folder, spoiled.folder).out
+    assert re.search(r"training\.epochs +5 +99", out)
+    assert "B: missing: 1 of 12 trials" in out
+    row = next(line for line in out.splitlines() if line.strip().startswith("semantic-only"))
+    assert tables.percent(board.summary[0]["mean"]) in row
+    assert "+0.0" in row
+
+
+def test_the_command_to_run_again_means_the_same_trials(capsys, tmp_path, monkeypatch, board, demo_store):
+    words = shlex.split(facts.rerun_command(board))
+    assert words[:3] == ["python", "-m", "sweeper"]
+    out = printed(capsys, *words[3:], "--results", board.study.folder.parent, "--dry-run").out
+    assert "12 of them already committed" in out
+
+
+@pytest.mark.parametrize("package", ["jinja2", "plotly"])
+def test_a_missing_package_is_named_with_the_line_that_installs_it(capsys, monkeypatch, study, package):
+    for name in [name for name in sys.modules if name.partition(".")[0] == package or name == "sweeper.report.page"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    error = printed(capsys, "report", study.folder, code=2).err
+    assert error == f"sweeper: error: the report needs {package}: pip install 'sweeper[report]'\n"
+
+
+def test_a_place_that_cannot_be_written_is_named(capsys, study, tmp_path):
+    error = printed(capsys, "report", study.folder, "--output", tmp_path / "no" / "page.html", code=2).err
+    assert re.fullmatch(
+        r"sweeper: error: can't write .*page\.html: No such file or directory; use --output FILE\n", error
+    )
