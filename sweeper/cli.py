@@ -122,6 +122,13 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     place.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     machine = ablations.add_argument_group("machine")
     machine.add_argument(
+        "--workers-per-trial",
+        type=int,
+        default=defaults.workers_per_trial,
+        metavar="N",
+        help="share each trial's batches between N processes (DDP), on one or several nodes; cores and GPUs are each's",
+    )
+    machine.add_argument(
         "--cpus-per-trial",
         type=int,
         default=defaults.cpus_per_trial,

@@ -35,6 +35,7 @@ class AblationOptions:
     results: Path = Path("results")
     study: str | None = None
     dry_run: bool = False
+    workers_per_trial: int = 1
     cpus_per_trial: int = 1
     gpus_per_trial: float | None = None
     max_failures: int = 2
@@ -64,6 +65,9 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
+    for name in ("workers_per_trial", "cpus_per_trial"):
+        if getattr(options, name) < 1:
+            raise PlanError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
     recipe = _recipe(options)
     arms = select_arms(options.table, options.arms)  # a wrong name is told before anything slow
     dataset = datasets.load(options.dataset, options.data)
@@ -126,6 +130,7 @@ def _sweep(
         store,
         cpus=options.cpus_per_trial,
         gpus=options.gpus_per_trial,
+        workers=options.workers_per_trial,
         max_failures=options.max_failures,
         address=options.address,
         loggers=options.log,

@@ -4,6 +4,7 @@ Tune schedules, retries crashed workers and tells the live view what happens. It
 is finished is what the results folder says.
 """
 
+import contextlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ray import tune
 
 from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
+from sweeper.execution import multi_worker
 from sweeper.execution.cluster import cluster, trial_resources
 from sweeper.execution.interrupt import PlanSearcher, StopNow, graceful
 from sweeper.execution.loggers import keep_event_files, logger_callback
@@ -45,23 +47,27 @@ def run_sweep(
     max_failures: int = 2,
     address: str | None = None,
     loggers: Sequence[str] = (),
+    workers: int = 1,
 ) -> tuple[Failure, ...]:
     """Run `trials` and commit each; a trial's failure does not stop the others.
+
+    Each trial holds `cpus` and `gpus`, or, with several `workers`, each of its workers does.
 
     Returns:
         the trials that failed. After an interrupt, trials that were neither finished nor failed are just missing.
 
     Raises:
-        PlanError: a single trial needs more than the machine has.
+        PlanError: a single trial needs more than the machine has, or can't be shared by so many workers.
     """
     watching = [logger_callback(name, study) for name in loggers]
     parts = {id(part): part for data in folds.values() for part in (*data.train, *data.test)}
     with (
         cluster(address, sum(part.samples.nbytes for part in parts.values())),
         tempfile.TemporaryDirectory() as scratch,
+        contextlib.ExitStack() as stack,
     ):
         resources = trial_resources(cpus, gpus)
-        memory = memory_per_trial(trials, resources)
+        memory = memory_per_trial([multi_worker.share_of_batch(trial, workers) for trial in trials], resources)
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = Sweep(
             study=study,
@@ -81,15 +87,18 @@ def run_sweep(
             gpus=resources.gpus,
             max_failures=max_failures,
         )
-        trainable = tune.with_resources(
-            tune.with_parameters(train_trial, sweep=sweep), {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
-        )
+        if workers == 1:
+            held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
+            trainable, at_once = tune.with_resources(tune.with_parameters(train_trial, sweep=sweep), held), None
+        else:
+            trainable, at_once = stack.enter_context(multi_worker.trainable(sweep, workers, memory))
         searcher, stopper = PlanSearcher([trial.trial_id for trial in trials]), StopNow()
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=len(trials),
+                max_concurrent_trials=at_once,
                 reuse_actors=True,
                 trial_dirname_creator=_name,
                 trial_name_creator=_name,

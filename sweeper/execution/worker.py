@@ -62,27 +62,27 @@ def train_trial(config: dict[str, str], sweep: Sweep) -> None:
     torch.set_num_threads(sweep.cpus)
 
     def run() -> Row:
-        result, fitted = run_trial(
-            spec,
-            ray.get(list(fold.train)),
-            lambda: ray.get(list(fold.test)),
-            device=torch.device("cuda" if sweep.gpus else "cpu"),
-            state=sweep.study.checkpoint(spec.trial_id),
-            on_epoch=epoch_reporter(),
-        )
-        return commit_result(sweep, result, fitted)
+        with attempt(sweep.study, spec.trial_id, device=device_name(sweep), cpus=sweep.cpus, gpus=sweep.gpus):
+            result, fitted = run_trial(
+                spec,
+                ray.get(list(fold.train)),
+                lambda: ray.get(list(fold.test)),
+                device=torch.device("cuda" if sweep.gpus else "cpu"),
+                state=sweep.study.checkpoint(spec.trial_id),
+                on_epoch=epoch_reporter(tune.report),
+            )
+            return commit_result(sweep, result, fitted)
 
     see_through(sweep, spec, run)
 
 
 def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
-    """Attempt a trial until it is committed or has failed too often, and tell Tune how it ended.
+    """`run` a trial until it is committed or has failed too often, and tell Tune how it ended.
 
     An exception is retried in this process, from the trial's own checkpoint; divergence is not, it would only happen
     again. A trial that keeps failing is recorded and reported, not raised, so that the sweep goes on with a warm
     process. What ends the process, and CUDA errors, after which it is of no use, are Tune's to retry in a new one.
     """
-    device = device_name(sweep)
     for failures in range(sweep.max_failures + 1):
         if sweep.study.is_finished(spec.trial_id):  # by another cluster on the same folder, or just before a crash
             tune.report({"outcome": "complete"})
@@ -90,8 +90,7 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
         if failures:
             time.sleep(min(BACKOFF_SECONDS * 2 ** (failures - 1), MAX_BACKOFF_SECONDS))
         try:
-            with attempt(sweep.study, spec.trial_id, device=device, cpus=sweep.cpus, gpus=sweep.gpus):
-                row = run()
+            row = run()
         except Exception as error:
             if isinstance(error, torch.AcceleratorError):
                 raise
@@ -132,19 +131,21 @@ def circumstances(sweep: Sweep, spec: TrialSpec) -> Circumstances:
 
 
 def device_name(sweep: Sweep) -> str:
-    """'cpu', or the name of the GPU that this process may use."""
-    return torch.cuda.get_device_name() if sweep.gpus else "cpu"
+    """'cpu', or the name of the GPU that this process may use; 'GPU' where only its workers have one."""
+    if not sweep.gpus:
+        return "cpu"
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "GPU"
 
 
-def epoch_reporter() -> Callable[[Epoch], None]:
-    """Tell the driver how far the trial is, at most every half second: short epochs must not flood it."""
+def epoch_reporter(send: Callable[[Row], object]) -> Callable[[Epoch], None]:
+    """`send` the driver how far the trial is, at most every half second: short epochs must not flood it."""
     last = 0.0
 
     def report(point: Epoch) -> None:
         nonlocal last
         if time.monotonic() - last > REPORT_SECONDS:
             last = time.monotonic()
-            tune.report(
+            send(
                 {
                     "epoch": point.epoch + 1,
                     "loss": point.loss,

@@ -63,7 +63,7 @@ class Batches:
         return max(1, len(self) // batch_size)
 
     def evaluation(self, batch_size: int, rows: slice = slice(None)) -> Iterator[Batch]:
-        """The clips `rows`, by default all, in their order, cropped at the centre: evaluation has nothing random in it."""
+        """The clips `rows`, by default all, in order, cropped at the centre: evaluation has nothing random in it."""
         chosen = np.arange(len(self))[rows]
         for start in range(0, len(chosen), batch_size):
             batch = chosen[start : start + batch_size]

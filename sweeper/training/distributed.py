@@ -2,8 +2,8 @@
 
 Every worker plans the same batches, as batches are a function of (seed, epoch), and computes its own rows of each.
 What a single process does with a whole batch is put together from the shares exactly: gradients and metrics as sums
-weighted by clips, batch norm over all clips of the batch. Results then differ by rounding only. Dropout is the exception:
-each worker draws its own masks, so it is the same in distribution.
+weighted by clips, batch norm over all clips of the batch. Results then differ by rounding only. Dropout is the
+exception: each worker draws its own masks, so it is the same in distribution.
 
 After each step all workers hold the same state, so any one can write the checkpoint for all.
 """
@@ -60,7 +60,7 @@ class Worker:
         if self.alone:
             return loss
         rows = self.rows(count)
-        return loss * ((rows.stop - rows.start) * self.world_size / count)
+        return loss * (int(rows.stop - rows.start) * self.world_size / count)
 
     def synchronised(self, network: nn.Module) -> nn.Module:
         """`network` with batch norms that take their statistics over the rows of all workers; same names in its state.
@@ -70,7 +70,7 @@ class Worker:
         if self.alone:
             return network
         if next(network.parameters()).is_cuda:
-            return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return]
+            return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]
         return _with_global_batch_norm(network)
 
     def parallel(self, network: nn.Module) -> nn.Module:
@@ -98,6 +98,9 @@ class Worker:
             )
 
 
+ALONE = Worker()
+
+
 class GlobalBatchNorm(_BatchNorm):
     """Batch normalisation (Ioffe and Szegedy 2015) whose statistics are those of all workers' rows together.
 
@@ -115,12 +118,11 @@ class GlobalBatchNorm(_BatchNorm):
         over = [axis for axis in range(input.ndim) if axis != 1]
         shape = [-1 if axis == 1 else 1 for axis in range(input.ndim)]
         values = input.new_tensor([input.numel() // input.shape[1]])
-        # `all_reduce` of torch.distributed.nn is differentiable: a row's gradient reaches the rows of other workers.
-        sums = all_reduce(torch.cat([input.sum(over), values]))
+        sums = _sum_over_workers(torch.cat([input.sum(over), values]))
         mean, count = sums[:-1] / sums[-1], sums[-1].detach()
         centred = input - mean.view(shape)
         # The variance from centred values, in a second pass: E[x²] − E[x]² would cancel.
-        variance = all_reduce(centred.square().sum(over)) / count
+        variance = _sum_over_workers(centred.square().sum(over)) / count
         self._track(mean.detach(), variance.detach() * (count / (count - 1)))
         scale = (variance + self.eps).rsqrt() * self.weight
         return centred * scale.view(shape) + self.bias.view(shape)
@@ -137,9 +139,14 @@ class GlobalBatchNorm(_BatchNorm):
         self.running_var.lerp_(unbiased_variance, momentum)
 
 
+def _sum_over_workers(tensor: Tensor) -> Tensor:
+    """As `Worker.total`, but differentiable: the gradient of each worker's output reaches the inputs of all."""
+    return all_reduce(tensor)  # type: ignore[no-any-return, no-untyped-call]
+
+
 def _with_global_batch_norm(module: nn.Module) -> nn.Module:
     if isinstance(module, _BatchNorm):
-        norm = GlobalBatchNorm(module.num_features, module.eps, module.momentum)
+        norm = GlobalBatchNorm(module.num_features, module.eps, module.momentum).to(module.weight)
         norm.load_state_dict(module.state_dict())
         return norm.train(module.training)
     for name, child in module.named_children():

@@ -24,7 +24,7 @@ from sweeper.audio.clips import Clips
 from sweeper.plan import TrialSpec, canonical_json, derive_seed
 from sweeper.training import checkpoint
 from sweeper.training.batches import Batch, Batches
-from sweeper.training.distributed import Worker
+from sweeper.training.distributed import ALONE, Worker
 from sweeper.training.ema import EMA
 from sweeper.training.loss import training_loss
 
@@ -71,7 +71,7 @@ def fit(
     device: torch.device,
     state: Path | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
-    worker: Worker = Worker(),
+    worker: Worker = ALONE,
 ) -> Fitted:
     """Train `spec.model` on `train` by the recipe `spec.training`.
 

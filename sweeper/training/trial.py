@@ -13,7 +13,7 @@ from sweeper.audio.clips import Clips
 from sweeper.plan import TrialSpec
 from sweeper.training.batches import Batches
 from sweeper.training.cost import count_parameters, gflops_per_clip
-from sweeper.training.distributed import Worker
+from sweeper.training.distributed import ALONE, Worker
 from sweeper.training.fit import Epoch, Fitted, fit
 from sweeper.training.metrics import Metrics, confusion_matrix, metrics
 
@@ -57,7 +57,7 @@ def run_trial(
     device: torch.device,
     state: Path | None = None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
-    worker: Worker = Worker(),
+    worker: Worker = ALONE,
 ) -> tuple[TrialResult, Fitted]:
     """Train, then evaluate the last epoch's weights and their average on the test clips.
 
@@ -101,9 +101,7 @@ def run_trial(
 
 
 @torch.no_grad()
-def predict(
-    network: nn.Module, batches: Batches, batch_size: int, classes: int, worker: Worker = Worker()
-) -> np.ndarray:
+def predict(network: nn.Module, batches: Batches, batch_size: int, classes: int, worker: Worker = ALONE) -> np.ndarray:
     """Class probabilities `[n, classes]` float32 of all clips, in float32 whatever the training precision.
 
     Each worker computes its share of the rows; adding zeros for the others' puts them together, in order and exactly.

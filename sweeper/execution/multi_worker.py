@@ -1,0 +1,158 @@
+"""One trial on several workers: Ray Train's `TorchTrainer` inside a Tune trial, with the same `fit()` as on one worker.
+
+The Tune function holds no resources: it asks a `TrainRun` actor to run the trial, and passes on what that tells. There
+are as many of these actors as trials fit into the cluster at once, and Tune runs no more trials than that; the rest
+queue. So nobody holds what another one waits for.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+from ray import tune
+
+from sweeper.execution import train_run
+from sweeper.execution.train_run import Actor, Link, Work
+from sweeper.execution.worker import Row, Sweep, commit_result, device_name, epoch_reporter, see_through
+from sweeper.plan import PlanError, TrialSpec
+from sweeper.results.attempts import attempt
+from sweeper.training.distributed import Worker
+from sweeper.training.trial import run_trial
+
+SEARCH_SECONDS = 1.0  # between looks for an actor that is free
+CLOSE_SECONDS = 20.0
+
+
+def share_of_batch(trial: TrialSpec, workers: int) -> TrialSpec:
+    """The trial as one of its workers sees it, as to memory: with its share of the batch."""
+    size = max(2, math.ceil(trial.training.batch_size / workers))
+    return replace(trial, training=replace(trial.training, batch_size=size))
+
+
+@contextlib.contextmanager
+def trainable(sweep: Sweep, workers: int, memory: int) -> Iterator[tuple[Any, int]]:
+    """Tune's trainable for the sweep's trials, and how many of them may run at once.
+
+    On leaving, what still runs is stopped, and no process or placement group of it is left.
+
+    Args:
+        sweep: the sweep; each worker holds its `cpus` and `gpus`.
+        workers: of each trial, at least 2.
+        memory: in bytes, that each worker holds.
+
+    Raises:
+        PlanError: the cluster has no room for one trial; a worker would hold part of a GPU; or a batch has fewer clips
+            than there are workers.
+    """
+    resources = {"CPU": float(sweep.cpus), "GPU": float(sweep.gpus), "memory": float(memory)}
+    resources = {name: amount for name, amount in resources.items() if amount}
+    batch = min(spec.training.batch_size for spec in sweep.specs.values())
+    if batch < workers:
+        raise PlanError(f"--workers-per-trial {workers}: a batch has {batch} clips, which is less than one for each")
+    if sweep.gpus % 1:
+        raise PlanError(f"--gpus-per-trial {sweep.gpus:g}: with --workers-per-trial {workers}, each needs whole GPUs")
+    at_once = _room(resources | {"memory": memory + train_run.SPARE_MEMORY}, workers) // workers
+    runs = [train_run.create(index) for index in range(at_once)]
+    function = tune.with_parameters(train_trial, sweep=sweep, workers=workers, resources=resources, runs=runs)
+    try:
+        # Tune's own process must hold something. It is a byte, as what it held its own workers might wait for.
+        yield tune.with_resources(function, {"memory": 1}), at_once
+    finally:
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get([run.close.remote(CLOSE_SECONDS) for run in runs], timeout=CLOSE_SECONDS + 5)
+        for run in runs:
+            ray.kill(run)
+
+
+def _room(resources: dict[str, float], workers: int) -> int:
+    """How many workers the cluster has room for.
+
+    Raises:
+        PlanError: fewer than one trial's.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    room = sum(int(min(node.get(name, 0.0) // amount for name, amount in resources.items())) for node in nodes)
+    if room < workers:
+        have = {name: sum(node.get(name, 0.0) for node in nodes) for name in resources}
+        raise PlanError(
+            f"--workers-per-trial {workers}: there is room for {room}; each holds {_words(resources)}, "
+            f"and {'this machine has' if len(nodes) == 1 else 'the nodes have together'} {_words(have)}"
+        )
+    return room
+
+
+def _words(resources: dict[str, float]) -> str:
+    return ", ".join(
+        f"{amount / 1e9:.1f} GB of memory" if name == "memory" else f"{amount:g} {name}s"
+        for name, amount in resources.items()
+    )
+
+
+def train_trial(
+    config: dict[str, str], sweep: Sweep, workers: int, resources: dict[str, float], runs: Sequence[Actor]
+) -> None:
+    """Tune's function trainable: run and commit the trial `config["trial_id"]` on several workers, by one of `runs`."""
+    spec = sweep.specs[config["trial_id"]]
+    work = Work(spec.trial_id, train_loop, {"sweep": sweep, "spec": spec}, workers, resources)
+    see_through(sweep, spec, lambda: _follow(work, runs))
+
+
+def _follow(work: Work, runs: Sequence[Actor]) -> Row:
+    """Start the work on an actor that is free, pass its reports to Tune, and return its value."""
+    run, token = _start(work, runs)
+    try:
+        while True:
+            news = ray.get(run.news.remote(token))
+            for report in news.reports:
+                tune.report(report)
+            if news.error is not None:
+                raise news.error
+            if news.ended:
+                return dict(news.value)
+    finally:
+        run.stop.remote(token)  # when Tune stops this trial, `report` ends the thread by SystemExit
+
+
+def _start(work: Work, runs: Sequence[Actor]) -> tuple[Actor, str]:
+    while True:  # one is free, or will be when the stopped trial in it is gone
+        for run in runs:
+            if token := ray.get(run.start.remote(work)):
+                return run, token
+        time.sleep(SEARCH_SECONDS)
+
+
+def train_loop(config: dict[str, Any]) -> Row | None:
+    """What each of Train's workers does; the first one commits the result and returns its row."""
+    sweep: Sweep = config["sweep"]
+    spec: TrialSpec = config["spec"]
+    link: Link = config["run"]
+    link.join()
+    context = ray.train.get_context()
+    worker = Worker(context.get_world_rank(), context.get_world_size())
+    fold = sweep.folds[spec.data.fold]
+    torch.set_num_threads(sweep.cpus)
+
+    def run() -> Row | None:
+        result, fitted = run_trial(
+            spec,
+            ray.get(list(fold.train)),
+            lambda: ray.get(list(fold.test)),
+            device=ray.train.torch.get_device(),
+            state=sweep.study.checkpoint(spec.trial_id),
+            on_epoch=epoch_reporter(link.report) if worker.rank == 0 else lambda _epoch: None,
+            worker=worker,
+        )
+        return commit_result(sweep, result, fitted) if worker.rank == 0 else None
+
+    if worker.rank:
+        return run()
+    held = {"cpus": worker.world_size * sweep.cpus, "gpus": worker.world_size * sweep.gpus}
+    with attempt(sweep.study, spec.trial_id, device=device_name(sweep), **held):
+        return run()

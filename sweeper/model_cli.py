@@ -1,0 +1,272 @@
+"""`sweeper predict`, `export` and `profile`: what can be done with a network. Parsing and printing only."""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search_spaces.ablations import ARMS
+from search_spaces.published import INFERENCE_COST
+from search_spaces.recipes import RECIPES
+from sweeper.audio.datasets import DatasetError
+from sweeper.plan import PlanError, select_arms
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sweeper.inference import Prediction
+    from sweeper.profiling import Profile
+    from sweeper.training.weights import Classifier
+
+USAGE_ERROR, FAILURE = 2, 1
+PROFILE_WIDTH = 104  # columns that the table needs
+BEST = 3  # classes that the table shows of a file
+CHECKPOINT_HELP = "a trial's weights, results/STUDY/weights/TRIAL.safetensors"
+
+
+def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `predict`, `export` and `profile` to a command line; the parsed arguments carry `command`."""
+    _add_predict(commands)
+    _add_export(commands)
+    _add_profile(commands)
+
+
+def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "predict",
+        help="class probabilities of audio files",
+        description="Class probabilities of .wav and .flac files of any length. A file longer than the classifier's "
+        "clips is cut into windows that overlap by half, and their probabilities are averaged.",
+    )
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=CHECKPOINT_HELP)
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    _add_ema(parser)
+    parser.add_argument(
+        "--format",
+        choices=("table", "csv", "json"),
+        default="table",
+        help="table: the best classes, for reading; csv and json: all probabilities (default: %(default)s)",
+    )
+    parser.add_argument("--windows", action="store_true", help="each window's probabilities as well")
+    parser.set_defaults(command=_predict)
+
+
+def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "export",
+        help="write a classifier as a torch.export file",
+        description="Write a classifier as a torch.export file that needs torch alone, for any batch size, and "
+        "check that the written file agrees with the network. How to use it: sweeper/export.py.",
+    )
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=CHECKPOINT_HELP)
+    parser.add_argument("out", type=Path, metavar="OUT", help="the file to write, ending in .pt2")
+    _add_ema(parser)
+    parser.set_defaults(command=_export)
+
+
+def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "profile",
+        help="what each arm costs on this machine",
+        description="Parameters, operations, memory, training speed and latency of the arms on this machine, beside "
+        "what the paper prints. The clips are noise: no data set is needed.",
+    )
+    parser.add_argument("arms", nargs="*", metavar="ARM", help=f"default: all of {', '.join(ARMS)}")
+    parser.add_argument(
+        "--recipe", metavar="NAME", help=f"one of: {', '.join(RECIPES)}; default: paper on a GPU, else quick"
+    )
+    parser.add_argument(
+        "--dataset-free",
+        action="store_true",
+        help="train without augmentation, so that the network's own speed is seen",
+    )
+    parser.set_defaults(command=_profile)
+
+
+def _add_ema(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ema", action="store_true", help="the weights' moving average instead of the last epoch's")
+
+
+def _predict(args: argparse.Namespace) -> int:
+    """Predict every file that can be read; those that can't are told at once, and make the exit code 2."""
+    classifier = _load(args)
+    if classifier is None:
+        return USAGE_ERROR
+    import torch
+
+    from sweeper.inference import predict
+
+    if torch.cuda.is_available():
+        classifier.network.cuda()
+    predictions: list[Prediction] = []
+    for path in args.files:
+        try:
+            predictions.append(predict(classifier, path))
+        except DatasetError as error:
+            _complain(str(error))
+    if predictions:
+        printers = {"table": _print_table, "csv": _print_csv, "json": _print_json}
+        printers[args.format](predictions, args.windows)
+    return 0 if len(predictions) == len(args.files) else USAGE_ERROR
+
+
+def _export(args: argparse.Namespace) -> int:
+    classifier = _load(args)
+    if classifier is None:
+        return USAGE_ERROR
+    from sweeper.export import ExportError, export
+
+    try:
+        difference = export(classifier, args.out)
+    except ExportError as error:
+        return _complain(str(error))
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, logits agree within {difference:.1g}")
+    return 0
+
+
+def _profile(args: argparse.Namespace) -> int:
+    arms = select_arms("all", args.arms)
+    import torch
+    from rich.console import Console
+
+    from sweeper.profiling import ProfileError, profile
+
+    gpu = torch.cuda.is_available()
+    name = args.recipe or ("paper" if gpu else "quick")
+    if name not in RECIPES:
+        raise PlanError(f"unknown recipe {name!r}; the recipes are: {', '.join(RECIPES)}")
+    recipe = RECIPES[name]()
+    device = torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads"
+    console = Console()
+    profiles = []
+    try:
+        with console.status("measuring", spinner="dots") as status:
+            for arm, measured in zip(arms, profile(arms, recipe, dataset_free=args.dataset_free), strict=True):
+                profiles.append(measured)
+                status.update(f"measured {arm.name}, {len(profiles)} of {len(arms)}")
+    except ProfileError as error:
+        _complain(str(error))
+    if profiles:
+        clips = f"{recipe.seconds:g} s clips at {recipe.sample_rate} Hz"
+        console.width = max(console.width, PROFILE_WIDTH)
+        console.print(_profile_table(profiles, f"recipe {name}: {clips}; {device}", gpu), soft_wrap=True)
+    return 0 if len(profiles) == len(arms) else FAILURE
+
+
+def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    memory = "allocator's peak" if gpu else "process's peak, torch included"
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=f"GFLOP, latency (median) and memory: one clip, forward. Memory: the {memory}.",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("arm", no_wrap=True)
+    for heading in (
+        "M par.",
+        "GFLOP",
+        "latency\nms",
+        "p95\nms",
+        "memory\nGB",
+        "training\nbatch",
+        "training\nclips/s",
+        "training\nGB",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in profiles:
+        table.add_row(
+            row.arm,
+            f"{row.parameters / 1e6:.3g}",
+            f"{row.gflops:.3g}",
+            f"{1e3 * row.latency_median:.1f}",
+            f"{1e3 * row.latency_p95:.1f}",
+            f"{row.inference_bytes / 1e9:.2f}",
+            f"{row.batch}",
+            f"{row.clips_per_second:.3g}",
+            f"{row.training_bytes / 1e9:.2f}",
+        )
+    cost = INFERENCE_COST
+    table.add_section()
+    table.add_row(f"paper, {cost.gpu}", "", "", f"{1e3 * cost.seconds:.1f}", "", f"{cost.memory_gb:.2f}", "", "", "")
+    return table
+
+
+def _load(args: argparse.Namespace) -> "Classifier | None":
+    from sweeper.training import weights
+
+    try:
+        return weights.load(args.checkpoint, averaged=args.ema)
+    except weights.WeightsError as error:
+        _complain(str(error))
+        return None
+
+
+def _complain(message: str) -> int:
+    print(f"sweeper: error: {message}", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _rows(predictions: Iterable["Prediction"], windows: bool) -> Iterable[tuple[str, float, float, Sequence[float]]]:
+    """File, begin and end in s, probabilities: a row per file, or with `windows` a row per window."""
+    for prediction in predictions:
+        if windows:
+            for start, end, row in zip(prediction.starts, prediction.ends, prediction.windows, strict=True):
+                yield str(prediction.path), float(start), float(end), row.tolist()
+        else:
+            yield str(prediction.path), 0.0, prediction.seconds, prediction.probabilities.tolist()
+
+
+def _print_table(predictions: Sequence["Prediction"], windows: bool) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    classes = predictions[0].classes
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("file", overflow="fold")
+    table.add_column("s", justify="right", no_wrap=True)
+    table.add_column("class", no_wrap=True)
+    table.add_column("%", justify="right", no_wrap=True)
+    table.add_column("next best")
+    for name, start, end, probabilities in _rows(predictions, windows):
+        order = sorted(range(len(classes)), key=lambda target: -probabilities[target])[:BEST]
+        best, *others = [(classes[target], 100 * probabilities[target]) for target in order]
+        span = f"{start:.2f}–{end:.2f}" if windows else f"{end:.2f}"
+        table.add_row(name, span, best[0], f"{best[1]:.1f}", ", ".join(f"{c} {p:.1f}" for c, p in others))
+    Console(highlight=False, markup=False).print(table)
+
+
+def _print_csv(predictions: Sequence["Prediction"], windows: bool) -> None:
+    classes = predictions[0].classes
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["file", "start_s", "end_s", "class", *classes])
+    for name, start, end, probabilities in _rows(predictions, windows):
+        best = classes[max(range(len(classes)), key=probabilities.__getitem__)]
+        writer.writerow([name, f"{start:.3f}", f"{end:.3f}", best, *(f"{p:.7g}" for p in probabilities)])
+
+
+def _print_json(predictions: Sequence["Prediction"], windows: bool) -> None:
+    classes = predictions[0].classes
+    described = []
+    for prediction in predictions:
+        row: dict[str, object] = {
+            "file": str(prediction.path),
+            "seconds": prediction.seconds,
+            "class": classes[int(prediction.probabilities.argmax())],
+            "probabilities": dict(zip(classes, prediction.probabilities.tolist(), strict=True)),
+        }
+        if windows:
+            row["windows"] = [
+                {"start_s": start, "end_s": end, "probabilities": dict(zip(classes, probabilities, strict=True))}
+                for _, start, end, probabilities in _rows([prediction], windows=True)
+            ]
+        described.append(row)
+    print(json.dumps(described, indent=1, ensure_ascii=False))

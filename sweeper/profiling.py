@@ -1,0 +1,229 @@
+"""What an arm costs on this machine: size, work, memory, speed. No data set is needed: the clips are noise.
+
+Each arm is measured in a fresh process, so that one arm's memory doesn't hide another's. Memory is what torch's
+allocator held at most on a GPU, and the process's resident peak, torch itself included, on a CPU.
+"""
+
+import math
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.build import build
+from search_spaces.ablations import Arm
+from search_spaces.augmentation import AugmentationConfig
+from search_spaces.recipes import Recipe
+from sweeper.audio.clips import Clips
+from sweeper.plan import TrialSpec, build_plan
+from sweeper.training.cost import count_parameters, gflops_per_clip, meta_network
+from sweeper.training.fit import fit
+
+CLASSES = 10  # UrbanSound8K's; the classifier is a negligible part of the cost
+EPOCHS = 4  # the first warms up
+WARMUP_RUNS, LATENCY_RUNS, LATENCY_SECONDS = 3, 100, 3.0  # runs or seconds, whichever is first
+SCRATCH_BYTES = 2**27  # what a CPU's convolutions and transforms were seen to take for themselves
+CPU_STEP_GFLOP = 100.0  # of forward passes: a larger batch would take minutes on a CPU, and gigabytes
+
+
+class ProfileError(RuntimeError):
+    """An arm could not be measured; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The cost of one arm.
+
+    Attributes:
+        arm: its name.
+        parameters: how many are trained.
+        gflops: of one forward pass over one clip, in 10⁹ operations, by torch's counter.
+        latency_median, latency_p95: of one clip's forward pass, in s.
+        inference_bytes: peak memory while classifying one clip at a time.
+        batch: clips per training step. The recipe's; on a CPU no more than a few seconds' worth.
+        clips_per_second: of training, with the input side unless it was left out.
+        training_bytes: peak memory while training on such batches.
+    """
+
+    arm: str
+    parameters: int
+    gflops: float
+    latency_median: float
+    latency_p95: float
+    inference_bytes: int
+    batch: int
+    clips_per_second: float
+    training_bytes: int
+
+
+def profile(arms: Sequence[Arm], recipe: Recipe, *, dataset_free: bool = False) -> Iterator[Profile]:
+    """Measure arms one after the other, on the GPU where there is one.
+
+    Args:
+        arms: from `sweeper.plan.select_arms`.
+        recipe: network size, clip length, batch and training.
+        dataset_free: train without augmentation: what is left is the network, its loss and its optimiser.
+
+    Raises:
+        ProfileError: an arm's process died, most likely of memory.
+    """
+    for arm in arms:
+        yield _in_fresh_process(_spec(arm, recipe, dataset_free))
+
+
+def _in_fresh_process(spec: TrialSpec) -> Profile:
+    """Spawned, not forked: the child starts with no memory of ours, and may use CUDA."""
+    batch = spec.training.batch_size
+    remedy = "choose a smaller --recipe"
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(_measure, spec).result()
+        except BrokenProcessPool:
+            raise ProfileError(
+                f"{spec.arm}: the process that trained it with batch {batch} was killed, most likely for want of "
+                f"memory; {remedy}"
+            ) from None
+        except torch.OutOfMemoryError as error:
+            raise ProfileError(f"{spec.arm}: batch {batch} does not fit the GPU ({error}); {remedy}") from None
+
+
+def peak_training_memory(spec: TrialSpec, device: torch.device) -> int:
+    """Peak memory in bytes of training `spec`: for a guard before a trial is started.
+
+    On CUDA one real step is taken and the allocator's peak read (`torch.OutOfMemoryError` if it doesn't fit); the
+    clips of a data set that lies on the device come on top. On a CPU, where a process can't forget its peak, nothing is
+    computed: what a forward pass keeps for the backward pass is counted on the meta device, and weights, gradients,
+    AdamW's moments and the average are added. That is an estimate, in float32, of what comes on top of Python and
+    torch; for the paper's size it was within 15 % of what a process grew by.
+    """
+    if device.type == "cuda":
+        # Not compiled: that takes a minute, and needs no more memory.
+        once = replace(spec, training=replace(spec.training, epochs=1, compile=False))
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        fit(once, [_noise_clips(spec, spec.training.batch_size)], device=device)
+        return torch.cuda.max_memory_allocated(device) - before
+    return _estimated_memory(spec)
+
+
+def _estimated_memory(spec: TrialSpec) -> int:
+    network = meta_network(spec.model).train()
+    clips = torch.empty(spec.training.batch_size, 1, spec.data.length, device="meta")
+    kept: dict[int, tuple[Tensor, int]] = {}  # the tensor is held, so that its storage's identity is not reused
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = tensor, storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        network(clips)
+    weights = sum(p.nbytes for p in network.parameters())
+    # Weights, gradients, two moments, average. Of the activations, each is counted once; while the backward pass runs,
+    # gradients of the largest come on top, as did the augmentation's copies of the batch before it.
+    activations = [size for _, size in kept.values()]
+    return 5 * weights + sum(activations) + 2 * max(activations) + 4 * clips.nbytes + SCRATCH_BYTES
+
+
+def _spec(arm: Arm, recipe: Recipe, dataset_free: bool) -> TrialSpec:
+    training = recipe.training
+    augmentation = AugmentationConfig.off() if dataset_free else training.augmentation
+    # A run's later epochs are what its hours are made of: mixing from the first one.
+    augmentation = replace(augmentation, mixing=replace(augmentation.mixing, warmup_epochs=0))
+    batch = training.batch_size
+    if not torch.cuda.is_available():
+        gflops = gflops_per_clip(arm.model(recipe.model), round(recipe.sample_rate * recipe.seconds))
+        batch = max(2, min(batch, int(CPU_STEP_GFLOP / gflops)))
+    training = replace(training, augmentation=augmentation, batch_size=batch, epochs=EPOCHS)
+    plan = build_plan(
+        study="profile",
+        arms=[arm],
+        recipe=replace(recipe, training=training),
+        dataset="noise",
+        split="none",
+        folds=(1,),
+        classes=CLASSES,
+        replicates=1,
+    )
+    return plan.trials[0]
+
+
+def _measure(spec: TrialSpec) -> Profile:
+    """In a process of its own. One clip comes first: a resident peak only ever grows."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    parameters, latencies = _classify(spec, device)
+    inference_bytes = _peak_bytes(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    steps = 1 if device.type == "cpu" else 10
+    fitted = fit(spec, [_noise_clips(spec, steps * spec.training.batch_size)], device=device)
+    return Profile(
+        arm=spec.arm,
+        parameters=parameters,
+        gflops=gflops_per_clip(spec.model, spec.data.length),
+        latency_median=statistics.median(latencies),
+        latency_p95=float(np.quantile(latencies, 0.95)),
+        inference_bytes=inference_bytes,
+        batch=spec.training.batch_size,
+        clips_per_second=statistics.median(point.clips_per_second for point in fitted.curve[1:]),
+        training_bytes=_peak_bytes(device),
+    )
+
+
+def _classify(spec: TrialSpec, device: torch.device) -> tuple[int, list[float]]:
+    """Parameters, and the seconds of one clip's forward pass, again and again."""
+    network = build(spec.model, spec.seed).to(device).eval()
+    clip = torch.rand(1, 1, spec.data.length, device=device) - 0.5
+
+    def forward() -> float:
+        begin = time.perf_counter()
+        network(clip)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - begin
+
+    latencies: list[float] = []
+    with torch.no_grad():
+        for _ in range(WARMUP_RUNS):
+            forward()
+        while len(latencies) < LATENCY_RUNS and math.fsum(latencies) < LATENCY_SECONDS:
+            latencies.append(forward())
+    return count_parameters(network), latencies
+
+
+def _noise_clips(spec: TrialSpec, count: int) -> Clips:
+    rng = np.random.default_rng(0)
+    length = spec.data.length
+    return Clips(
+        samples=rng.integers(-(2**15), 2**15, count * length, dtype=np.int16),
+        offsets=np.arange(count, dtype=np.int64) * length,
+        lengths=np.full(count, length, dtype=np.int32),
+        targets=np.arange(count, dtype=np.int64) % spec.model.classes,
+        ids=np.array([str(i) for i in range(count)]),
+        groups=np.array([str(i) for i in range(count)]),
+        sample_rate=spec.data.sample_rate,
+    )
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not getrusage: its peak also holds the parent's, from before the child was a program of its own.
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return 1024 * int(line.split()[1])
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

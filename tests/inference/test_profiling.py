@@ -1,0 +1,64 @@
+"""What is measured is there, and of the right size."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from search_spaces.ablations import ARMS
+from search_spaces.augmentation import AugmentationConfig
+from search_spaces.recipes import paper, quick
+from sweeper import profiling
+from sweeper.profiling import peak_training_memory, profile
+
+CPU = torch.device("cpu")
+
+
+def test_an_arm_is_measured_in_a_process_that_does_not_inherit_our_peak():
+    ballast = bytearray(1_500_000_000)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    del ballast
+    assert profiling._peak_bytes(CPU) > 1.5e9
+    (measured,) = profile([ARMS["detail-only"]], quick())
+    assert measured.arm == "detail-only"
+    assert measured.batch == 16
+    assert measured.parameters > 10_000
+    assert 0 < measured.gflops < 0.1
+    assert 0 < measured.latency_median <= measured.latency_p95
+    assert measured.clips_per_second > 0
+    assert 50e6 < measured.inference_bytes <= measured.training_bytes < 1.5e9
+
+
+def spec(recipe, batch, dataset_free=False):
+    made = profiling._spec(ARMS["full"], recipe, dataset_free)
+    return replace(made, training=replace(made.training, batch_size=batch))
+
+
+def test_the_estimate_grows_with_the_batch_and_holds_the_weights():
+    two, four, eight = (peak_training_memory(spec(paper(), batch), CPU) for batch in (2, 4, 8))
+    assert eight - four == pytest.approx(2 * (four - two), rel=0.01), "what a clip needs is the same in every batch"
+    weights = 2 * two - four
+    assert 5 * 4 * 10e6 < weights < 5 * 4 * 14e6 + 2 * profiling.SCRATCH_BYTES
+
+
+def test_the_estimate_is_near_what_training_needs():
+    # A size at which a batch outweighs what torch itself takes.
+    large = spec(replace(quick(), seconds=16.0), 16)
+    with profiling.ProcessPoolExecutor(1, mp_context=profiling.get_context("spawn")) as pool:
+        before = pool.submit(profiling._peak_bytes, CPU).result()
+        measured = pool.submit(profiling._measure, large).result().training_bytes - before
+    assert 0.6 * measured < peak_training_memory(large, CPU) < 1.6 * measured
+
+
+def test_on_a_cpu_the_batch_is_what_seconds_allow():
+    assert profiling._spec(ARMS["full"], quick(), False).training.batch_size == 16
+    if not torch.cuda.is_available():
+        assert profiling._spec(ARMS["full"], paper(), False).training.batch_size == 2
+
+
+def test_dataset_free_leaves_out_augmentation_alone():
+    with_, without = (profiling._spec(ARMS["full"], paper(), free).training for free in (False, True))
+    assert with_.augmentation.mixing.warmup_epochs == 0, "all but the first epochs mix"
+    off = AugmentationConfig.off()
+    assert without.augmentation == replace(off, mixing=replace(off.mixing, warmup_epochs=0))
+    assert replace(without, augmentation=with_.augmentation) == with_
