@@ -1,0 +1,44 @@
+"""What `pip install .` carries, as the installed distribution lists it."""
+
+from importlib.metadata import PackageNotFoundError, entry_points, files
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def installed():
+    try:
+        return {str(path) for path in files("sweeper")}
+    except PackageNotFoundError:
+        pytest.skip("sweeper is not installed here, only on the path")
+
+
+@pytest.mark.parametrize("package", ["sweeper", "model", "search_spaces", "cluster"])
+def test_every_file_of_the_packages_is_carried(package, installed):
+    suffixes = {".py", ".html", ".css", ".js", ".yaml"}
+    there = {str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*") if p.suffix in suffixes}
+    assert there
+    assert there <= installed
+
+
+def test_there_is_a_console_command(installed):
+    (command,) = entry_points(group="console_scripts", name="sweeper")
+    assert command.value == "sweeper.cli:main"
+
+
+def test_cluster_files_are_yaml_and_keep_the_dashboard_local():
+    for path in (ROOT / "cluster").glob("*.yaml"):
+        config = yaml.safe_load(path.read_text("utf-8"))
+        head = " ".join(config["head_start_ray_commands"])
+        assert "--dashboard-host=127.0.0.1" in head
+        assert "unset OMP_NUM_THREADS" in head
+
+
+def test_constraints_pin_everything_without_addresses():
+    lines = (ROOT / "constraints.txt").read_text("utf-8").split()
+    assert all("==" in line and "/" not in line for line in lines)
+    assert {"torch==2.11.0", "torchaudio==2.11.0", "ray==2.60.0", "optuna==5.0.0"} <= set(lines)
