@@ -139,7 +139,7 @@ def _profile(args: argparse.Namespace) -> int:
     if name not in RECIPES:
         raise PlanError(f"unknown recipe {name!r}; the recipes are: {', '.join(RECIPES)}")
     recipe = RECIPES[name]()
-    device = torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads"
+    device = torch.cuda.get_device_name() if gpu else f"CPU, threads: {torch.get_num_threads()}"
     console = Console()
     profiles = []
     try:
@@ -164,7 +164,7 @@ def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool) -> "Tab
     table = Table(
         title=title,
         title_justify="left",
-        caption=f"GFLOP, latency (median) and memory: one clip, forward. Memory: the {memory}.",
+        caption=f"GFLOP, latency (median; the paper's: average), memory: one clip, forward. Memory: the {memory}.",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -190,7 +190,7 @@ def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool) -> "Tab
             f"{1e3 * row.latency_p95:.1f}",
             f"{row.inference_bytes / 1e9:.2f}",
             f"{row.batch}",
-            f"{row.clips_per_second:.3g}",
+            f"{row.clips_per_second:.0f}" if row.clips_per_second >= 10 else f"{row.clips_per_second:.1f}",
             f"{row.training_bytes / 1e9:.2f}",
         )
     cost = INFERENCE_COST

@@ -31,7 +31,10 @@ CLOSE_SECONDS = 20.0
 
 
 def share_of_batch(trial: TrialSpec, workers: int) -> TrialSpec:
-    """The trial as one of its workers sees it, as to memory: with its share of the batch."""
+    """The trial as to the memory of one of its workers: the network computes its share of the batch only.
+
+    Each worker augments the whole batch, but waveforms are small beside what a network keeps for the way back.
+    """
     size = max(2, math.ceil(trial.training.batch_size / workers))
     return replace(trial, training=replace(trial.training, batch_size=size))
 
@@ -123,8 +126,9 @@ def _follow(work: Work, runs: Sequence[Actor]) -> Row:
 def _start(work: Work, runs: Sequence[Actor]) -> tuple[Actor, str]:
     while True:  # one is free, or will be when the stopped trial in it is gone
         for run in runs:
-            if token := ray.get(run.start.remote(work)):
-                return run, token
+            with contextlib.suppress(ray.exceptions.ActorUnavailableError):  # Ray is starting it again
+                if token := ray.get(run.start.remote(work)):
+                    return run, token
         time.sleep(SEARCH_SECONDS)
 
 

@@ -24,7 +24,7 @@ from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.progress import Progress
 from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, Sweep, train_trial
-from sweeper.plan import TrialSpec
+from sweeper.plan import PlanError, TrialSpec
 from sweeper.results.store import Study
 
 
@@ -59,6 +59,8 @@ def run_sweep(
     Raises:
         PlanError: a single trial needs more than the machine has, or can't be shared by so many workers.
     """
+    if workers < 1:
+        raise PlanError(f"--workers-per-trial {workers}: at least 1")
     watching = [logger_callback(name, study) for name in loggers]
     parts = {id(part): part for data in folds.values() for part in (*data.train, *data.test)}
     with (

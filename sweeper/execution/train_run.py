@@ -1,8 +1,8 @@
 """An actor that runs one Ray Train run after another, and from which a run can be stopped without a trace.
 
 Ray 2.60 cleans up after a Train run only where the run itself ends: then its controller removes the placement group and
-ends its helpers. Where Tune kills the process that called `TorchTrainer.fit`, the controller dies with it; the group with
-its CPUs and GPUs, and a helper process, stay for ever (unless the dashboard runs, whose API the helper asks).
+ends its helpers. Where Tune kills the process that called `TorchTrainer.fit`, the controller dies with it. The group
+with its CPUs and GPUs, and a helper process, then stay for ever, unless the dashboard runs, whose API the helper asks.
 
 So `fit` is called here, in a process that Tune knows nothing of. To stop a run, its workers are killed; the controller
 finds them gone, gives up, and cleans up as after any failure. A client that asks for no news for a while is taken for
@@ -177,7 +177,7 @@ def create(index: int) -> Actor:
     context = ray.get_runtime_context()
     # Train gives its placement groups no name, but what they ask for can be seen: so each actor's ask for a few bytes
     # more than they need, a number of its own.
-    tag = 1 + derive_seed(context.get_job_id(), index) % (TAGS - 1)
+    tag = 2 + derive_seed(context.get_job_id(), index) % (TAGS - 2)
     # Train's helper asks the Ray instance that was started last on the machine whether the controller lives, and if
     # that one knows of none, removes the placement group. With the address it asks the right one.
     environment = {"env_vars": {"RAY_ADDRESS": context.gcs_address}}

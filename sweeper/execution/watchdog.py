@@ -47,8 +47,9 @@ class Watchdog(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Take the pulse."""
-        pulse = self._pulses.get(trial.trial_id)
-        if pulse is not None and "epoch_seconds" in result:
+        # A trial of several workers is retried without Tune starting it anew: its first report brings it back.
+        pulse = self._pulses.setdefault(trial.trial_id, _Pulse(time.monotonic()))
+        if "epoch_seconds" in result:
             pulse.heard = time.monotonic()
             pulse.longest = max(pulse.longest, result["epoch_seconds"])
             pulse.process, pulse.node_id = result["process"], result["node_id"]
