@@ -1,7 +1,7 @@
 """The Ray instance that a sweep runs on: its own, quiet and closed to the network, or one that is there already.
 
-`ray.init()` left to itself attaches to whatever it finds, and hangs for minutes on an address where nobody answers. Here
-an address is used only where somebody named it, and is knocked at first.
+`ray.init()` left to itself attaches to whatever it finds, and hangs for minutes on an address where nobody answers.
+Here an address is used only where somebody named it, and is knocked at first.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """A trial that would not fit is refused before it starts, not killed an hour later.
 
 On a GPU the largest arm takes one real step, in a process that holds what a trial will hold, and its peak is compared
-with the trial's share of the card. Without one, host memory is estimated and becomes a resource that Ray counts, so that
-no more trials run at once than memory allows.
+with the trial's share of the card. Without one, host memory is estimated and becomes a resource that Ray counts, so
+that no more trials run at once than memory allows.
 """
 
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> 
         share = card * min(resources.gpus, 1.0)
         if needed * RESERVE > share:
             raise PlanError(
-                f"--gpus-per-trial {resources.gpus:g}: a trial of {largest.arm} needs {needed / GIGABYTE:.1f} GB and its "
-                f"share of the GPU is {share / GIGABYTE:.1f} GB; give each trial more, or choose a smaller recipe"
+                f"--gpus-per-trial {resources.gpus:g}: a trial of {largest.arm} needs {needed / GIGABYTE:.1f} GB and "
+                f"its share of the GPU is {share / GIGABYTE:.1f} GB; give each trial more, or choose a smaller recipe"
             )
         return 0
     needed = int(PROCESS_BYTES + RESERVE * peak_training_memory(largest, torch.device("cpu")))
@@ -42,8 +42,9 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> 
     most = max(node["Resources"].get("memory", 0.0) for node in nodes if node["Alive"])
     if needed > most:
         raise PlanError(
-            f"a trial of {largest.arm} needs about {needed / GIGABYTE:.1f} GB of memory and Ray has {most / GIGABYTE:.1f} "
-            f"GB for it here; choose a smaller recipe than {largest.recipe}, or a machine with a GPU"
+            f"a trial of {largest.arm} needs about {needed / GIGABYTE:.1f} GB of memory and Ray has "
+            f"{most / GIGABYTE:.1f} GB for it here; choose a smaller recipe than "
+            f"{largest.recipe}, or a machine with a GPU"
         )
     return needed
 

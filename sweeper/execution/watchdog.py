@@ -1,8 +1,8 @@
 """A worker that hangs (a deadlocked collective, a stuck file system) is noticed and killed, so that Tune retries it.
 
-A trial is measured against its own history: an epoch may take ten times the longest one so far, and never less than a few
-minutes, before its process is taken for hung. The first report, which waits for process, clips and compilation, has half
-an hour.
+A trial is measured against its own history: an epoch may take ten times the longest one so far, and never less than
+a few minutes, before its process is taken for hung. The first report, which waits for process, clips and compilation,
+has half an hour.
 """
 
 import contextlib

@@ -62,7 +62,7 @@ TRIAL = _schema(
     _field("seconds", _number, "training time", "s", nullable=True),
     _field("evaluation_seconds", _number, "time to evaluate both sets of weights", "s", nullable=True),
     _field("attempts", _integer, "how often the trial was started", nullable=True),
-    _field("device_seconds", _number, "GPU-seconds (without GPUs core-seconds) held by all attempts", "s", nullable=True),
+    _field("device_seconds", _number, "GPU-seconds (without GPUs: core-seconds) of all attempts", "s", nullable=True),
     _field("waste_device_seconds", _number, "the part of them that did not complete the trial", "s", nullable=True),
     _field("finished", _time, "when the trial ended (UTC)"),
     _field("device", _text, "'cpu' or the GPU's name"),

@@ -17,7 +17,6 @@ from sweeper.plan import TrialSpec
 from sweeper.training import checkpoint
 from sweeper.training.fit import Fitted
 
-
 _KINDS = {kind.__name__: kind for kind in (ModelConfig, EATConfig, ACDNetConfig)}
 
 

@@ -1,8 +1,8 @@
 """What a trial costs that trains nothing: `python -m tests.benchmarks.trial_overhead [--trials 50] [--documented 3]`.
 
 Ours: the sweep as users run it (Tune, reused actors, live view, atomic commit), with training replaced by nothing.
-Documented: Tune starts a function that starts a one-worker TorchTrainer, as Ray's documentation shows it. Both in one run
-on one machine. Also prints the cost per trial over the first and the last tenth of ours, which must not grow.
+Documented: Tune starts a function that starts a one-worker TorchTrainer, as Ray's documentation shows it. Both in one
+run on one machine. Also prints the cost per trial over the first and the last tenth of ours, which must not grow.
 """
 
 import argparse
@@ -65,7 +65,6 @@ def documented(count: int) -> list[float]:
     from ray.train.torch import TorchTrainer
 
     def nothing() -> None:
-        import torch  # noqa: F401: every training imports it
 
         ray.train.report({"accuracy": 0.0})
 
@@ -104,13 +103,15 @@ def main() -> None:
     first, last = times[actors : actors + tenth], times[-tenth:]
     per_first, per_last = (float(np.ptp(part)) / (len(part) - 1) for part in (first, last))
     print(
-        f"      first {tenth}: {per_first:.4f} s per trial, last {tenth}: {per_last:.4f} s, ratio {per_last / per_first:.2f}"
+        f"      first {tenth}: {per_first:.4f} s per trial, last {tenth}: {per_last:.4f} s, "
+        f"ratio {per_last / per_first:.2f}"
     )
     if arguments.documented:
         seconds = documented(arguments.documented)
         rest = float(np.mean(seconds[1:])) if len(seconds) > 1 else float("nan")
         print(
-            f"documented (Tune + TorchTrainer): first {seconds[0]:.1f} s, each further {rest:.1f} s; ratio {rest / each:.0f}"
+            f"documented (Tune + TorchTrainer): first {seconds[0]:.1f} s, each further {rest:.1f} s; "
+            f"ratio {rest / each:.0f}"
         )
 
 
