@@ -164,7 +164,8 @@ def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool) -> "Tab
     table = Table(
         title=title,
         title_justify="left",
-        caption=f"GFLOP, latency (median; the paper's: average), memory: one clip, forward. Memory: the {memory}.",
+        caption="GFLOP, latency, memory: one clip, forward. Latency: median; the paper's is an average.\n"
+        f"Memory: the {memory}.",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
