@@ -41,9 +41,7 @@ def ray_processes(sweeper):
             ours = mark in (path / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        # Ray's own agents notice a raylet that was killed only after a minute or so; they hold no resources.
-        agent = line.startswith(("ray::DashboardAgent", "ray::RuntimeEnvAgent"))
-        if ours and not agent and ("raylet" in line or "gcs_server" in line or line.startswith("ray::")):
+        if ours and ("raylet" in line or "gcs_server" in line or line.startswith("ray::")):
             lines.append(line[:80])
     return lines
 
