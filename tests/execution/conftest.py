@@ -1,9 +1,11 @@
 """Running the command line for real, in processes that can be interrupted and killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,7 +19,14 @@ class Command:
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder = folder
-        self.environment = os.environ | {"SWEEPER_CACHE": str(cache), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+        # Ray keeps its sockets below: their paths must be short.
+        self.ray_folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
+        self.environment = os.environ | {
+            "SWEEPER_CACHE": str(cache),
+            "PYTHONPATH": str(ROOT),
+            "COLUMNS": "200",
+            "RAY_TMPDIR": str(self.ray_folder),
+        }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -35,6 +44,19 @@ class Command:
         output, _ = process.communicate(timeout=400)
         assert process.returncode == code, f"exit code {process.returncode}, expected {code}:\n{output}"
         return output
+
+    def ray_processes(self) -> list[str]:
+        """Names of the living Ray processes that these commands started: each keeps a log open in Ray's folder."""
+        names = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                files = [str(file.readlink()) for file in (process / "fd").iterdir()]
+                name = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+            except OSError:
+                continue
+            if any(file.startswith(str(self.ray_folder)) for file in files):
+                names.append(name[:80])
+        return names
 
     def finished(self, study: str) -> set[str]:
         return {path.stem for path in (self.folder / "results" / study / "trials").glob("*.parquet")}
@@ -60,4 +82,6 @@ def shared_cache(tmp_path_factory):
 
 @pytest.fixture
 def sweeper(tmp_path, shared_cache):
-    return Command(tmp_path, shared_cache)
+    command = Command(tmp_path, shared_cache)
+    yield command
+    shutil.rmtree(command.ray_folder, ignore_errors=True)

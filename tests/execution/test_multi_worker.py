@@ -26,6 +26,7 @@ from sweeper.audio.sides import Sides
 from sweeper.execution import multi_worker, sweep
 from sweeper.execution.worker import FoldClips, Sweep
 from sweeper.plan import PlanError, build_plan
+from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
 from sweeper.training.trial import run_trial
 from tests.training.conftest import CLASSES, RATE, SECONDS, make_clips
@@ -134,7 +135,9 @@ def wait_for(condition, driver):
 def test_trials_queue_survive_a_kill_and_commit_what_one_worker_commits(address, tmp_path):
     driver = start(tmp_path, address, 6)
     wait_for(lambda: list((tmp_path / "attempts").glob("*")), driver)
-    victim = next(process for process, name in processes().items() if name.startswith("RayTrainWorker"))
+    # The worker that wrote it: another trial's may not have begun its attempt yet.
+    victim = read_attempts(Study(tmp_path)).column("process")[0].as_py()
+    assert processes()[victim].startswith("RayTrainWorker")
     os.kill(victim, signal.SIGKILL)
     output, _ = driver.communicate(timeout=240)
     assert driver.returncode == 0, output
