@@ -1,35 +1,26 @@
-"""Building a clip store: threads decode, one thread writes in order, memory holds a window of clips.
-
-Threads rather than processes: libsndfile and torch release the interpreter while they work, and a process would
-first spend seconds importing torch. Resampling filters are made once per rate and shared.
-"""
+"""Building a clip store: processes decode, one writes in order, memory holds a window of clips."""
 
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Literal, TypeVar
+from typing import IO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.audio import fingerprint
 from sweeper.audio.datasets.base import Clip, Dataset
+from sweeper.audio.parallel import available_cores, ordered_map, progress_bar
 from sweeper.audio.reader import AudioError, decode, resample, to_int16
 from sweeper.audio.store import DESCRIPTION, FORMAT, SAMPLES, TABLE, StoreError, file_digest
 
 BOUNDARY = 2**16  # bytes: a multiple of every platform's mapping granularity
-AHEAD = 4  # clips per worker that may be decoded before they are written
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,29 +53,25 @@ def build(
         _fill(made, dataset, sample_rate, bad_clips, workers or available_cores(), progress)
         shutil.rmtree(folder, ignore_errors=True)
         made.replace(folder)
+    except BrokenProcessPool as error:
+        raise StoreError(
+            f"decoding {dataset.name}: a process was killed, as happens when memory runs out; free some and run the "
+            f"same command ({error})"
+        ) from None
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _fill(folder: Path, dataset: Dataset, sample_rate: int, bad_clips: str, workers: int, progress: bool) -> None:
-    def decode_clip(clip: Clip) -> _Decoded | AudioError:
-        try:
-            return _decode(clip.path, sample_rate)
-        except AudioError as error:
-            return error
-
     kept: list[Clip] = []
     details: list[tuple[int, int, bytes, NDArray[np.int8]]] = []
     skipped: list[tuple[str, str]] = []
     checksum = hashlib.sha256()
     title = f"decoding {dataset.name}"
     with (folder / SAMPLES).open("wb") as file, progress_bar(title, len(dataset.clips), progress) as advance:
-        for clip, decoded in zip(dataset.clips, ordered_map(decode_clip, dataset.clips, workers), strict=True):
+        paths = [clip.path for clip in dataset.clips]
+        results = ordered_map(partial(_decode, sample_rate=sample_rate), paths, workers)
+        for clip, decoded in zip(dataset.clips, results, strict=True):
             advance()
             if isinstance(decoded, AudioError):
                 if bad_clips == "fail":
@@ -106,10 +93,13 @@ def _fill(folder: Path, dataset: Dataset, sample_rate: int, bad_clips: str, work
     _describe(folder, dataset, sample_rate, kept, details, skipped, checksum.hexdigest())
 
 
-def _decode(path: Path, sample_rate: int) -> _Decoded:
-    recording = decode(path)
-    content = fingerprint.content_hash(recording.samples, recording.sample_rate)
-    samples = to_int16(resample(recording.samples, recording.sample_rate, sample_rate, path))
+def _decode(path: Path, sample_rate: int) -> _Decoded | AudioError:
+    try:
+        recording = decode(path)
+        content = fingerprint.content_hash(recording.samples, recording.sample_rate)
+        samples = to_int16(resample(recording.samples, recording.sample_rate, sample_rate, path))
+    except AudioError as error:
+        return error
     return _Decoded(samples, content, fingerprint.fingerprint(samples, sample_rate))
 
 
@@ -158,37 +148,3 @@ def _describe(
 def _sync(file: IO[bytes] | IO[str]) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Like `map`, in threads, a few items ahead: `Executor.map` would decode everything and keep it."""
-    import torch
-
-    threads = torch.get_num_threads()
-    # The clips are the parallelism. A thread has to say so itself: OpenMP counts per calling thread, and teams of
-    # threads that wait for one another on a busy machine take a hundred times as long.
-    executor = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            waiting.append(executor.submit(function, item))
-            if len(waiting) > AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        executor.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
-
-
-@contextmanager
-def progress_bar(title: str, total: int, shown: bool) -> Iterator[Callable[[], None]]:
-    """A bar on stderr while the block runs; call what it gives once per item."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)

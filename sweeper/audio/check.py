@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sweeper.audio.build import available_cores, ordered_map, progress_bar
-from sweeper.audio.datasets.base import Clip, Dataset
+from sweeper.audio.datasets.base import Dataset
 from sweeper.audio.fingerprint import content_hash, fingerprint, near_pairs
+from sweeper.audio.parallel import available_cores, ordered_map, progress_bar
 from sweeper.audio.reader import AudioError, decode, to_int16
 
 CLIPPED_RUN = 4  # samples in a row at full scale: one alone can be a loud moment
@@ -56,17 +56,11 @@ class _Look:
 
 def check(dataset: Dataset, progress: bool = True) -> Report:
     """Decode every clip once and look."""
-
-    def look(clip: Clip) -> _Look | AudioError:
-        try:
-            return _look(clip.path)
-        except AudioError as error:
-            return error
-
     found: dict[str, _Look] = {}
     unreadable = []
     with progress_bar(f"checking {dataset.name}", len(dataset.clips), progress) as advance:
-        for clip, seen in zip(dataset.clips, ordered_map(look, dataset.clips, available_cores()), strict=True):
+        paths = [clip.path for clip in dataset.clips]
+        for clip, seen in zip(dataset.clips, ordered_map(_look, paths, available_cores()), strict=True):
             advance()
             if isinstance(seen, AudioError):
                 unreadable.append((clip.clip_id, str(seen)))
@@ -90,8 +84,11 @@ def check(dataset: Dataset, progress: bool = True) -> Report:
     )
 
 
-def _look(path: Path) -> _Look:
-    recording = decode(path)
+def _look(path: Path) -> _Look | AudioError:
+    try:
+        recording = decode(path)
+    except AudioError as error:
+        return error
     native = to_int16(recording.samples)
     extreme = np.convolve(np.abs(native.astype(np.int32)) >= 32767, np.ones(CLIPPED_RUN, dtype=np.int32), "valid")
     return _Look(

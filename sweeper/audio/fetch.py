@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.audio.archives import ArchiveError, unpack
-from sweeper.audio.build import progress_bar
 from sweeper.audio.datasets import definition
 from sweeper.audio.datasets.base import DatasetError, Download
 from sweeper.audio.datasets.files import SUFFIXES
+from sweeper.audio.parallel import progress_bar
 from sweeper.audio.places import cache_folder
 from sweeper.audio.reader import LFS_POINTER
 

@@ -36,7 +36,7 @@ def fingerprint(samples: NDArray[np.int16], sample_rate: int) -> NDArray[np.int8
     if len(samples) < width:
         samples = np.pad(samples, (0, width - len(samples)))
     starts = np.linspace(0, len(samples) - width, FRAMES).astype(np.int64)
-    frames = samples[starts[:, None] + np.arange(width)] * _window(width)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, width)[starts] * _window(width)
     spectrum = np.fft.rfft(frames, size)
     energy = np.log10((spectrum.real**2 + spectrum.imag**2) @ _bands(size, sample_rate) + width)
     change = np.diff(np.diff(10 * energy, axis=0), axis=1).ravel()

@@ -7,7 +7,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -290,31 +289,6 @@ def test_a_store_travels_as_its_folder_not_as_its_samples(collection, tmp_path):
     pickled = pickle.dumps(opened)
     assert len(pickled) < (opened.folder / "samples").stat().st_size
     assert waveforms(pickle.loads(pickled)) == waveforms(opened)
-
-
-def test_decoding_runs_ahead_by_a_bounded_number():
-    made: list[int] = []
-    lock = threading.Lock()
-
-    def make(i: int) -> int:
-        with lock:
-            made.append(i)
-        return i
-
-    results = build.ordered_map(make, range(1000), workers=2)
-    for taken in range(5):
-        assert next(results) == taken
-        time.sleep(0.02)
-        assert len(made) <= taken + 2 + build.AHEAD * 2
-    assert list(results) == list(range(5, 1000))
-
-
-def test_torch_gets_its_threads_back(collection, tmp_path):
-    import torch
-
-    before = torch.get_num_threads()
-    prepare(collection(), 4000, tmp_path, progress=False)
-    assert torch.get_num_threads() == before
 
 
 MEMORY = """
