@@ -22,6 +22,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     board.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
     board.add_argument("--rebuild", action="store_true", help="read every trial's file again, not only the new ones")
     board.add_argument("--strict", action="store_true", help="exit with 1 where the study has holes, mixtures or leaks")
+    _add_price(board)
     board.set_defaults(command=_leaderboard)
 
     report = commands.add_parser(
@@ -34,6 +35,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     report.add_argument(
         "--data", type=Path, metavar="DIR", help="where the data set lies, for the t-SNE; not needed for demo"
     )
+    _add_price(report)
     report.set_defaults(command=_report)
 
     compare = commands.add_parser("compare", help="what differs between two studies, in design and in results")
@@ -60,7 +62,7 @@ def resolve_study(given: str, results: Path) -> Study:
 
 def print_tables(study: Study) -> None:
     """Derive the study's tables and print them for a terminal."""
-    _print_leaderboard(study, "table", afresh=False)
+    _print_leaderboard(study, "table", None, afresh=False)
 
 
 def _add_study(parser: argparse.ArgumentParser, name: str = "study", metavar: str = "STUDY") -> None:
@@ -68,8 +70,18 @@ def _add_study(parser: argparse.ArgumentParser, name: str = "study", metavar: st
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="folder of all studies")
 
 
+def _add_price(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--price-per-hour",
+        type=float,
+        metavar="X",
+        help="of a GPU, or without GPUs of a core, in your currency: the cost in money, too",
+    )
+
+
 def _leaderboard(args: argparse.Namespace) -> int:
-    problems = _print_leaderboard(resolve_study(args.study, args.results), args.format, afresh=args.rebuild)
+    study = resolve_study(args.study, args.results)
+    problems = _print_leaderboard(study, args.format, args.price_per_hour, afresh=args.rebuild)
     if not (args.strict and problems):
         return 0
     reasons = "1 reason" if len(problems) == 1 else f"{len(problems)} reasons"
@@ -79,13 +91,15 @@ def _leaderboard(args: argparse.Namespace) -> int:
     return PROBLEMS_FOUND
 
 
-def _print_leaderboard(study: Study, form: str, *, afresh: bool) -> tuple[str, ...]:
+def _print_leaderboard(study: Study, form: str, price: float | None, *, afresh: bool) -> tuple[str, ...]:
+    from sweeper.report.facts import cost_sentence
     from sweeper.report.formats import FORMATS as RENDERERS
     from sweeper.results import leaderboard
 
     board = leaderboard.derive(study, afresh=afresh)
     print(RENDERERS[form](board))
     if form == "table":
+        print(cost_sentence(board, price))
         trials, arms = len(board.trials), len(board.summary)
         print(f"{study.folder}/leaderboard.parquet: {trials} trials · summary.parquet: {arms} arms")
     return tuple(str(problem) for problem in board.problems)
@@ -100,7 +114,7 @@ def _report(args: argparse.Namespace) -> int:
         if package not in {"jinja2", "plotly"}:
             raise
         raise StudyError(f"the report needs {package}: pip install 'sweeper[report]'") from None
-    path = write_page(study, args.output or study.folder / "report.html", args.data)
+    path = write_page(study, args.output or study.folder / "report.html", args.data, args.price_per_hour)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in any browser, without a network")
     return 0
 

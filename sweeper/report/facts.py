@@ -87,10 +87,24 @@ def _span(text: str) -> str:
     return low if low == high else text
 
 
-def cost_table(board: Leaderboard) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Per arm: time to train and to evaluate, what all attempts held, and what of it was wasted.
+def cost_sentence(board: Leaderboard, price: float | None = None) -> str:
+    """What the trials with a row held, retries included, and at `price` per device-hour what that cost.
+
+    From the rows alone: attempts that never became one are in `cost_table`, which has to read a file for each.
+    """
+    held, wasted = (
+        pc.sum(board.trials.column(name)).as_py() or 0.0 for name in ("device_seconds", "waste_device_seconds")
+    )
+    unit = "core" if set(board.trials.column("device").to_pylist()) == {"cpu"} else "GPU"
+    money = "" if price is None else f"; {held / 3600 * price:,.2f} at {price:g} per {unit}-hour"
+    return f"cost: {held:,.0f} {unit}-seconds held, {wasted:,.0f} of them by attempts that did not complete{money}"
+
+
+def cost_table(board: Leaderboard, price: float | None = None) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Per arm: time to train and to evaluate, what all attempts held, what of it was wasted, and the whole's price.
 
     Attempts are read from their own records: a trial that was killed and never came back has no row, but a cost.
+    `price` is that of a device for an hour: a GPU, or without GPUs a core.
     """
     trials = board.trials.select(["trial_id", "arm", "kind", "status", "seconds", "evaluation_seconds"]).to_pylist()
     present = {trial["trial_id"] for trial in trials}
@@ -98,28 +112,31 @@ def cost_table(board: Leaderboard) -> tuple[tuple[str, ...], list[tuple[str, ...
     trials += [unfinished | trial for trial in board.plan.get("trials", ()) if trial["trial_id"] not in present]
     spent = costs(board.study)
     header = ("arm", "M par.", "GFLOP", "trials", "failed", "training s", "evaluation s", *_ATTEMPTS)
+    money = () if price is None else (f"at {price:g} per device-hour",)
     rows = []
     for arm in board.summary:
         mine = [trial for trial in trials if (trial["kind"], trial["arm"]) == (arm["kind"], arm["arm"])]
         label = arm["arm"] if arm["kind"] == "ablation" else f"{arm['arm']} ({arm['kind']})"
         size = number(arm["parameters"] and arm["parameters"] / 1e6, ".3g")
-        rows.append((label, size, number(arm["gflops_per_clip"], ".3g"), *_cost(mine, spent)))
-    return header, [*rows, ("all", "", "", *_cost(trials, spent))]
+        rows.append((label, size, number(arm["gflops_per_clip"], ".3g"), *_cost(mine, spent, price)))
+    return (*header, *money), [*rows, ("all", "", "", *_cost(trials, spent, price))]
 
 
-def _cost(trials: Sequence[Row], spent: Mapping[str, Cost]) -> tuple[str, ...]:
+def _cost(trials: Sequence[Row], spent: Mapping[str, Cost], price: float | None) -> tuple[str, ...]:
     held = [spent[trial["trial_id"]] for trial in trials if trial["trial_id"] in spent]
-    attempts = (
+    seconds = sum(cost.device_seconds for cost in held)
+    attempts = [
         str(sum(cost.attempts for cost in held)),
-        f"{sum(cost.device_seconds for cost in held):.0f}",
+        f"{seconds:.0f}",
         f"{sum(cost.waste_device_seconds for cost in held):.0f}",
-    )
+    ]
+    attempts += [] if price is None else [f"{seconds / 3600 * price:,.2f}"]
     return (
         str(sum(trial["status"] == "complete" for trial in trials)),
         str(sum(trial["status"] == "failed" for trial in trials)),
         f"{sum(trial['seconds'] or 0 for trial in trials):.0f}",
         f"{sum(trial['evaluation_seconds'] or 0 for trial in trials):.0f}",
-        *(attempts if held else ("–",) * 3),
+        *(attempts if held else ["–"] * len(attempts)),
     )
 
 

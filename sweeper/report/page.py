@@ -33,13 +33,14 @@ class Plot:
     figure: dict[str, Any]
 
 
-def write_page(study: Study, output: Path, data: Path | None = None) -> Path:
+def write_page(study: Study, output: Path, data: Path | None = None, price: float | None = None) -> Path:
     """Write the report of a study.
 
     Args:
         study: the study.
         output: the page; an existing one is replaced, at once and whole.
         data: where the data set lies, for the maps of its features.
+        price: of a GPU, or without GPUs of a core, for an hour.
 
     Returns:
         `output`.
@@ -47,7 +48,7 @@ def write_page(study: Study, output: Path, data: Path | None = None) -> Path:
     Raises:
         StudyError: the study has no trial, a damaged file, or `output` can't be written.
     """
-    html = render(leaderboard.derive(study), data)
+    html = render(leaderboard.derive(study), data, price)
     temporary = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
     try:
         temporary.write_text(html, "utf-8")
@@ -58,7 +59,7 @@ def write_page(study: Study, output: Path, data: Path | None = None) -> Path:
     return output
 
 
-def render(board: Leaderboard, data: Path | None = None) -> str:
+def render(board: Leaderboard, data: Path | None = None, price: float | None = None) -> str:
     """The page as text; arguments as for `write_page`."""
     shown = document(board)
     rows = [row for row in board.summary if row["kind"] == "ablation"]
@@ -82,7 +83,7 @@ def render(board: Leaderboard, data: Path | None = None) -> str:
         bootstrap=any(row["boot_diff_low"] is not None for row in rows),
         reference=REFERENCE,
         claims=[claim for claim in CLAIMS if not claim.holds],
-        cost=facts.cost_table(board),
+        cost=facts.cost_table(board, price),
         provenance=facts.provenance(board),
         design=json.dumps(board.plan.get("design", {}), indent=1, sort_keys=True),
         rerun=facts.rerun_command(board),

@@ -58,6 +58,17 @@ class Command:
                 names.append(name[:80])
         return names
 
+    def wait_until_ray_is_gone(self, seconds: float, besides: tuple[str, ...] = ()) -> None:
+        """Fails if a Ray process of these commands is alive after so long, but for those whose names begin so."""
+
+        def left() -> list[str]:
+            return [name for name in self.ray_processes() if not any(map(name.startswith, besides))]
+
+        deadline = time.monotonic() + seconds
+        while left() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert left() == []
+
     def finished(self, study: str) -> set[str]:
         return {path.stem for path in (self.folder / "results" / study / "trials").glob("*.parquet")}
 
@@ -84,4 +95,5 @@ def shared_cache(tmp_path_factory):
 def sweeper(tmp_path, shared_cache):
     command = Command(tmp_path, shared_cache)
     yield command
+    command.wait_until_ray_is_gone(90)  # every test leaves nothing
     shutil.rmtree(command.ray_folder, ignore_errors=True)

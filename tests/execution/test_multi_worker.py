@@ -124,6 +124,12 @@ def assert_nothing_is_left(seconds=20.0):
     assert left_over() == ([], 0.0, [])
 
 
+@pytest.fixture(autouse=True)
+def leaves_nothing(address):
+    yield
+    assert_nothing_is_left()
+
+
 def wait_for(condition, driver):
     deadline = time.monotonic() + 120
     while not condition():

@@ -38,16 +38,6 @@ def undisturbed(tmp_path_factory, shared_cache):
 AGENTS = ("ray::RuntimeEnvAgent", "ray::DashboardAgent")
 
 
-def wait_until_ray_is_gone(sweeper, seconds=60, besides=()):
-    def left():
-        return [name for name in sweeper.ray_processes() if not name.startswith(besides or "nothing")]
-
-    deadline = time.monotonic() + seconds
-    while left() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert left() == []
-
-
 def test_a_run_ends_in_tables_and_a_row_per_trial(undisturbed):
     sweeper, output = undisturbed
     assert "3 arms × 1 fold × 4 seeds = 12 trials" in output
@@ -70,7 +60,7 @@ def test_a_run_ends_in_tables_and_a_row_per_trial(undisturbed):
     assert (rows.torch_version.str.startswith("2.11")).all()
     summary = pd.read_parquet(sweeper.folder / "results" / STUDY / "summary.parquet")
     assert list(summary.arm) == ["semantic-only", "garm", "full"]
-    wait_until_ray_is_gone(sweeper)
+    sweeper.wait_until_ray_is_gone(60)
 
 
 def test_predictions_agree_with_the_scores(undisturbed):
@@ -130,7 +120,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_continues(sweeper, u
     assert 2 <= len(kept) < TRIALS
     outcomes = set(read_attempts(Study(sweeper.folder / "results" / STUDY)).column("outcome").to_pylist())
     assert outcomes == {"complete"}, "running trials were allowed to finish"
-    wait_until_ray_is_gone(sweeper)
+    sweeper.wait_until_ray_is_gone(60)
     assert f"{len(kept)} of them already committed" in sweeper(*SMALL)
     same_results(sweeper, undisturbed)
 
@@ -152,19 +142,19 @@ def test_ctrl_c_twice_stops_at_once(sweeper):
     assert "stopping now" in output
     assert "Interrupted with 2 of 2 trials to go" in output
     assert "Traceback" not in output
-    wait_until_ray_is_gone(sweeper)
+    sweeper.wait_until_ray_is_gone(60)
 
 
 def test_kill_9_of_the_driver_loses_no_finished_trial(sweeper, undisturbed):
     code, _ = sweeper.stop_after(2, STUDY, [signal.SIGKILL], *SMALL)
     assert code == -signal.SIGKILL
     assert sweeper.ray_processes()
-    wait_until_ray_is_gone(sweeper, besides=AGENTS)
+    sweeper.wait_until_ray_is_gone(60, besides=AGENTS)
     kept = sweeper.finished(STUDY)
     assert 2 <= len(kept) < TRIALS
     assert f"{len(kept)} of them already committed" in sweeper(*SMALL)
     same_results(sweeper, undisturbed)
-    wait_until_ray_is_gone(sweeper, seconds=90)
+    sweeper.wait_until_ray_is_gone(90)
 
 
 @pytest.mark.chaos
@@ -201,4 +191,4 @@ def test_more_than_the_machine_has_is_refused(sweeper):
     (line,) = [line for line in output.splitlines() if line.startswith("sweeper: error: ")]
     assert "--gpus-per-trial 64000: this machine has" in line
     assert "Traceback" not in output
-    wait_until_ray_is_gone(sweeper)
+    sweeper.wait_until_ray_is_gone(60)

@@ -10,7 +10,7 @@ import yaml
 
 from search_spaces.ablations import ARMS
 from sweeper.report import evidence, facts, features, figures
-from sweeper.results.attempts import attempt
+from sweeper.results.attempts import attempt, costs
 from sweeper.results.leaderboard import derive
 from tests.report.conftest import EPOCHS
 
@@ -82,6 +82,19 @@ def test_the_cost_of_attempts_is_counted(board):
     everything = dict(zip(header, rows[-1], strict=True))
     assert (everything["arm"], everything["trials"], everything["attempts"]) == ("all", "12", "12")
     assert everything["training s"] == "150"
+
+
+def test_cost_in_money(board):
+    held, wasted = (sum(board.trials.column(f"{name}device_seconds").to_pylist()) for name in ("", "waste_"))
+    sentence = facts.cost_sentence(board, 36_000.0)
+    assert f"cost: {held:,.0f} core-seconds held, {wasted:,.0f} of them" in sentence
+    assert sentence.endswith(f"; {held * 10:,.2f} at 36000 per core-hour")
+    assert "hour" not in facts.cost_sentence(board)
+    header, rows = facts.cost_table(board, 36_000.0)
+    everything = dict(zip(header, rows[-1], strict=True))
+    assert float(everything["at 36000 per device-hour"]) == pytest.approx(
+        10 * sum(cost.device_seconds for cost in costs(board.study).values()), abs=0.01
+    )
 
 
 def test_an_attempt_that_never_became_a_row_still_costs(spoiled):
