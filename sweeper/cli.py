@@ -14,6 +14,7 @@ from sweeper import __version__, data_cli, model_cli, report_cli
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES, DatasetError
 from sweeper.plan import PlanError
+from sweeper.results.storage import StorageError
 from sweeper.results.store import StudyError
 from sweeper.run import AblationOptions, run_ablations
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return int(args.command(args))
-    except (DatasetError, PlanError, StudyError, splits.LeakError) as error:
+    except (DatasetError, PlanError, StudyError, StorageError, splits.LeakError) as error:
         return _complain(str(error), USAGE_ERROR)
     except BrokenPipeError:
         # The reader has seen enough (`… | head`). Python would complain once more when it closes stdout at exit.
@@ -117,7 +118,9 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     grid.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
     place = ablations.add_argument_group("results")
-    place.add_argument("--results", type=Path, default=defaults.results, metavar="DIR", help="folder of all studies")
+    place.add_argument(
+        "--results", default=defaults.results, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
+    )
     place.add_argument("--study", metavar="NAME", help="default: ablations-DATASET-RECIPE")
     place.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     machine = ablations.add_argument_group("machine")
@@ -166,8 +169,8 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     status = commands.add_parser("status", help="how far a study is, from any shell that sees its folder")
-    status.add_argument("study", metavar="STUDY", help="a study's folder, or its name under --results")
-    status.add_argument("--results", type=Path, default=AblationOptions().results, metavar="DIR")
+    status.add_argument("study", metavar="STUDY", help="a study's folder or URL, or its name under --results")
+    status.add_argument("--results", default=AblationOptions().results, metavar="DIR")
     status.set_defaults(command=_status)
 
 

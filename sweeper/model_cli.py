@@ -13,6 +13,7 @@ from search_spaces.published import INFERENCE_COST
 from search_spaces.recipes import RECIPES
 from sweeper.audio.datasets import DatasetError
 from sweeper.plan import PlanError, select_arms
+from sweeper.results.storage import local_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,7 +42,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Class probabilities of .wav and .flac files of any length. A file longer than the classifier's "
         "clips is cut into windows that overlap by half, and their probabilities are averaged.",
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=CHECKPOINT_HELP)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
     _add_ema(parser)
     parser.add_argument(
@@ -61,7 +62,7 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Write a classifier as a torch.export file that needs torch alone, for any batch size, and "
         "check that the written file agrees with the network. How to use it: sweeper/export.py.",
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=CHECKPOINT_HELP)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
     parser.add_argument("out", type=Path, metavar="OUT", help="the file to write, ending in .pt2")
     _add_ema(parser)
     parser.set_defaults(command=_export)
@@ -204,7 +205,8 @@ def _load(args: argparse.Namespace) -> "Classifier | None":
     from sweeper.training import weights
 
     try:
-        return weights.load(args.checkpoint, averaged=args.ema)
+        with local_file(args.checkpoint) as path:
+            return weights.load(path, averaged=args.ema)
     except weights.WeightsError as error:
         _complain(str(error))
         return None

@@ -4,9 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from sweeper.results.store import Study, StudyError
+from sweeper.results.storage import under
+from sweeper.results.store import Study, StudyError, studies_under
 
-RESULTS = Path("results")
+RESULTS = "results"
 FORMATS = ("table", "markdown", "latex", "csv", "json")
 PROBLEMS_FOUND = 1
 
@@ -44,20 +45,22 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     compare.set_defaults(command=_compare)
 
 
-def resolve_study(given: str, results: Path) -> Study:
-    """The study of that folder, or of that name under `results`.
+def resolve_study(given: str, results: str) -> Study:
+    """The study of that folder or URL, or of that name under `results`.
 
     Raises:
         StudyError: there is none.
+        StorageError: an object store can't be asked.
     """
-    folder = Path(given) if (Path(given) / "trials").is_dir() else results / given
-    if not (folder / "trials").is_dir():
-        known = sorted(path.parent.name for path in results.glob("*/trials"))
-        raise StudyError(
-            f"no study {given!r}, neither as a folder nor under {results}/; "
-            + (f"there: {', '.join(known)}" if known else "run one first: python -m sweeper run ablations")
-        )
-    return Study(folder)
+    places = [given] if "://" in given else [given, under(results, given)]
+    for study in map(Study, places):
+        if study.exists():
+            return study
+    known = studies_under(results)
+    raise StudyError(
+        f"no study {given!r}, neither as a folder nor under {results}/; "
+        + (f"there: {', '.join(known)}" if known else "run one first: python -m sweeper run ablations")
+    )
 
 
 def print_tables(study: Study) -> None:
@@ -66,8 +69,10 @@ def print_tables(study: Study) -> None:
 
 
 def _add_study(parser: argparse.ArgumentParser, name: str = "study", metavar: str = "STUDY") -> None:
-    parser.add_argument(name, metavar=metavar, help="a study's folder, or its name under --results")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="folder of all studies")
+    parser.add_argument(name, metavar=metavar, help="a study's folder or URL, or its name under --results")
+    parser.add_argument(
+        "--results", default=RESULTS, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
+    )
 
 
 def _add_price(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +106,7 @@ def _print_leaderboard(study: Study, form: str, price: float | None, *, afresh: 
     if form == "table":
         print(cost_sentence(board, price))
         trials, arms = len(board.trials), len(board.summary)
-        print(f"{study.folder}/leaderboard.parquet: {trials} trials · summary.parquet: {arms} arms")
+        print(f"{study}/leaderboard.parquet: {trials} trials · summary.parquet: {arms} arms")
     return tuple(str(problem) for problem in board.problems)
 
 
@@ -114,8 +119,8 @@ def _report(args: argparse.Namespace) -> int:
         if package not in {"jinja2", "plotly"}:
             raise
         raise StudyError(f"the report needs {package}: pip install 'sweeper[report]'") from None
-    path = write_page(study, args.output or study.folder / "report.html", args.data, args.price_per_hour)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in any browser, without a network")
+    path = write_page(study, args.output, args.data, args.price_per_hour)
+    print(f"{path}: one file, opens in any browser, without a network")
     return 0
 
 

@@ -13,6 +13,7 @@ from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.plan import Plan, PlanError, TrialSpec, build_plan, select_arms
 from sweeper.results import provenance
+from sweeper.results.storage import under
 from sweeper.results.store import Study
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -32,7 +33,7 @@ class AblationOptions:
     peers: tuple[str, ...] = ()
     recipe: str | None = None
     epochs: int | None = None
-    results: Path = Path("results")
+    results: str = "results"
     study: str | None = None
     dry_run: bool = False
     workers_per_trial: int = 1
@@ -83,7 +84,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         replicates=options.seeds,
         peers=options.peers,
     )
-    study = Study(options.results / plan.study)
+    study = Study(under(options.results, plan.study))
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
     for line in describe(plan, len(missing), dataset, recipe):
@@ -106,7 +107,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         }
     )
     if not missing:
-        say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study.folder}. No training was done.")
+        say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
         return Outcome(OK, study)
     return Outcome(_sweep(options, missing, store, study, say), study)
 

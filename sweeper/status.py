@@ -27,10 +27,10 @@ def status(study: Study) -> Status:
     """
     plan = study.read_plan()
     if plan is None:
-        raise StudyError(f"{study.folder} has no plan.json: no run has begun there")
+        raise StudyError(f"{study} has no plan.json: no run has begun there")
     planned = {trial["trial_id"]: trial for trial in plan["trials"]}
     finished = study.finished() & planned.keys()
-    failed = {path.stem for path in (study.folder / "failures").glob("*.parquet")} & planned.keys() - finished
+    failed = study.files("failures").keys() & planned.keys() - finished
     attempts = read_attempts(study).to_pylist()
     running = []
     for row in attempts:

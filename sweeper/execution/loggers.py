@@ -5,13 +5,12 @@ opens a connection unless its own environment variables tell it to (`WANDB_MODE=
 """
 
 import os
-import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from sweeper.plan import PlanError
-from sweeper.results.store import Study
+from sweeper.results.store import Study, StudyError
 
 _PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 NAMES = tuple(_PACKAGES)
@@ -27,26 +26,36 @@ def logger_callback(name: str, study: Study) -> Any:
         raise PlanError(f"unknown logger {name!r}; the loggers are: {', '.join(NAMES)}")
     if find_spec(_PACKAGES[name]) is None:
         raise PlanError(f"--log {name} needs a package that is not installed: pip install 'sweeper[{name}]'")
-    folder = study.folder / "logs" / name
-    folder.mkdir(parents=True, exist_ok=True)
     if name == "mlflow":
         from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-        uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        uri = (
+            os.environ.get("MLFLOW_TRACKING_URI")
+            or f"sqlite:///{_folder(name, study, 'MLFLOW_TRACKING_URI') / 'mlflow.db'}"
+        )
         return MLflowLoggerCallback(tracking_uri=uri, experiment_name=study.name)
     if name == "wandb":
         from ray.air.integrations.wandb import WandbLoggerCallback
 
         os.environ.setdefault("WANDB_MODE", "offline")
+        folder = os.environ.get("WANDB_DIR") or _folder(name, study, "WANDB_DIR")
         return WandbLoggerCallback(project="sweeper", group=study.name, dir=str(folder))
     from ray.tune.logger import TBXLoggerCallback
 
     return TBXLoggerCallback()  # type: ignore[no-untyped-call]
 
 
+def _folder(name: str, study: Study, variable: str) -> Path:
+    """The study's folder of one logger that writes files of its own, and so can't write to an object store."""
+    try:
+        folder = study.folder / "logs" / name
+    except StudyError:
+        raise PlanError(f"--log {name} writes to a folder, and {study} is none: set {variable}") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def keep_event_files(scratch: Path, study: Study) -> None:
-    """Move TensorBoard's files, which its callback can only write among Tune's, to `logs/tensorboard/<trial_id>/`."""
+    """Copy TensorBoard's files, which its callback can only write among Tune's, to `logs/tensorboard/<trial_id>/`."""
     for path in scratch.rglob("events.out.tfevents.*"):
-        target = study.folder / "logs" / "tensorboard" / path.parent.name / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(path, target)
+        study.storage.write(f"logs/tensorboard/{path.parent.name}/{path.name}", path.read_bytes())

@@ -144,16 +144,18 @@ def train_loop(config: dict[str, Any]) -> Row | None:
     torch.set_num_threads(sweep.cpus)
 
     def run() -> Row | None:
-        result, fitted = run_trial(
-            spec,
-            ray.get(list(fold.train)),
-            lambda: ray.get(list(fold.test)),
-            device=ray.train.torch.get_device(),
-            state=sweep.study.checkpoint(spec.trial_id),
-            on_epoch=epoch_reporter(link.report) if worker.rank == 0 else lambda _epoch: None,
-            worker=worker,
-        )
-        return commit_result(sweep, result, fitted) if worker.rank == 0 else None
+        with sweep.study.checkpoint(spec.trial_id) as state:
+            result, fitted = run_trial(
+                spec,
+                ray.get(list(fold.train)),
+                lambda: ray.get(list(fold.test)),
+                device=ray.train.torch.get_device(),
+                state=state.path,
+                on_state=lambda: state.save(often=True),
+                on_epoch=epoch_reporter(link.report) if worker.rank == 0 else lambda _epoch: None,
+                worker=worker,
+            )
+            return commit_result(sweep, result, fitted) if worker.rank == 0 else None
 
     if worker.rank:
         return run()

@@ -62,13 +62,17 @@ def train_trial(config: dict[str, str], sweep: Sweep) -> None:
     torch.set_num_threads(sweep.cpus)
 
     def run() -> Row:
-        with attempt(sweep.study, spec.trial_id, device=device_name(sweep), cpus=sweep.cpus, gpus=sweep.gpus):
+        with (
+            attempt(sweep.study, spec.trial_id, device=device_name(sweep), cpus=sweep.cpus, gpus=sweep.gpus),
+            sweep.study.checkpoint(spec.trial_id) as state,
+        ):
             result, fitted = run_trial(
                 spec,
                 ray.get(list(fold.train)),
                 lambda: ray.get(list(fold.test)),
                 device=torch.device("cuda" if sweep.gpus else "cpu"),
-                state=sweep.study.checkpoint(spec.trial_id),
+                state=state.path,
+                on_state=lambda: state.save(often=True),
                 on_epoch=epoch_reporter(tune.report),
             )
             return commit_result(sweep, result, fitted)
@@ -112,7 +116,9 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
 def commit_result(sweep: Sweep, result: TrialResult, fitted: Fitted) -> Row:
     """Write weights, predictions and curve, and then the row that declares the trial finished; returns the row."""
     spec = result.spec
-    weights.save(sweep.study.weights(spec.trial_id), fitted, spec, sweep.classes)
+    with sweep.study.weights(spec.trial_id, new=True) as file:
+        weights.save(file.path, fitted, spec, sweep.classes)
+        file.save()
     cost = cost_of_running(sweep.study, spec.trial_id, complete=True)
     row = complete_row(result, circumstances(sweep, spec)) | asdict(cost)
     sweep.study.commit(row, curve_rows(spec.trial_id, result.curve), prediction_rows(spec.trial_id, result.predictions))

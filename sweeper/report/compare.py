@@ -34,7 +34,7 @@ def compare(study_a: Study, study_b: Study) -> str:
     if not fields:
         notes.insert(0, "Design, data and software are the same.")
     problems = [f"{name}: {problem}" for name, board in (("A", a), ("B", b)) for problem in board.problems]
-    return print_grids(f"A: {study_a.folder}\nB: {study_b.folder}", tables, notes, problems)
+    return print_grids(f"A: {study_a}\nB: {study_b}", tables, notes, problems)
 
 
 def differing_fields(a: Leaderboard, b: Leaderboard) -> list[tuple[str, str, str]]:

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from search_spaces.ablations import ARMS, REFERENCE
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.predictions import read_answers
-from sweeper.results.store import StudyError
 from sweeper.training.metrics import confusion_matrix
 
 MAX_POINTS = 250  # of a learning curve; a screen shows no more
@@ -37,7 +34,7 @@ def confusions(board: Leaderboard) -> dict[str, dict[Block, Counts]]:
     found: dict[str, dict[Block, Counts]] = {}
     for arm, blocks in complete_trials(board).items():
         for block, trial_id in blocks.items():
-            answers = read_answers(board.study.folder / "predictions", trial_id)
+            answers = read_answers(board.study, trial_id)
             if answers is not None:
                 counts = confusion_matrix(answers.targets, answers.predicted, answers.classes)
                 found.setdefault(arm, {})[block] = counts
@@ -87,11 +84,5 @@ def curves(board: Leaderboard) -> Curves | None:
 
 
 def _loss(board: Leaderboard, trial_id: str) -> NDArray[np.float64] | None:
-    path = board.study.folder / "curves" / f"{trial_id}.parquet"
-    try:
-        loss = pq.ParquetFile(path).read(["loss"], use_threads=False)["loss"].to_numpy()
-    except FileNotFoundError:
-        return None
-    except (OSError, pa.ArrowException) as error:
-        raise StudyError(f"{path} is damaged ({str(error).splitlines()[0]}); delete it") from error
-    return loss if len(loss) else None
+    table = board.study.read_table(f"curves/{trial_id}.parquet", ["loss"], "delete it")
+    return None if table is None or not table.num_rows else table["loss"].to_numpy()

@@ -76,10 +76,12 @@ def feature_maps(board: Leaderboard, data: Path | None) -> FeatureMaps:
         Unavailable: no weights, or the data isn't at hand or not the same.
     """
     trial = _trial(board)
-    path = board.study.weights(trial["trial_id"])
-    if not path.exists():
-        raise Unavailable(f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']} are gone")
-    classifier = weights.load(path)
+    with board.study.weights(trial["trial_id"]) as file:
+        if not file.path.exists():
+            raise Unavailable(
+                f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']} are gone"
+            )
+        classifier = weights.load(file.path)
     test = _test_clips(trial, board.plan, data)
     features, targets = _features(classifier, test, trial["gflops_per_clip"])
     if len(np.unique(targets)) < 2 or len(targets) < 4:
@@ -99,7 +101,7 @@ def _trial(board: Leaderboard) -> Mapping[str, Any]:
     rows: list[dict[str, Any]] = trials.filter(wanted).select(columns).to_pylist()
     if not rows:
         raise Unavailable(f"no trial of {REFERENCE} is complete")
-    return next((row for row in rows if board.study.weights(row["trial_id"]).exists()), rows[0])
+    return next((row for row in rows if board.study.has_weights(row["trial_id"])), rows[0])
 
 
 def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | None) -> Iterable[Clips]:

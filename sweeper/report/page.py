@@ -33,22 +33,27 @@ class Plot:
     figure: dict[str, Any]
 
 
-def write_page(study: Study, output: Path, data: Path | None = None, price: float | None = None) -> Path:
+def write_page(
+    study: Study, output: Path | None = None, data: Path | None = None, price: float | None = None
+) -> str:
     """Write the report of a study.
 
     Args:
         study: the study.
-        output: the page; an existing one is replaced, at once and whole.
+        output: the page, None for report.html with the study; an existing one is replaced, at once and whole.
         data: where the data set lies, for the maps of its features.
         price: of a GPU, or without GPUs of a core, for an hour.
 
     Returns:
-        `output`.
+        where the page lies.
 
     Raises:
         StudyError: the study has no trial, a damaged file, or `output` can't be written.
     """
     html = render(leaderboard.derive(study), data, price)
+    if output is None:
+        study.storage.write("report.html", html.encode())
+        return f"{study}/report.html"
     temporary = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
     try:
         temporary.write_text(html, "utf-8")
@@ -56,7 +61,7 @@ def write_page(study: Study, output: Path, data: Path | None = None, price: floa
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StudyError(f"can't write {output}: {error.strerror}; use --output FILE") from error
-    return output
+    return str(output)
 
 
 def render(board: Leaderboard, data: Path | None = None, price: float | None = None) -> str:

@@ -1,7 +1,8 @@
 """Every start of a trial is a row, so that a study's cost includes what was killed, retried and thrown away.
 
 An attempt writes its row when it starts, with outcome `running`, and again when it ends. While it runs, a thread
-touches the file: a process that was killed can't say so, but its file stops changing, and that is when it died.
+touches the file: a process that was killed can't say so, but its file stops changing, and that is when it died. In an
+object store touching means writing again, so it is done less often there, and death is noticed later.
 """
 
 import contextlib
@@ -12,14 +13,12 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sweeper.results import provenance, schema
-from sweeper.results.store import Study
+from sweeper.results.store import Study, parse_table, table_bytes
 
 HEARTBEAT_SECONDS = 5.0
 LOST_SECONDS = 30.0  # without a heartbeat: the process is gone
@@ -54,9 +53,10 @@ def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: floa
     } | provenance.node()
     name = f"attempts/{trial_id}-{row['attempt_id']}.parquet"
     running = Attempt()
-    path = study.write_table(name, [row | {"ended": row["started"]}], schema.ATTEMPT)
+    begun = table_bytes([row | {"ended": row["started"]}], schema.ATTEMPT)
+    study.storage.write(name, begun)
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    beat = threading.Thread(target=_beat, args=(study, name, begun, stop), daemon=True)
     beat.start()
     try:
         yield running
@@ -70,21 +70,23 @@ def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: floa
         study.write_table(name, [row | {"ended": datetime.datetime.now(datetime.UTC)}], schema.ATTEMPT)
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(HEARTBEAT_SECONDS):
+def _beat(study: Study, name: str, content: pa.Buffer, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS * study.storage.patience):
         with contextlib.suppress(OSError):
-            os.utime(path)
+            study.storage.touch(name, content)
 
 
-def read_attempts(study: Study, trial_id: str = "*") -> pa.Table:
+def read_attempts(study: Study, trial_id: str = "") -> pa.Table:
     """Attempts at all trials or one, oldest first. One that runs ends at its last heartbeat; then it is `lost`."""
     now = datetime.datetime.now(datetime.UTC)
+    touched = study.files("attempts", f"{trial_id}-" if trial_id else "")
+    names = [f"attempts/{name}.parquet" for name in touched]
     rows = []
-    for path in sorted((study.folder / "attempts").glob(f"{trial_id}-*.parquet")):
-        (row,) = pq.read_table(path, schema=schema.ATTEMPT).to_pylist()
+    for name, time, data in zip(names, touched.values(), study.storage.read(*names), strict=True):
+        (row,) = parse_table(data, f"{study}/{name}", "delete it").to_pylist()
         if row["outcome"] == "running":
-            row["ended"] = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
-            if (now - row["ended"]).total_seconds() > LOST_SECONDS:
+            row["ended"] = datetime.datetime.fromtimestamp(time / 1e9, datetime.UTC)
+            if (now - row["ended"]).total_seconds() > LOST_SECONDS * study.storage.patience:
                 row["outcome"] = "lost"
         rows.append(row)
     rows.sort(key=lambda row: (row["started"], row["attempt_id"]))

@@ -4,20 +4,17 @@ Opening a file per trial takes minutes for 100,000 of them. A trial's row is wri
 leaderboard that holds a trial's id, and is younger than its file, holds its row: only the other files are read.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from sweeper.results import schema
 from sweeper.results.checks import Problem, find_problems
-from sweeper.results.store import Study, StudyError
+from sweeper.results.store import Study, StudyError, parse_table
 from sweeper.results.summary import Row, summarise
 
 LEADERBOARD, SUMMARY = "leaderboard.parquet", "summary.parquet"
@@ -56,81 +53,70 @@ def derive(study: Study, *, afresh: bool = False) -> Leaderboard:
     """
     trials = _collect(study, None if afresh else _previous(study))
     if not trials.num_rows:
-        raise StudyError(f"{study.folder} has no trial yet; start with: python -m sweeper run ablations")
+        raise StudyError(f"{study} has no trial yet; start with: python -m sweeper run ablations")
     plan = study.read_plan() or {}
-    summary = summarise(trials, plan, study.folder / "predictions")
+    summary = summarise(trials, plan, study)
     study.write_table(LEADERBOARD, trials, schema.TRIAL)
     study.write_table(SUMMARY, pa.Table.from_pylist(summary, schema=schema.SUMMARY), schema.SUMMARY)
     return Leaderboard(study, plan, trials, tuple(summary), find_problems(trials, plan))
 
 
 def _collect(study: Study, previous: pa.Table | None) -> pa.Table:
-    finished = _files(study.folder / "trials")
+    finished = study.files("trials")
     # A failed trial's file is replaced by each attempt, so it is always read.
-    failed = [path for name, (path, _) in _files(study.folder / "failures").items() if name not in finished]
+    failed = study.files("failures").keys() - finished.keys()
     known = schema.TRIAL.empty_table() if previous is None else _still_true(previous, study, finished)
-    held = set(known["trial_id"].to_pylist())
-    new = [path for name, (path, _) in finished.items() if name not in held]
-    table = pa.concat_tables([known, *_read(sorted([*new, *failed]))])
+    new = finished.keys() - set(known["trial_id"].to_pylist())
+    names = [f"failures/{trial_id}.parquet" for trial_id in failed] + [f"trials/{trial_id}.parquet" for trial_id in new]
+    table = pa.concat_tables([known, *_read(study, sorted(names))])
     return table.sort_by([(key, "ascending") for key in _ORDER])
 
 
 def _previous(study: Study) -> pa.Table | None:
     """The leaderboard as it stands; None where there is none that this version wrote."""
     try:
-        table = pq.read_table(study.folder / LEADERBOARD)
-    except (OSError, pa.ArrowException):
+        (data,) = study.storage.read(LEADERBOARD)
+        table = parse_table(data, LEADERBOARD)
+    except (FileNotFoundError, StudyError):
         return None
     return table if table.schema.equals(schema.TRIAL, check_metadata=True) else None
 
 
-def _still_true(previous: pa.Table, study: Study, finished: Mapping[str, tuple[Path, int]]) -> pa.Table:
+def _still_true(previous: pa.Table, study: Study, finished: Mapping[str, int]) -> pa.Table:
     """The rows of `previous` whose files are still there and older than it."""
-    written = (study.folder / LEADERBOARD).stat().st_mtime_ns
-    older = pa.array([name for name, (_, changed) in finished.items() if changed < written], pa.string())
+    written = study.storage.changed(LEADERBOARD)
+    older = pa.array([name for name, changed in finished.items() if changed < written], pa.string())
     complete = pc.equal(previous["status"], "complete")
     return previous.filter(pc.and_(complete, pc.is_in(previous["trial_id"], older)))
 
 
-def _files(folder: Path) -> dict[str, tuple[Path, int]]:
-    """Trial id to its file and when that was changed (ns)."""
-    try:
-        with os.scandir(folder) as entries:
-            return {
-                entry.name.removesuffix(".parquet"): (Path(entry.path), entry.stat().st_mtime_ns)
-                for entry in entries
-                if entry.name.endswith(".parquet") and not entry.name.startswith(".")
-            }
-    except FileNotFoundError:
-        return {}
-
-
-def _read(paths: Sequence[Path]) -> Iterable[pa.Table]:
-    parts = [paths[i : i + _FILES_AT_ONCE] for i in range(0, len(paths), _FILES_AT_ONCE)]
+def _read(study: Study, names: Sequence[str]) -> Iterable[pa.Table]:
+    parts = [names[i : i + _FILES_AT_ONCE] for i in range(0, len(names), _FILES_AT_ONCE)]
     with ThreadPoolExecutor() as pool:
-        yield from pool.map(_read_part, parts)
+        yield from pool.map(lambda part: _read_part(study, part), parts)
 
 
-def _read_part(paths: Sequence[Path]) -> pa.Table:
-    return pa.concat_tables([_read_row(path) for path in paths]).combine_chunks()
+def _read_part(study: Study, names: Sequence[str]) -> pa.Table:
+    found = zip(names, study.storage.read(*names), strict=True)
+    return pa.concat_tables([_read_row(data, f"{study}/{name}") for name, data in found]).combine_chunks()
 
 
-def _read_row(path: Path) -> pa.Table:
+def _read_row(data: bytes, name: str) -> pa.Table:
     """One trial's row with today's columns: those that its version didn't have are null."""
+    table = parse_table(data, name)
+    if table.schema.equals(schema.TRIAL, check_metadata=True):
+        return table
     try:
-        table = pq.ParquetFile(path).read(use_threads=False)
-        if table.schema.equals(schema.TRIAL, check_metadata=True):
-            return table
         columns = [
             table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
             for field in schema.TRIAL
         ]
-    except (OSError, pa.ArrowException) as error:
+    except pa.ArrowException as error:
         raise StudyError(
-            f"{path} is damaged ({str(error).splitlines()[0]}); delete it and run the study's command again"
+            f"{name} is damaged ({str(error).splitlines()[0]}); delete it and run the study's command again"
         ) from error
     if absent := [f.name for f in schema.TRIAL if not f.nullable and f.name not in table.column_names]:
         raise StudyError(
-            f"{path} has no {', '.join(absent)}: it was written by a version too old to be read; delete it"
+            f"{name} has no {', '.join(absent)}: it was written by a version too old to be read; delete it"
         )
     return pa.Table.from_arrays(columns, schema=schema.TRIAL)

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sweeper.results.store import StudyError
+from sweeper.results.store import Study
 
 
 @dataclass(frozen=True)
@@ -35,24 +32,19 @@ class Answers:
         return np.asarray(self.targets == self.predicted, dtype=np.float64)
 
 
-def read_answers(folder: Path, trial_id: str) -> Answers | None:
+def read_answers(study: Study, trial_id: str) -> Answers | None:
     """The answers of a trial; None where their file is missing (they may have been left behind) or has no clip.
 
     Args:
-        folder: the study's folder `predictions`.
+        study: the trial's.
         trial_id: the trial.
 
     Raises:
         StudyError: the file is damaged.
     """
-    path = folder / f"{trial_id}.parquet"
-    try:
-        table = pq.ParquetFile(path).read(["clip_id", "group", "target", "probabilities"], use_threads=False)
-    except FileNotFoundError:
-        return None
-    except (OSError, pa.ArrowException) as error:
-        raise StudyError(f"{path} is damaged ({str(error).splitlines()[0]}); delete it and its trial's row") from error
-    if not table.num_rows:
+    columns = ["clip_id", "group", "target", "probabilities"]
+    table = study.read_table(f"predictions/{trial_id}.parquet", columns, "delete it and its trial's row")
+    if table is None or not table.num_rows:
         return None
     table = table.sort_by("clip_id").combine_chunks()
     probabilities = table["probabilities"].combine_chunks()

@@ -7,7 +7,6 @@ nothing here is filled in.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,23 +15,24 @@ from numpy.typing import NDArray
 
 from search_spaces.ablations import REFERENCE
 from sweeper.results.predictions import Answers, read_answers, same_clips
+from sweeper.results.store import Study
 from sweeper.statistics import bootstrap_accuracy, bootstrap_difference, mcnemar_clustered
 
 # 24 intervals in about a second; more draws would steady the bounds by less than a recording more or less moves them.
 RESAMPLES = 1999
 
 
-def single_split_columns(rows: Sequence[dict[str, Any]], complete: pd.DataFrame, predictions: Path) -> None:
+def single_split_columns(rows: Sequence[dict[str, Any]], complete: pd.DataFrame, study: Study) -> None:
     """Fill `recordings`, `boot_…` and `mcnemar_p` of the arms' rows, if the study has a single split.
 
     Args:
         rows: of the summary, changed in place.
         complete: the complete trials of these arms.
-        predictions: the folder of predictions files; arms without them keep nulls.
+        study: theirs; arms whose predictions files are missing keep nulls.
     """
     if complete["fold"].nunique() != 1:
         return
-    answers = _answers(complete, predictions)
+    answers = _answers(complete, study)
     every = [found for seeds in answers.values() for found in seeds.values()]
     if not every or not same_clips(every):
         return
@@ -62,10 +62,10 @@ def _compare(
     row["mcnemar_p"] = mcnemar_clustered(mine[first].correct, reference[first].correct, groups).p_value
 
 
-def _answers(complete: pd.DataFrame, predictions: Path) -> dict[str, dict[int, Answers]]:
+def _answers(complete: pd.DataFrame, study: Study) -> dict[str, dict[int, Answers]]:
     answers: dict[str, dict[int, Answers]] = {}
     for trial in complete[["trial_id", "arm", "replicate"]].to_dict("records"):
-        found = read_answers(predictions, trial["trial_id"])
+        found = read_answers(study, trial["trial_id"])
         if found is not None:
             answers.setdefault(trial["arm"], {})[trial["replicate"]] = found
     return answers

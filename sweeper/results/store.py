@@ -1,4 +1,4 @@
-"""A study's folder: atomic commits, and what has been committed.
+"""A study's files, in a folder or an object store: atomic commits, and what has been committed.
 
 ```
 <study>/plan.json                      the design, the software, the data digest
@@ -10,19 +10,17 @@
 ```
 """
 
-import contextlib
 import json
-import os
-import uuid
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from contextlib import AbstractContextManager
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from sweeper.results import schema
+from sweeper.results.storage import Folder, StorageError, WorkingCopy, locate, under
 
 _FOLDERS = ("trials", "failures", "attempts", "curves", "predictions", "weights", "checkpoints")
 
@@ -32,47 +30,82 @@ class StudyError(ValueError):
 
 
 class Study:
-    """One study's folder on a local or shared file system.
+    """One study, in a folder on a local or shared file system, or in an object store.
 
-    Safe with any number of processes and hosts: every file is written aside, flushed to the disk and renamed; a trial's
-    row is never replaced.
+    Safe with any number of processes and hosts: every file is committed whole; a trial's row is never replaced.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.absolute()  # a worker has another working directory
+    def __init__(self, place: Path | str) -> None:
+        """Open a study, which need not exist yet.
+
+        Args:
+            place: a folder, or a URL such as s3://bucket/prefix/study.
+
+        Raises:
+            StorageError: the URL can't be used.
+        """
+        self.storage = locate(place)
+
+    def __str__(self) -> str:
+        return str(self.storage)
 
     @property
     def name(self) -> str:
         """The study's name: its folder's."""
-        return self.folder.name
+        return PurePosixPath(str(self)).name
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder.
+
+        Raises:
+            StudyError: it lies in an object store, and what was asked for needs a folder.
+        """
+        if not isinstance(self.storage, Folder):
+            raise StudyError(f"{self} is no folder, which this needs; use --results DIR")
+        return self.storage.path
+
+    def exists(self) -> bool:
+        """Whether a run has begun here."""
+        return self.storage.exists("trials") or self.storage.exists("plan.json")
 
     def create(self) -> None:
-        """Make the folders.
+        """Make the folders, or see that an object store does what is needed of it.
 
         Raises:
             StudyError: the place is not writable, or a file is in the way.
         """
         try:
-            for name in _FOLDERS:
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            self.storage.create(_FOLDERS)
+        except StorageError:
+            raise
         except OSError as error:
-            raise StudyError(f"can't write results to {self.folder}: {error.strerror}; use --results DIR") from error
+            raise StudyError(f"can't write results to {self}: {error.strerror}; use --results DIR") from error
 
-    def checkpoint(self, trial_id: str) -> Path:
+    def checkpoint(self, trial_id: str) -> AbstractContextManager[WorkingCopy]:
         """Where the trial keeps its resumable state."""
-        return self.folder / "checkpoints" / f"{trial_id}.safetensors"
+        return self.storage.working_copy(f"checkpoints/{trial_id}.safetensors")
 
-    def weights(self, trial_id: str) -> Path:
-        """Where the trial's final weights go."""
-        return self.folder / "weights" / f"{trial_id}.safetensors"
+    def weights(self, trial_id: str, *, new: bool = False) -> AbstractContextManager[WorkingCopy]:
+        """The trial's final weights; `new`: they are to be written."""
+        return self.storage.working_copy(f"weights/{trial_id}.safetensors", fetch=not new)
+
+    def has_weights(self, trial_id: str) -> bool:
+        """Whether the trial's final weights are there."""
+        return self.storage.exists(f"weights/{trial_id}.safetensors")
+
+    def files(self, folder: str, prefix: str = "") -> dict[str, int]:
+        """Parquet files in one of the study's folders: name without ending, and when it was changed in ns."""
+        found = self.storage.files(folder, prefix).items()
+        return {name.removesuffix(".parquet"): changed for name, changed in found if name.endswith(".parquet")}
 
     def is_finished(self, trial_id: str) -> bool:
         """Whether the trial is committed."""
-        return (self.folder / "trials" / f"{trial_id}.parquet").exists()
+        return self.storage.exists(f"trials/{trial_id}.parquet")
 
     def finished(self) -> set[str]:
         """Ids of the committed trials."""
-        return {path.stem for path in (self.folder / "trials").glob("*.parquet")}
+        return set(self.files("trials"))
 
     def commit(
         self, row: dict[str, Any], curve: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]
@@ -86,8 +119,8 @@ class Study:
         self._write(f"predictions/{trial_id}.parquet", predictions, schema.PREDICTION)
         self._write(f"curves/{trial_id}.parquet", curve, schema.CURVE)
         first = self._write(f"trials/{trial_id}.parquet", [row], schema.TRIAL, once=True)
-        (self.folder / "failures" / f"{trial_id}.parquet").unlink(missing_ok=True)
-        self.checkpoint(trial_id).unlink(missing_ok=True)
+        self.storage.delete(f"failures/{trial_id}.parquet")
+        self.storage.delete(f"checkpoints/{trial_id}.safetensors")
         return first
 
     def record_failure(self, row: dict[str, Any], curve: Sequence[dict[str, Any]]) -> None:
@@ -98,16 +131,34 @@ class Study:
     def trials(self) -> pa.Table:
         """All rows, complete and failed, in a fixed order: the leaderboard's."""
         finished = self.finished()
-        failed = [p for p in (self.folder / "failures").glob("*.parquet") if p.stem not in finished]
-        paths = [*(self.folder / "trials").glob("*.parquet"), *failed]
-        table = ds.dataset([str(path) for path in paths], schema=schema.TRIAL).to_table()
+        names = [f"trials/{trial_id}.parquet" for trial_id in finished]
+        names += [f"failures/{trial_id}.parquet" for trial_id in self.files("failures").keys() - finished]
+        tables = [
+            parse_table(data, f"{self}/{name}") for name, data in zip(names, self.storage.read(*names), strict=True)
+        ]
         keys = ("kind", "dataset", "split", "replicate", "fold", "arm", "trial_id")
-        return table.sort_by([(key, "ascending") for key in keys])
+        return pa.concat_tables([schema.TRIAL.empty_table(), *tables]).sort_by([(key, "ascending") for key in keys])
 
-    def write_table(self, name: str, rows: Iterable[dict[str, Any]] | pa.Table, columns: pa.Schema) -> Path:
+    def read_table(self, name: str, columns: Sequence[str], remedy: str) -> pa.Table | None:
+        """Columns of a Parquet file of the study; None where there is none.
+
+        Args:
+            name: the file.
+            columns: their names.
+            remedy: what to do about a damaged file.
+
+        Raises:
+            StudyError: the file is damaged.
+        """
+        try:
+            (data,) = self.storage.read(name)
+        except FileNotFoundError:
+            return None
+        return parse_table(data, f"{self}/{name}", remedy, columns)
+
+    def write_table(self, name: str, rows: Iterable[dict[str, Any]] | pa.Table, columns: pa.Schema) -> None:
         """Write (or replace) a derived table of the study."""
         self._write(name, rows, columns)
-        return self.folder / name
 
     def read_plan(self) -> dict[str, Any] | None:
         """The study's plan as it stands, or None before the first run.
@@ -115,13 +166,17 @@ class Study:
         Raises:
             StudyError: the file is damaged.
         """
-        path = self.folder / "plan.json"
         try:
-            return dict(json.loads(path.read_text("utf-8")))
+            (data,) = self.storage.read("plan.json")
+            return dict(json.loads(data))
         except FileNotFoundError:
             return None
+        except StorageError:
+            raise
         except (OSError, ValueError) as error:
-            raise StudyError(f"{path} is damaged ({error}); restore it, or use --study NAME for a new study") from error
+            raise StudyError(
+                f"{self}/plan.json is damaged ({error}); restore it, or use --study NAME for a new study"
+            ) from error
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Add the trials of `plan` to the study's plan; a study grows by arms, folds and seeds, and by nothing else.
@@ -131,31 +186,54 @@ class Study:
         """
         old = self.read_plan()
         if old is not None:
-            _refuse_mixture(self.folder, old, plan)
+            _refuse_mixture(str(self), old, plan)
             known = {trial["trial_id"] for trial in plan["trials"]}
             plan = plan | {"trials": [t for t in old["trials"] if t["trial_id"] not in known] + list(plan["trials"])}
         text = json.dumps(plan, indent=1, sort_keys=True) + "\n"
-        _commit_bytes(self.folder / "plan.json", text.encode(), once=False)
+        self.storage.write("plan.json", text.encode())
 
     def _write(
         self, name: str, rows: Iterable[dict[str, Any]] | pa.Table, columns: pa.Schema, once: bool = False
     ) -> bool:
-        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=columns)
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        return _commit_bytes(self.folder / name, sink.getvalue(), once=once)
+        return self.storage.write(name, table_bytes(rows, columns), once=once)
 
 
-def _refuse_mixture(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+def studies_under(results: Path | str) -> list[str]:
+    """Names of the studies in a folder of studies, in order."""
+    return [name for name in locate(results).folders() if Study(under(results, name)).exists()]
+
+
+def table_bytes(rows: Iterable[dict[str, Any]] | pa.Table, columns: pa.Schema) -> pa.Buffer:
+    """Rows as a Parquet file."""
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=columns)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def parse_table(
+    data: bytes,
+    name: str,
+    remedy: str = "delete it and run the study's command again",
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
+    """The table of a Parquet file's bytes; raises StudyError, which calls the file `name`, where they are damaged."""
+    try:
+        return pq.ParquetFile(pa.BufferReader(data)).read(columns, use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise StudyError(f"{name} is damaged ({str(error).splitlines()[0]}); {remedy}") from error
+
+
+def _refuse_mixture(study: str, old: dict[str, Any], new: dict[str, Any]) -> None:
     remedy = "use --study NAME to start another study"
     if old.get("data_digest") != new.get("data_digest"):
         raise StudyError(
-            f"{folder} was made from other data (digest {str(old.get('data_digest'))[:12]}, "
+            f"{study} was made from other data (digest {str(old.get('data_digest'))[:12]}, "
             f"now {str(new.get('data_digest'))[:12]}): {remedy}"
         )
     if old["design"] != new["design"]:
         names = _differences(old["design"], new["design"])
-        raise StudyError(f"{folder} holds trials of another design ({', '.join(names)}): {remedy}")
+        raise StudyError(f"{study} holds trials of another design ({', '.join(names)}): {remedy}")
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:
@@ -163,34 +241,3 @@ def _differences(old: Any, new: Any, path: str = "") -> list[str]:
         keys = sorted(old.keys() | new.keys())
         return [d for key in keys for d in _differences(old.get(key), new.get(key), f"{path}.{key}".strip("."))]
     return [] if old == new else [f"{path}: {old} → {new}"]
-
-
-def _commit_bytes(path: Path, data: bytes | pa.Buffer, *, once: bool) -> bool:
-    """Write a whole file atomically; with `once`, never replace one that is there (then return False)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if once:
-            try:
-                os.link(temporary, path)  # unlike rename, fails where the name is taken
-            except FileExistsError:
-                return False
-        else:
-            temporary.replace(path)
-        _sync_folder(path.parent)
-        return True
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # not every file system lets a folder be opened or flushed
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

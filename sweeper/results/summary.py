@@ -12,7 +12,6 @@ below p = 0.0625), it flips blocks, and the interval is the guard.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from search_spaces.ablations import ARMS, REFERENCE
 from search_spaces.published import published_accuracy
 from sweeper.results import schema
 from sweeper.results.single_split import single_split_columns
+from sweeper.results.store import Study
 from sweeper.results.verdict import protocol_differences, published_difference, verdict
 from sweeper.statistics import blocks_needed, compare_paired, holm, mean_interval
 
@@ -36,13 +36,13 @@ _COLUMNS = (
 )
 
 
-def summarise(trials: pa.Table, plan: Mapping[str, Any], predictions: Path) -> list[Row]:
+def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study) -> list[Row]:
     """One row per arm, planned or found: the paper's arms in its order, then other kinds.
 
     Args:
         trials: `schema.TRIAL`.
         plan: the study's `plan.json`, whose arms are the family that Holm's adjustment counts; empty if it is missing.
-        predictions: the folder of predictions files, read for studies of a single split.
+        study: whose predictions are read if it has a single split.
     """
     frame = trials.select(list(_COLUMNS)).to_pandas()
     complete = frame[frame["status"] == "complete"]
@@ -64,7 +64,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], predictions: Path) -> l
             count = counts[row["arm"]]
             row["planned"] = row["n"] + row["failed"] if count is None else count
         if kind == "ablation":
-            single_split_columns(rows, mine, predictions)
+            single_split_columns(rows, mine, study)
         _finish(rows, mine)
         summary += rows
     return summary

@@ -70,6 +70,7 @@ def fit(
     *,
     device: torch.device,
     state: Path | None = None,
+    on_state: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
     worker: Worker = ALONE,
 ) -> Fitted:
@@ -80,6 +81,7 @@ def fit(
         train: the training clips, in one or several parts; nothing else is ever seen here.
         device: where to compute; bf16 autocast on CUDA as configured, float32 elsewhere.
         state: a checkpoint file to continue from and to keep; None for neither. Worker 0 writes, all read.
+        on_state: called after `state` was written.
         on_epoch: called after each epoch with its point of the curve.
         worker: which of several processes this is; each is given all clips, and returns the same networks and curve.
 
@@ -99,6 +101,7 @@ def fit(
         nonlocal saved
         if state is not None and worker.rank == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
             run.save(state)
+            on_state()
             saved = time.monotonic()
 
     while run.epoch < spec.training.epochs:

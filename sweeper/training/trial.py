@@ -56,6 +56,7 @@ def run_trial(
     *,
     device: torch.device,
     state: Path | None = None,
+    on_state: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
     worker: Worker = ALONE,
 ) -> tuple[TrialResult, Fitted]:
@@ -67,10 +68,10 @@ def run_trial(
         open_test: returns the test clips; called once training has ended, so that training can't reach them.
         device: where to compute.
         state: checkpoint file, see `fit`.
-        on_epoch: see `fit`.
+        on_state, on_epoch: see `fit`.
         worker: see `fit`; the test clips too are shared, and each worker returns the whole result.
     """
-    fitted = fit(spec, train, device=device, state=state, on_epoch=on_epoch, worker=worker)
+    fitted = fit(spec, train, device=device, state=state, on_state=on_state, on_epoch=on_epoch, worker=worker)
     begin = time.perf_counter()
     test = list(open_test())
     batches = Batches(test, spec.data.length, device)

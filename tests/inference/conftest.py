@@ -75,7 +75,7 @@ def trained(tmp_path_factory, one_thread) -> Trained:
     result, fitted = run_trial(spec, sides.train, lambda: sides.test, device=torch.device("cpu"))
     study = Study(folder / "results" / "study")
     study.create()
-    path = study.weights(spec.trial_id)
+    path = study.folder / "weights" / f"{spec.trial_id}.safetensors"
     weights.save(path, fitted, spec, dataset.classes)
     rows = pa.Table.from_pylist(prediction_rows(spec.trial_id, result.predictions), schema=schema.PREDICTION)
     predictions = study.folder / "predictions" / f"{spec.trial_id}.parquet"

@@ -82,7 +82,8 @@ def study(tmp_path_factory, demo_store):
     commit(study, plan, demo_store, np.random.default_rng(0))
     spec = next(trial for trial in plan.trials if trial.arm == "full")
     network = build(replace(spec.model, branch_heads=False), seed=0)
-    weights.save(study.weights(spec.trial_id), Fitted(network, network, (), 0.0), spec, demo_store.dataset.classes)
+    path = study.folder / "weights" / f"{spec.trial_id}.safetensors"
+    weights.save(path, Fitted(network, network, (), 0.0), spec, demo_store.dataset.classes)
     return study
 
 

@@ -22,7 +22,7 @@ from sweeper.statistics import bootstrap_difference, mcnemar_clustered, sign_fli
 from tests.results.golden import FOLDER as GOLDEN
 from tests.results.rows import trial_row
 
-NOWHERE = Path("there are no predictions")
+NOWHERE = Study("there are no predictions")
 FAILED = {"status": "failed", "accuracy": None, "accuracy_ema": None, "seconds": None, "error": "boom"}
 
 

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweeper.results import schema
-from sweeper.results.store import Study, StudyError, _commit_bytes
+from sweeper.results.storage import Folder
+from sweeper.results.store import Study, StudyError
 from tests.results.rows import prediction, trial_row
 
 
@@ -68,16 +69,16 @@ def test_a_row_is_only_there_with_its_predictions(study, monkeypatch):
     assert left == []
 
 
-def _race(path, value, barrier, queue):
+def _race(folder, value, barrier, queue):
     barrier.wait()
-    queue.put(_commit_bytes(path, value, once=True))
+    queue.put(Folder(folder).write("x", value, once=True))
 
 
 def test_of_many_writers_one_wins(tmp_path):
     context = multiprocessing.get_context("fork")
     barrier, queue = context.Barrier(6), context.Queue()
     writers = [
-        context.Process(target=_race, args=(tmp_path / "x", bytes([65 + i]) * 100_000, barrier, queue))
+        context.Process(target=_race, args=(tmp_path, bytes([65 + i]) * 100_000, barrier, queue))
         for i in range(6)
     ]
     for writer in writers:
@@ -142,7 +143,9 @@ def test_every_column_says_what_it_is():
 def test_derived_tables_are_byte_stable(study):
     row = trial_row("full") | {"finished": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)}
     commit(study, row)
-    first = study.write_table("leaderboard.parquet", study.trials(), schema.TRIAL).read_bytes()
-    second = study.write_table("leaderboard.parquet", study.trials(), schema.TRIAL).read_bytes()
-    assert first == second
+    written = []
+    for _ in range(2):
+        study.write_table("leaderboard.parquet", study.trials(), schema.TRIAL)
+        written.append((study.folder / "leaderboard.parquet").read_bytes())
+    assert written[0] == written[1]
     assert pq.read_schema(study.folder / "leaderboard.parquet").metadata[b"sweeper.schema"] == b"trial"
