@@ -84,7 +84,7 @@ class Folder:
                     for entry in entries
                     if entry.name.startswith(prefix) and not entry.name.startswith(".")
                 }
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
 
     def changed(self, name: str) -> int:
@@ -151,8 +151,8 @@ class ObjectStore:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
         scheme, _, rest = self._url.partition("://")
-        if not rest:
-            raise StorageError(f"{url}: no bucket; write {scheme}://BUCKET/PREFIX")
+        if not rest.strip("/") or rest.startswith("/"):
+            raise StorageError(f"{url}: no bucket; write {scheme.rstrip(':')}://BUCKET/PREFIX")
         try:
             # Listings are not remembered: other processes write too.
             self.filesystem, self._root = fsspec.url_to_fs(self._url, use_listings_cache=False)
@@ -193,13 +193,15 @@ class ObjectStore:
 
     def files(self, folder: str, prefix: str = "") -> dict[str, int]:
         """Names (without folder) of the objects in a folder, and when each was changed in ns."""
-        with self._explained():
-            found = self.filesystem.glob(f"{self._path(folder)}/{prefix}*", detail=True)
-        return {
-            PurePosixPath(path).name: _changed(info)
-            for path, info in found.items()
-            if info["type"] == "file" and not PurePosixPath(path).name.startswith(".")
-        }
+        with self._explained(), contextlib.suppress(FileNotFoundError):
+            found = (
+                self.filesystem.glob(f"{self._path(folder)}/{prefix}*", detail=True).values()
+                if prefix  # without one, `glob` lists everything twice
+                else self.filesystem.ls(self._path(folder), detail=True)
+            )
+            files = {PurePosixPath(info["name"]).name: info for info in found if info["type"] == "file"}
+            return {name: _changed(info) for name, info in files.items() if not name.startswith(".")}
+        return {}
 
     def changed(self, name: str) -> int:
         """When the object was written, in ns; S3 tells whole seconds."""
@@ -303,8 +305,8 @@ def locate(place: Path | str) -> Folder | ObjectStore:
 
 
 def under(place: Path | str, name: str) -> Path | str:
-    """`place/name`, for a path or URL."""
-    return f"{place.rstrip('/')}/{name}" if isinstance(place, str) and "://" in place else Path(place) / name
+    """`place/name`, for a path or URL; raises as `locate`."""
+    return f"{locate(place)}/{name}" if isinstance(place, str) and "://" in place else Path(place) / name
 
 
 @contextlib.contextmanager

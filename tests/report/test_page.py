@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ SECTIONS += ("features", "cost", "paper", "provenance", "again")
 
 @pytest.fixture(scope="module")
 def page_path(study, demo_store, tmp_path_factory):
-    return write_page(study, tmp_path_factory.mktemp("page") / "report.html")
+    return Path(write_page(study, tmp_path_factory.mktemp("page") / "report.html"))
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_it_prints_light_and_within_the_paper(opened):
 
 
 def test_a_study_without_its_files_says_what_is_missing(opened, spoiled, tmp_path):
-    page = opened(write_page(spoiled, tmp_path / "report.html"))
+    page = opened(Path(write_page(spoiled, tmp_path / "report.html")))
     assert page.heard == []
     said = " ".join(page.locator(".missing").all_inner_texts())
     for expected in ("no learning curves", "no predictions", "There is no map: the weights of full, fold 1, seed 0"):

@@ -78,8 +78,7 @@ def test_of_many_writers_one_wins(tmp_path):
     context = multiprocessing.get_context("fork")
     barrier, queue = context.Barrier(6), context.Queue()
     writers = [
-        context.Process(target=_race, args=(tmp_path, bytes([65 + i]) * 100_000, barrier, queue))
-        for i in range(6)
+        context.Process(target=_race, args=(tmp_path, bytes([65 + i]) * 100_000, barrier, queue)) for i in range(6)
     ]
     for writer in writers:
         writer.start()

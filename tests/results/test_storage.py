@@ -1,0 +1,284 @@
+"""What a study's files need of the place they lie in, asked of every kind of place; and what goes wrong with one."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+import pyarrow as pa
+import pytest
+
+from sweeper.cli import main
+from sweeper.results import attempts, storage
+from sweeper.results.attempts import attempt, read_attempts
+from sweeper.results.leaderboard import derive
+from sweeper.results.storage import Folder, ObjectStore, StorageError, local_file, locate, under
+from sweeper.results.store import Study, studies_under
+from tests.results.rows import prediction, trial_row
+
+
+@pytest.fixture(params=["folder", "file://", "s3://", "memory://"])
+def place(request, tmp_path):
+    """Where a study of this name may lie."""
+    if request.param == "s3://":
+        return under(request.getfixturevalue("s3").url + "/some prefix/", "s")
+    start = {"folder": "", "file://": "file://", "memory://": "memory:/"}[request.param]
+    return under(f"{start}{tmp_path}", "s")
+
+
+def test_files_are_whole_listed_and_deleted(place):
+    there = locate(place)
+    there.create(["trials"])
+    assert there.files("trials") == {} == there.files("nothing")
+    before = time.time_ns() - 2e9  # S3 tells whole seconds
+    assert there.write("trials/a.parquet", b"one")
+    assert there.write("trials/a.parquet", pa.py_buffer(b"two"))
+    assert there.write("trials/ab.parquet", b"three")
+    assert there.write("plan.json", b"{}")
+    assert there.read("trials/ab.parquet", "trials/a.parquet") == [b"three", b"two"]
+    assert there.files("trials").keys() == {"a.parquet", "ab.parquet"}
+    assert there.files("trials", "ab").keys() == {"ab.parquet"}
+    assert before < there.files("trials")["a.parquet"] == there.changed("trials/a.parquet") < time.time_ns() + 2e9
+    assert [there.exists(name) for name in ("trials", "trials/a.parquet", "trials/b.parquet")] == [True, True, False]
+    with pytest.raises(FileNotFoundError):
+        there.read("trials/a.parquet", "trials/b.parquet")
+    there.delete("trials/a.parquet")
+    there.delete("trials/a.parquet")
+    assert there.files("trials").keys() == {"ab.parquet"}
+    assert there.read() == []
+
+
+def test_what_is_written_once_stays(place):
+    there = locate(place)
+    assert there.write("trials/a.parquet", b"first", once=True)
+    assert not there.write("trials/a.parquet", b"second", once=True)
+    assert there.read("trials/a.parquet") == [b"first"]
+
+
+def test_a_touched_file_is_newer_and_the_same(place, monkeypatch):
+    there = locate(place)
+    there.write("a", b"content")
+    before = there.changed("a")
+    time.sleep(1.1)
+    there.touch("a", b"content")
+    assert there.changed("a") > before
+    assert there.read("a") == [b"content"]
+
+
+def test_a_working_copy_is_fetched_and_brought_back(place):
+    there = locate(place)
+    there.create(["checkpoints"])
+    with there.working_copy("checkpoints/a") as copy:
+        assert not copy.path.exists()
+        copy.path.write_bytes(b"one")
+        copy.save()
+        assert there.read("checkpoints/a") == [b"one"]
+    with there.working_copy("checkpoints/a") as copy:
+        assert copy.path.read_bytes() == b"one"
+    with local_file(under(place, "checkpoints/a")) as path:
+        assert path.read_bytes() == b"one"
+
+
+def test_studies_are_found_by_name(place):
+    study = Study(place)
+    assert (str(study), study.name, study.exists()) == (str(locate(place)), "s", False)
+    study.create()
+    study.write_plan({"design": {}, "data_digest": "d", "trials": []})
+    assert study.exists()
+    assert studies_under(str(place).removesuffix("/s")) == ["s"]
+
+
+def test_the_same_trials_make_the_same_tables_everywhere(place, tmp_path):
+    found = []
+    rows = [trial_row(arm, fold) for arm in ("full", "garm") for fold in (1, 2)]
+    for study in (Study(tmp_path / "other" / "s"), Study(place)):
+        study.create()
+        study.write_plan({"design": {}, "data_digest": "x", "trials": rows_of_plan(rows)})
+        study.record_failure(rows[0] | {"status": "failed"}, [])
+        for row in rows:
+            study.commit(row, [], [prediction(row["trial_id"])])
+        derive(study)
+        found.append(study.storage.read("leaderboard.parquet", "summary.parquet", "plan.json"))
+        assert study.files("failures") == {}
+    assert found[0] == found[1]
+
+
+def rows_of_plan(rows):
+    return [{name: row[name] for name in ("trial_id", "kind", "arm", "fold", "replicate")} for row in rows]
+
+
+def test_of_many_clusters_one_commits_a_trial(s3):
+    clusters = 8
+    barrier = threading.Barrier(clusters)
+    row = trial_row("full")
+
+    def commit(index):
+        study = Study(f"{s3.url}/s")
+        barrier.wait()
+        return study.commit(row | {"accuracy": index / 10}, [], [])
+
+    with ThreadPoolExecutor(clusters) as pool:
+        first = list(pool.map(commit, range(clusters)))
+    assert first.count(True) == 1
+    (kept,) = Study(f"{s3.url}/s").trials().to_pylist()
+    assert kept["accuracy"] == first.index(True) / 10
+
+
+@pytest.mark.parametrize("megabytes", [8, 120], ids=["in one part", "in several"])
+def test_an_upload_that_is_cut_off_was_never_there(s3, tmp_path, megabytes):
+    there = locate(f"{s3.url}/s")
+    there.write("weights/a", b"old")
+    begun, cut = threading.Event(), threading.Event()
+    (tmp_path / "new").write_bytes(bytes(megabytes * 2**20))
+
+    def stall(environment):
+        if environment["REQUEST_METHOD"] == "PUT":
+            environment["wsgi.input"].read(1000)
+            begun.set()
+            cut.wait(60)
+
+    s3.spoil = stall
+    code = (
+        "import sys; from pathlib import Path; from sweeper.results.storage import locate\n"
+        "with locate(sys.argv[1]).working_copy('weights/a') as copy:\n"
+        "    copy.path.write_bytes(Path(sys.argv[2]).read_bytes()); copy.save()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, f"{s3.url}/s", str(tmp_path / "new")])
+    assert begun.wait(60)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    cut.set()
+    s3.spoil = lambda _environment: None
+    time.sleep(0.5)
+    assert there.read("weights/a") == [b"old"]
+    assert there.files("weights").keys() == {"a"}
+
+
+def test_a_checkpoint_is_uploaded_now_and_then_and_when_a_trial_fails(s3, monkeypatch):
+    study = Study(f"{s3.url}/s")
+    with pytest.raises(RuntimeError), study.checkpoint("t") as state:
+        for step in range(5):
+            state.path.write_text(str(step))
+            state.save(often=True)
+        assert s3.counts("t.safetensors") == {("GET", "checkpoints"): 1}
+        raise RuntimeError
+    assert s3.counts("t.safetensors") == {("GET", "checkpoints"): 1, ("PUT", "checkpoints"): 1}
+    monkeypatch.setattr(storage, "HELD_BACK_SECONDS", -1.0)
+    with study.checkpoint("t") as state:
+        assert state.path.read_text() == "4"
+        state.path.write_text("5")
+        state.save(often=True)
+    with study.checkpoint("t") as state:
+        assert state.path.read_text() == "5"
+
+
+def test_a_killed_attempt_is_lost_after_its_last_upload(s3, monkeypatch):
+    study = Study(f"{s3.url}/s")
+    monkeypatch.setattr(attempts, "HEARTBEAT_SECONDS", 0.2)
+    with attempt(study, "a", device="cpu", cpus=1.0, gpus=0.0):
+        time.sleep(0.2 * ObjectStore.patience * 3.5)
+        (beating,) = read_attempts(study).to_pylist()
+        assert s3.counts("attempts")["PUT", "attempts"] == 4, "once, and for each heartbeat"
+        (name,) = study.files("attempts")
+        (held,) = study.storage.read(f"attempts/{name}.parquet")
+    assert beating["outcome"] == "running"
+    study.storage.write(f"attempts/{name}.parquet", held)  # as a killed process leaves it
+    monkeypatch.setattr(attempts, "LOST_SECONDS", 0.3)
+    time.sleep(0.3 * ObjectStore.patience + 1)  # S3 tells whole seconds
+    assert read_attempts(study, "a").column("outcome").to_pylist() == ["lost"]
+    assert read_attempts(study, "b").num_rows == 0
+
+
+def test_a_leaderboard_reads_new_trials_only(s3):
+    study = Study(f"{s3.url}/s")
+    rows = [trial_row("full", fold) for fold in (1, 2, 3)]
+    for row in rows[:2]:
+        study.commit(row, [], [])
+    time.sleep(1.1)  # a leaderboard of the same second can't tell whether a file is older
+    derive(study)
+    study.commit(rows[2], [], [])
+    s3.requests.clear()
+    assert derive(study).trials.num_rows == 3
+    read = [key for method, key in s3.requests if method == "GET" and key.startswith("s/trials/")]
+    assert read == [f"s/trials/{rows[2]['trial_id']}.parquet"]
+
+
+def complaint(capsys, results):
+    capsys.readouterr()
+    begin = time.monotonic()
+    assert main(["run", "ablations", "--epochs", "1", "--seeds", "1", "--arm", "full", "--results", results]) == 2
+    assert time.monotonic() - begin < 60
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    return error
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ("nonsense://bucket", "unknown scheme 'nonsense'"),
+        ("s3://", "no bucket; write s3://BUCKET/PREFIX"),
+        ("s3:///prefix", "no bucket; write s3://BUCKET/PREFIX"),
+        ("s3://no-such-bucket/x", "there is no such bucket; create it, or correct the URL"),
+        ("gs://bucket/x", "needs a package that is not installed: Please install gcsfs"),
+        ("file://host/x", "with three slashes"),
+    ],
+)
+def test_a_wrong_url_is_one_clear_line(s3, capsys, results, expected):
+    assert expected in complaint(capsys, results)
+
+
+def test_wrong_credentials_are_one_clear_line(s3, capsys, monkeypatch):
+    reset = f"{s3.endpoint}/moto-api/reset-auth"
+    import requests
+
+    requests.post(reset, data="0", timeout=10)  # from now on moto checks who asks
+    try:
+        error = complaint(capsys, f"{s3.url}/x")
+    finally:
+        requests.post(reset, data="inf", timeout=10)
+    assert "check the credentials (AWS_ACCESS_KEY_ID" in error
+
+
+def test_no_credentials_are_one_clear_line(s3, capsys, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert "check the credentials" in complaint(capsys, f"{s3.url}/x")
+
+
+def test_an_endpoint_where_nobody_answers_is_one_clear_line(s3, capsys, monkeypatch):
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert "check the network and, for a store other than AWS, AWS_ENDPOINT_URL" in complaint(capsys, f"{s3.url}/x")
+
+
+def test_a_store_without_conditional_writes_is_refused(s3, capsys):
+    s3.spoil = lambda environment: environment.pop("HTTP_IF_NONE_MATCH", None)
+    assert "it ignores If-None-Match: *" in complaint(capsys, f"{s3.url}/x")
+    objects = boto3.client("s3").list_objects_v2(Bucket=s3.url.removeprefix("s3://"))
+    assert objects["KeyCount"] == 0
+
+
+def test_a_missing_package_is_named_with_its_install_line(monkeypatch):
+    import fsspec
+
+    monkeypatch.setattr(fsspec, "url_to_fs", lambda *_args, **_kwargs: (_ for _ in ()).throw(ImportError("s3fs")))
+    with pytest.raises(StorageError, match=r"pip install 'sweeper\[s3\]'"):
+        locate("s3://bucket/x")
+
+
+def test_a_folder_is_meant_where_no_scheme_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(locate("results"), Folder)
+    assert str(locate("results")) == str(tmp_path / "results") == str(locate(f"file://{tmp_path}/results"))
+    assert under("results", "s") == under("results/", "s")
+    assert under("s3://bucket/x/", "s") == "s3://bucket/x/s"
