@@ -10,7 +10,7 @@ from pathlib import Path
 from search_spaces.ablations import ARMS
 from search_spaces.peers import PEERS
 from search_spaces.recipes import RECIPES
-from sweeper import __version__, data_cli, model_cli, report_cli
+from sweeper import __version__, data_cli, doctor_cli, model_cli, report_cli
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES, DatasetError
 from sweeper.plan import PlanError
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     report_cli.add_parsers(commands)
     data_cli.add_parser(commands)
     model_cli.add_parsers(commands)
+    doctor_cli.add_parser(commands)
     return parser
 
 

@@ -32,17 +32,17 @@ def status(study: Study) -> Status:
     finished = study.finished() & planned.keys()
     failed = study.files("failures").keys() & planned.keys() - finished
     attempts = read_attempts(study).to_pylist()
-    running = []
-    for row in attempts:
-        trial = planned.get(row["trial_id"])
-        if row["outcome"] == "running" and trial is not None:
-            held = (row["ended"] - row["started"]).total_seconds()
-            running.append((trial["arm"], trial["fold"], trial["replicate"], row["node"], held))
+    running = {}
+    for row in attempts:  # oldest first: a newer one of the same trial runs because that before was killed
+        trial_id = row["trial_id"]
+        if row["outcome"] == "running" and trial_id in planned.keys() - finished:
+            trial, held = planned[trial_id], (row["ended"] - row["started"]).total_seconds()
+            running[trial_id] = (trial["arm"], trial["fold"], trial["replicate"], row["node"], held)
     return Status(
         planned=len(planned),
         finished=len(finished),
         failed=len(failed),
-        running=tuple(running),
+        running=tuple(running.values()),
         attempts=Counter(row["outcome"].split(":")[0] for row in attempts),
         device_seconds=sum(
             (row["ended"] - row["started"]).total_seconds() * (row["gpus"] or row["cpus"]) for row in attempts

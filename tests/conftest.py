@@ -39,5 +39,5 @@ def s3(s3_server, monkeypatch, tmp_path):
     s3_server.url = f"s3://{bucket}"
     s3_server.requests.clear()
     yield s3_server
-    s3_server.spoil = lambda _environment: None
+    s3_server.spoil, s3_server.clock = lambda _environment: None, lambda stamp: stamp
     s3fs.S3FileSystem.clear_instance_cache()

@@ -18,12 +18,14 @@ class S3:
 
     Attributes:
         requests: `(method, key)` of every request so far; of a listing, `("LIST", prefix)`.
-        spoil: called with each request's WSGI environment before it is answered; an exception it raises is a 500.
+        spoil: called with each request's WSGI environment before it is answered.
+        clock: what the server says instead of its own time, of an object's last change.
     """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
         self.spoil: Callable[[Environment], None] = lambda _environment: None
+        self.clock: Callable[[str], str] = lambda stamp: stamp
         self._application = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.Lock()
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
@@ -51,5 +53,10 @@ class S3:
             start("400 Bad Request", [])
             return [b""]
         environment["wsgi.input"] = io.BytesIO(body)
+
+        def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            said = [(name, self.clock(value) if name.lower() == "last-modified" else value) for name, value in headers]
+            return start(status, said, *rest)
+
         with self._lock:  # moto looks for an object and puts one in two steps; S3 does both at once
-            return self._application(environment, start)
+            return self._application(environment, begin)

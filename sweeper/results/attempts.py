@@ -85,9 +85,10 @@ def read_attempts(study: Study, trial_id: str = "") -> pa.Table:
     for name, time, data in zip(names, touched.values(), study.storage.read(*names), strict=True):
         (row,) = parse_table(data, f"{study}/{name}", "delete it").to_pylist()
         if row["outcome"] == "running":
-            row["ended"] = datetime.datetime.fromtimestamp(time / 1e9, datetime.UTC)
-            if (now - row["ended"]).total_seconds() > LOST_SECONDS * study.storage.patience:
+            beat = datetime.datetime.fromtimestamp(time / 1e9, datetime.UTC)
+            if (now - beat).total_seconds() > LOST_SECONDS * study.storage.patience:
                 row["outcome"] = "lost"
+            row["ended"] = max(beat, row["started"])  # an object store tells whole seconds
         rows.append(row)
     rows.sort(key=lambda row: (row["started"], row["attempt_id"]))
     return pa.Table.from_pylist(rows, schema=schema.ATTEMPT)

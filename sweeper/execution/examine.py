@@ -1,0 +1,60 @@
+"""What `sweeper doctor` looks at on a Ray cluster: who answers, and what each node says of itself."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sweeper.doctor import Check, clock, examine_machine, examine_results
+from sweeper.execution.cluster import cluster
+from sweeper.plan import PlanError
+
+ANSWER_SECONDS = 60.0  # a node that is asked first has to start a process and import torch
+
+
+def examine_cluster(address: str, results: str) -> Iterator[Check]:
+    """Look at a cluster and at every living node of it, from the node itself; `results` as in `examine_results`."""
+    try:
+        with cluster(address, 0):
+            known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+            nodes = [node for node in known if node["Alive"]]
+            totals = {name: sum(node["Resources"].get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
+            words = ", ".join(f"{total:g} {name}s" for name, total in totals.items())
+            count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
+            yield Check("cluster", f"{address}: ray {ray.__version__}, {count}, {words}")
+            for node in nodes:
+                for check in _examine_node(node["NodeID"], results):
+                    yield replace(check, name=f"{node['NodeManagerHostname']}: {check.name}")
+    except PlanError as error:
+        found, _, remedy = str(error).partition("; ")
+        yield Check("cluster", found, remedy or "write --address HOST:PORT")
+    except (RuntimeError, ConnectionError) as error:  # Ray's own: of another version, say
+        reason = str(error).strip().splitlines()[0]
+        yield Check("cluster", f"{address}: {reason}", "install the same Python and Ray on all machines")
+
+
+def _examine_node(node_id: str, results: str) -> Iterator[Check]:
+    options = {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)}
+    try:
+        checks = ray.get(ray.remote(_look).options(**options).remote(results), timeout=ANSWER_SECONDS)
+        begin = time.time()
+        now = ray.get(ray.remote(time.time).options(**options).remote(), timeout=ANSWER_SECONDS)
+    except ray.exceptions.GetTimeoutError:
+        yield Check("node", f"no answer in {ANSWER_SECONDS:.0f} s", "see /tmp/ray/session_latest/logs/raylet.out there")
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        yield Check("node", reason, "install the project there as here: pip install -c constraints.txt '.[s3]'")
+    else:
+        yield from checks
+        end = time.time()
+        yield clock("clock", max(0.0, now - end) + min(0.0, now - begin))
+
+
+def _look(results: str) -> list[Check]:
+    if not os.environ.get("CUDA_VISIBLE_DEVICES", "all"):
+        del os.environ["CUDA_VISIBLE_DEVICES"]  # Ray hides the GPUs from a task that asks for none
+    return [*examine_machine(), *examine_results(results)]
