@@ -1,7 +1,9 @@
 """What `sweeper doctor` looks at on a Ray cluster: who answers, and what each node says of itself."""
 
+import contextlib
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweeper.doctor import Check, clock, examine_machine, examine_results
 from sweeper.execution.cluster import cluster
 from sweeper.plan import PlanError
+from sweeper.results.storage import locate
 
 ANSWER_SECONDS = 60.0  # a node that is asked first has to start a process and import torch
 
@@ -19,7 +22,7 @@ ANSWER_SECONDS = 60.0  # a node that is asked first has to start a process and i
 def examine_cluster(address: str, results: str) -> Iterator[Check]:
     """Look at a cluster and at every living node of it, from the node itself; `results` as in `examine_results`."""
     try:
-        with cluster(address, 0):
+        with cluster(address, 0), _probe(results) as (place, probe):
             known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
             nodes = [node for node in known if node["Alive"]]
             totals = {name: sum(node["Resources"].get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
@@ -27,22 +30,39 @@ def examine_cluster(address: str, results: str) -> Iterator[Check]:
             count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
             yield Check("cluster", f"{address}: ray {ray.__version__}, {count}, {words}")
             for node in nodes:
-                for check in _examine_node(node["NodeID"], results):
+                for check in _examine_node(node["NodeID"], place, probe):
                     yield replace(check, name=f"{node['NodeManagerHostname']}: {check.name}")
     except PlanError as error:
         found, _, remedy = str(error).partition("; ")
         yield Check("cluster", found, remedy or "write --address HOST:PORT")
     except (RuntimeError, ConnectionError) as error:  # Ray's own: of another version, say
         reason = str(error).strip().splitlines()[0]
-        yield Check("cluster", f"{address}: {reason}", "install the same Python and Ray on all machines")
+        remedy = "all machines need the same Python and Ray, and the same RAY_AUTH_MODE and token"
+        yield Check("cluster", f"{address}: {reason}", remedy)
 
 
-def _examine_node(node_id: str, results: str) -> Iterator[Check]:
+@contextlib.contextmanager
+def _probe(results: str) -> Iterator[tuple[str, str]]:
+    """A file among the results that every node should see; their place, and its name, '' where it can't be written."""
+    name = f".probe-{uuid.uuid4().hex}"
+    try:
+        there = locate(results)
+        there.write(name, b"1")
+    except OSError:
+        yield results, ""  # which `examine_results` says
+        return
+    try:
+        yield str(there), name
+    finally:
+        there.delete(name)
+
+
+def _examine_node(node_id: str, results: str, probe: str) -> Iterator[Check]:
     options = {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)}
     try:
-        checks = ray.get(ray.remote(_look).options(**options).remote(results), timeout=ANSWER_SECONDS)
+        checks = ray.get(ray.remote(look).options(**options).remote(results, probe), timeout=ANSWER_SECONDS)
         begin = time.time()
-        now = ray.get(ray.remote(time.time).options(**options).remote(), timeout=ANSWER_SECONDS)
+        now = ray.get(ray.remote(_now).options(**options).remote(), timeout=ANSWER_SECONDS)
     except ray.exceptions.GetTimeoutError:
         yield Check("node", f"no answer in {ANSWER_SECONDS:.0f} s", "see /tmp/ray/session_latest/logs/raylet.out there")
     except ray.exceptions.RayError as error:
@@ -54,7 +74,16 @@ def _examine_node(node_id: str, results: str) -> Iterator[Check]:
         yield clock("clock", max(0.0, now - end) + min(0.0, now - begin))
 
 
-def _look(results: str) -> list[Check]:
+def look(results: str, probe: str) -> list[Check]:
+    """What a node says of itself, and whether it sees the file `probe` among the results."""
     if not os.environ.get("CUDA_VISIBLE_DEVICES", "all"):
         del os.environ["CUDA_VISIBLE_DEVICES"]  # Ray hides the GPUs from a task that asks for none
-    return [*examine_machine(), *examine_results(results)]
+    checks = [*examine_machine(), *examine_results(results)]
+    if probe and all(check.ok for check in checks if check.name == "results") and not locate(results).exists(probe):
+        remedy = "use --results s3://BUCKET/PREFIX, or a folder that all nodes mount"
+        checks.append(Check("shared results", f"{results} is another folder here than where the run starts", remedy))
+    return checks
+
+
+def _now() -> float:
+    return time.time()
