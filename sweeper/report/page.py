@@ -33,9 +33,7 @@ class Plot:
     figure: dict[str, Any]
 
 
-def write_page(
-    study: Study, output: Path | None = None, data: Path | None = None, price: float | None = None
-) -> str:
+def write_page(study: Study, output: Path | None = None, data: Path | None = None, price: float | None = None) -> str:
     """Write the report of a study.
 
     Args:
