@@ -97,7 +97,10 @@ def _read(study: Study, names: Sequence[str]) -> Iterable[pa.Table]:
 
 
 def _read_part(study: Study, names: Sequence[str]) -> pa.Table:
-    found = zip(names, study.storage.read(*names), strict=True)
+    try:
+        found = zip(names, study.storage.read(*names), strict=True)
+    except FileNotFoundError as error:  # a failure's, whose trial finished just now
+        raise StudyError(f"a file of {study} went while it was read; run this again ({error})") from None
     return pa.concat_tables([_read_row(data, f"{study}/{name}") for name, data in found]).combine_chunks()
 
 

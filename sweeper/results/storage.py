@@ -26,7 +26,7 @@ _CHANGED = ("LastModified", "last_modified", "mtime", "updated", "created")  # a
 
 
 class StorageError(OSError):
-    """An object store can't be used as asked; the message says what to do."""
+    """A place can't be used as asked; the message says what to do."""
 
 
 class WorkingCopy:
@@ -92,8 +92,13 @@ class Folder:
         return (self.path / name).stat().st_mtime_ns
 
     def read(self, *names: str) -> list[bytes]:
-        """The files' contents; raises FileNotFoundError if one is missing."""
-        return [(self.path / name).read_bytes() for name in names]
+        """The files' contents; raises FileNotFoundError if one is missing, StorageError if one can't be read."""
+        try:
+            return [(self.path / name).read_bytes() for name in names]
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StorageError(f"can't read {error.filename}: {error.strerror}; see who may, and the disk") from error
 
     def write(self, name: str, data: bytes | pa.Buffer, *, once: bool = False) -> bool:
         """Commit a whole file; with `once`, never replace one that is there (then return False)."""

@@ -1,5 +1,6 @@
 """Training is a pure function of its spec: paired across arms, resumable at any step, honest about divergence."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from search_spaces.ablations import ARMS
 from search_spaces.augmentation import AugmentationConfig
 from search_spaces.config import EMAConfig
+from sweeper.results.store import Study
 from sweeper.training import checkpoint
 from sweeper.training import fit as fit_module
 from sweeper.training.fit import NonFiniteLoss, fit
@@ -122,6 +124,23 @@ def test_killed_at_any_step_and_resumed_ends_with_the_same_bits(unit, make_spec,
         assert len(trained) == steps - kill_at, "a resumed trial repeats nothing"
         assert_equal_bits(weights(resumed), weights(undisturbed))
         assert timeless(resumed.curve) == timeless(undisturbed.curve)
+
+
+def test_a_trial_goes_on_from_a_checkpoint_in_an_object_store(make_spec, train, s3, monkeypatch):
+    spec, study = make_spec(epochs=3), Study(f"{s3.url}/s")
+    undisturbed = fit(spec, train, device=CPU)
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)  # after every step
+
+    def fatal(point):
+        if point.epoch == 1:
+            raise Killed
+
+    seen = []
+    for on_epoch in (fatal, seen.append):  # each on a machine of its own, so to say: local copies are gone
+        with contextlib.suppress(Killed), study.checkpoint("t") as state:
+            fitted = fit(spec, train, device=CPU, state=state.path, on_state=state.save, on_epoch=on_epoch)
+    assert [point.epoch for point in seen] == [1, 2], "the second epoch's last step was not kept"
+    assert_equal_bits(weights(fitted), weights(undisturbed))
 
 
 def test_a_torn_or_foreign_checkpoint_is_not_used(make_spec, train, tmp_path, monkeypatch):
