@@ -14,7 +14,7 @@ from sweeper import __version__, data_cli, doctor_cli, model_cli, report_cli
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES, DatasetError
 from sweeper.plan import PlanError
-from sweeper.results.storage import StorageError
+from sweeper.results.folder import StorageError
 from sweeper.results.store import StudyError
 from sweeper.run import AblationOptions, run_ablations
 

@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 
 import sweeper
 from sweeper.audio.places import cache_folder
-from sweeper.results.storage import Folder, StorageError, locate
+from sweeper.results.folder import Folder, StorageError
+from sweeper.results.storage import locate
 
 GIGABYTE = 1e9
 SHARED_MEMORY = 1 * GIGABYTE  # Ray keeps the clips there; with less it keeps them in files

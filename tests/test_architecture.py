@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "sweeper.execution": ["search_spaces", "sweeper", "!sweeper.cli", "!sweeper.run", "!sweeper.report"],
     "sweeper": ["model", "search_spaces", "sweeper"],
 }
-ONLY_UNDER = {"ray": "sweeper.execution", "optuna": "sweeper.search", "fsspec": "sweeper.results.storage"}
+ONLY_UNDER = {"ray": "sweeper.execution", "optuna": "sweeper.search", "fsspec": "sweeper.results.object_store"}
 
 
 def modules():

@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweeper.results import schema
-from sweeper.results.storage import Folder, StorageError, WorkingCopy, locate, under
+from sweeper.results.folder import Folder, StorageError, WorkingCopy
+from sweeper.results.storage import locate, under
 
 _FOLDERS = ("trials", "failures", "attempts", "curves", "predictions", "weights", "checkpoints")
 

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pytest
 
 from sweeper.cli import main
-from sweeper.results import attempts, storage
+from sweeper.results import attempts, folder
 from sweeper.results.attempts import attempt, read_attempts
+from sweeper.results.folder import Folder, StorageError
 from sweeper.results.leaderboard import derive
-from sweeper.results.storage import Folder, ObjectStore, StorageError, local_file, locate, under
+from sweeper.results.object_store import ObjectStore
+from sweeper.results.storage import local_file, locate, under
 from sweeper.results.store import Study, studies_under
 from tests.results.rows import prediction, trial_row
 
@@ -167,7 +169,7 @@ def test_a_checkpoint_is_uploaded_now_and_then_and_when_a_trial_fails(s3, monkey
         assert s3.counts("t.safetensors") == {("GET", "checkpoints"): 1}
         raise RuntimeError
     assert s3.counts("t.safetensors") == {("GET", "checkpoints"): 1, ("PUT", "checkpoints"): 1}
-    monkeypatch.setattr(storage, "HELD_BACK_SECONDS", -1.0)
+    monkeypatch.setattr(folder, "HELD_BACK_SECONDS", -1.0)
     with study.checkpoint("t") as state:
         assert state.path.read_text() == "4"
         state.path.write_text("5")

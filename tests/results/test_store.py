@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweeper.results import schema
-from sweeper.results.storage import Folder
+from sweeper.results.folder import Folder
 from sweeper.results.store import Study, StudyError
 from tests.results.rows import prediction, trial_row
 

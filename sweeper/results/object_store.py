@@ -1,0 +1,169 @@
+"""Files as objects of a store, such as S3's.
+
+An object store has neither names to move nor half-written objects: an object is there when its upload has ended, and to
+be written once it is put on the condition that there is none (`If-None-Match: *` on S3). fsspec is used because its
+filesystems can do that (`mode="create"`); pyarrow's, of version 26, can't.
+"""
+
+import contextlib
+import datetime
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+
+from sweeper.results.folder import StorageError, WorkingCopy
+
+_CHANGED = ("LastModified", "last_modified", "mtime", "updated", "created")  # as the filesystems call it
+
+
+class ObjectStore:
+    """All objects whose URL begins with `url/`; does what `Folder` does, by as few requests as that takes.
+
+    Raises StorageError wherever the store can't be reached or refuses; FileNotFoundError as `Folder`.
+    """
+
+    patience = 6  # in heartbeats, as each is an upload
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        scheme, _, rest = self._url.partition("://")
+        if not rest.strip("/") or rest.startswith("/"):
+            raise StorageError(f"{url}: no bucket; write {scheme.rstrip(':')}://BUCKET/PREFIX")
+        try:
+            # Listings are not remembered: other processes write too.
+            self.filesystem, self._root = fsspec.url_to_fs(self._url, use_listings_cache=False)
+        except ImportError as error:
+            remedy = "pip install 'sweeper[s3]'" if scheme in {"s3", "s3a"} else str(error)
+            raise StorageError(f"{url} needs a package that is not installed: {remedy}") from None
+        except ValueError:
+            raise StorageError(
+                f"{url}: unknown scheme {scheme!r}; results go to a folder, s3://BUCKET/PREFIX, or another of fsspec's"
+            ) from None
+
+    def __str__(self) -> str:
+        return self._url
+
+    def create(self, folders: Sequence[str]) -> None:
+        """Nothing to make, but see that objects can be written here, and once only; raises StorageError."""
+        name = f".probe-{uuid.uuid4().hex}"
+        self.write(name, b"1", once=True)
+        replaced = self.write(name, b"2", once=True)
+        self.delete(name)
+        if replaced:
+            raise StorageError(
+                f"{self} replaces objects that were to be written once (it ignores If-None-Match: *), so two "
+                "clusters could commit the same trial; use a store that has conditional writes, or a folder"
+            )
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such an object, or one below it."""
+        with self._explained():
+            return bool(self.filesystem.exists(self._path(name)))
+
+    def folders(self) -> list[str]:
+        """First parts of the objects' names, in order."""
+        with self._explained(), contextlib.suppress(FileNotFoundError):
+            found = self.filesystem.ls(self._root, detail=True)
+            return sorted(PurePosixPath(info["name"]).name for info in found if info["type"] == "directory")
+        return []
+
+    def files(self, folder: str, prefix: str = "") -> dict[str, int]:
+        """Names (without folder) of the objects in a folder, and when each was changed in ns."""
+        with self._explained(), contextlib.suppress(FileNotFoundError):
+            found = (
+                self.filesystem.glob(f"{self._path(folder)}/{prefix}*", detail=True).values()
+                if prefix  # without one, `glob` lists everything twice
+                else self.filesystem.ls(self._path(folder), detail=True)
+            )
+            files = {PurePosixPath(info["name"]).name: info for info in found if info["type"] == "file"}
+            return {name: _changed(info) for name, info in files.items() if not name.startswith(".")}
+        return {}
+
+    def changed(self, name: str) -> int:
+        """When the object was written, in ns; S3 tells whole seconds."""
+        with self._explained():
+            return _changed(self.filesystem.info(self._path(name)))
+
+    def read(self, *names: str) -> list[bytes]:
+        """The objects' contents, fetched at once; raises FileNotFoundError if one is missing."""
+        if not names:
+            return []
+        paths = [self._path(name) for name in names]
+        with self._explained():
+            found = self.filesystem.cat(paths, start=0)  # without `start`, s3fs asks for each one's size first
+        return [found[path] for path in paths]
+
+    def write(self, name: str, data: bytes | pa.Buffer, *, once: bool = False) -> bool:
+        """Commit a whole object; with `once`, never replace one that is there (then return False)."""
+        with self._explained(missing="there is no such bucket; create it, or correct the URL"):
+            try:
+                self.filesystem.pipe_file(self._path(name), bytes(data), mode="create" if once else "overwrite")
+            except FileExistsError:
+                return False
+            return True
+
+    def touch(self, name: str, data: bytes | pa.Buffer) -> None:
+        """Set the object's time to now, for which it must be written again; `data` is what it holds."""
+        self.write(name, data)
+
+    def delete(self, name: str) -> None:
+        """Delete the object, if there is one."""
+        with self._explained(), contextlib.suppress(FileNotFoundError):
+            self.filesystem.rm_file(self._path(name))
+
+    @contextlib.contextmanager
+    def working_copy(self, name: str, *, fetch: bool = True) -> Iterator[WorkingCopy]:
+        """A local copy of the object, fetched if there is one; what `save` held back is uploaded if the block fails."""
+        with tempfile.TemporaryDirectory(prefix="sweeper") as scratch:
+            path = Path(scratch) / PurePosixPath(name).name
+            if fetch:
+                with self._explained(), contextlib.suppress(FileNotFoundError):
+                    self.filesystem.get_file(self._path(name), str(path))
+            copy = WorkingCopy(path, lambda changed: self._upload(changed, name))
+            try:
+                yield copy
+            except BaseException:
+                with contextlib.suppress(OSError):  # what failed first is what the caller should see
+                    copy.flush()
+                raise
+
+    def _upload(self, path: Path, name: str) -> None:
+        with self._explained():
+            self.filesystem.put_file(str(path), self._path(name))
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    @contextlib.contextmanager
+    def _explained(self, missing: str = "") -> Iterator[None]:
+        """Whatever the filesystem raises, as a StorageError that names the place and the remedy."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if missing:
+                raise StorageError(f"{self}: {missing} ({error})") from error
+            raise
+        except StorageError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            refused = isinstance(error, PermissionError) or "Credentials" in type(error).__name__
+            remedy = (
+                "check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the machine's "
+                "role), what they may do in this bucket, and the machine's clock"
+                if refused
+                else "check the network and, for a store other than AWS, AWS_ENDPOINT_URL"
+            )
+            raise StorageError(f"{self}: {reason}; {remedy}") from error
+
+
+def _changed(info: Mapping[str, Any]) -> int:
+    value = next(info[name] for name in _CHANGED if info.get(name) is not None)
+    if isinstance(value, str):
+        value = datetime.datetime.fromisoformat(value)
+    return int((value.timestamp() if isinstance(value, datetime.datetime) else value) * 1e9)
