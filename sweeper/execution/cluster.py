@@ -9,7 +9,8 @@ import logging
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 
 import ray
+from ray.util.placement_group import placement_group, remove_placement_group
 
 from sweeper.plan import PlanError
 
 MEGABYTE = 2**20
 KNOCK_SECONDS = 2.0
+NODE_SECONDS = 1200.0  # until a node that the autoscaler asked for has booted and installed its packages
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,10 @@ def cluster(address: str | None, shared_bytes: int) -> Iterator[None]:
         _start(shared_bytes)
     else:
         _knock(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except ConnectionError as error:
+            raise PlanError(f"no Ray cluster answers at {address} ({error})") from None
     try:
         yield
     finally:
@@ -99,17 +105,54 @@ def _knock(address: str) -> None:
 def trial_resources(cpus: int, gpus: float | None) -> TrialResources:
     """Check what each trial shall hold against the running cluster; `gpus=None`: one where there is one.
 
+    In a cluster that starts nodes on demand, waits for one that a trial fits on.
+
     Raises:
         PlanError: not even one trial would fit.
     """
-    known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    nodes = [node["Resources"] for node in known if node["Alive"]]
-    most_cpus = max(node.get("CPU", 0.0) for node in nodes)
-    most_gpus = max(node.get("GPU", 0.0) for node in nodes)
+    wanted = {"CPU": float(cpus), "GPU": float(gpus or 0)}
+    if grows() and not any(all(node.get(name, 0.0) >= wanted[name] for name in wanted) for node in nodes()):
+        wait_for_room([wanted])
+    most_cpus = max(node.get("CPU", 0.0) for node in nodes())
+    most_gpus = max(node.get("GPU", 0.0) for node in nodes())
     resources = TrialResources(cpus, min(1.0, most_gpus) if gpus is None else gpus)
-    place = "this machine has" if len(nodes) == 1 else "the largest node has"
+    place = "this machine has" if len(nodes()) == 1 else "the largest node has"
     if cpus < 1 or cpus > most_cpus:
         raise PlanError(f"--cpus-per-trial {cpus}: {place} {most_cpus:g}")
     if resources.gpus < 0 or resources.gpus > most_gpus:
         raise PlanError(f"--gpus-per-trial {resources.gpus:g}: {place} {most_gpus:g}")
     return resources
+
+
+def nodes() -> list[dict[str, float]]:
+    """What each living node has in all: amounts by name, such as `CPU`, `GPU` and `memory` in bytes."""
+    known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in known if node["Alive"]]
+
+
+def grows() -> bool:
+    """Whether the cluster starts nodes when trials wait for them.
+
+    Ray has no question for this. A node without CPUs is taken for the sign: that is how a head is kept free of trials
+    (all files in `cluster/` do it), which makes sense only where other nodes come.
+    """
+    return any(not node.get("CPU") for node in nodes())
+
+
+def wait_for_room(bundles: Sequence[dict[str, float]]) -> None:
+    """Wait until the cluster has room for bundles of resources at once, which makes an autoscaler start nodes.
+
+    Raises:
+        PlanError: they have not come in time.
+    """
+    each = ", ".join(f"{name} {amount:g}" for name, amount in bundles[0].items() if amount)
+    print(f"waiting for nodes: {len(bundles)} × ({each})", file=sys.stderr)
+    group = placement_group([{name: amount for name, amount in bundle.items() if amount} for bundle in bundles])
+    try:
+        if not group.wait(timeout_seconds=NODE_SECONDS):
+            raise PlanError(
+                f"the cluster did not start nodes with room for {len(bundles)} × ({each}) within "
+                f"{NODE_SECONDS / 60:.0f} minutes; `ray status` on its head says why"
+            )
+    finally:
+        remove_placement_group(group)

@@ -5,6 +5,7 @@ is finished is what the results folder says.
 """
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from ray import tune
 from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
-from sweeper.execution.cluster import cluster, trial_resources
-from sweeper.execution.interrupt import PlanSearcher, StopNow, graceful
+from sweeper.execution.cluster import cluster, grows, trial_resources
+from sweeper.execution.interrupt import Brake, PlanSearcher, graceful
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.progress import Progress
@@ -26,6 +27,8 @@ from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, Sweep, train_trial
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.results.store import Study
+
+MOST_WAITING = 200  # Tune's own limit, at which Ray's scheduler still copes
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,9 @@ def run_sweep(
             trainable, at_once = tune.with_resources(tune.with_parameters(train_trial, sweep=sweep), held), None
         else:
             trainable, at_once = stack.enter_context(multi_worker.trainable(sweep, workers, memory))
-        searcher, stopper = PlanSearcher([trial.trial_id for trial in trials]), StopNow()
+        # Of a searcher's trials Tune lets one wait. The autoscaler would see one at a time, and start nodes one by one.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(trials), MOST_WAITING) if grows() else 1)
+        searcher, stopper = PlanSearcher([trial.trial_id for trial in trials]), Brake()
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
