@@ -1,9 +1,9 @@
 """A laptop from which `ray up` is run, on a network of hosts."""
 
 import os
+import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -14,8 +14,15 @@ import yaml
 from tests.cluster import hosts
 
 ROOT = Path(__file__).resolve().parents[2]
-# Instead of the README's install, which needs the internet: the environment that runs the tests, on every host.
-SETUP = f"ln -sfn {sys.prefix} ~/sweeper/.venv"
+PACKAGES = [path for path in sys.path if path.endswith("site-packages")]
+VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
+# Instead of the README's install, which needs the internet: the project, and the packages that run the tests.
+SETUP = (
+    f"cd ~/sweeper && {sys.executable} -m venv --without-pip .venv"
+    f" && printf '%s\\n' ~/sweeper {' '.join(PACKAGES)} > .venv/lib/{VERSION}/site-packages/packages.pth"
+    f" && sed 1c\\#!$HOME/sweeper/.venv/bin/python {shutil.which('ray')} > .venv/bin/ray && chmod +x .venv/bin/ray"
+)
+
 
 
 def wait_for(condition, what, seconds=120):
@@ -75,8 +82,7 @@ def laptop():
     with tempfile.TemporaryDirectory(prefix="sw", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "laptop").mkdir()
-        packages = [path for path in sys.path if path.endswith("site-packages")]
-        shared = {sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), folder / "laptop/shared", *packages}
+        shared = {sys.prefix, sys.base_prefix, folder / "laptop/shared", *PACKAGES}
         network = hosts.Network(folder / "hosts", shared)
         laptop = Laptop(network, folder / "laptop")
         with network:

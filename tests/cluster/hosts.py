@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PROGRAMS = ("ip", "unshare", "sshd", "ssh", "ssh-keygen", "rsync")
+LAPTOP = "172.31.255.254"  # hosts lie in 172.31.0.0/16, as in EC2's default network
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 BOOT = """
@@ -74,7 +75,7 @@ class Network:
         self._ip(f"netns add {self.name}")
         self._ip(f"-n {self.name} link set lo up")
         self._ip(f"-n {self.name} link add bridge type bridge")
-        self._ip(f"-n {self.name} addr add 10.77.0.1/16 dev bridge")
+        self._ip(f"-n {self.name} addr add {LAPTOP}/16 dev bridge")
         self._ip(f"-n {self.name} link set bridge up")
         return self
 
@@ -83,14 +84,15 @@ class Network:
             self.kill(host)
         self._ip(f"netns del {self.name}")
 
-    def boot(self, host: str, address: str, *, public: str | None = None, key: str = "") -> None:
-        """Switch on a host at an address of 10.77.0.0/16.
+    def boot(self, host: str, address: str, *, public: str = "", key: str = "", bashrc: str = "") -> None:
+        """Switch on a host at an address of 172.31.0.0/16.
 
         Args:
             host: its name, at most 8 letters.
             address: of its only interface.
             public: a second address, which only the laptop and the hosts need to reach.
             key: a public ssh key that may log in, beside the network's own.
+            bashrc: what the image has in ~/.bashrc.
         """
         disk, space = self.folder / host, f"{self.name}-{host}"
         for part in ("tmp", "root/.ssh"):
@@ -98,7 +100,7 @@ class Network:
         self.address[host] = address
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", disk / "hostkey"], check=True)
         (disk / "root/.ssh/authorized_keys").write_text(self.key.with_suffix(".pub").read_text() + key)
-        (disk / "root/.bashrc").touch()
+        (disk / "root/.bashrc").write_text(bashrc)
         # Its own name stands for its address: gloo listens where that leads.
         (disk / "hosts").write_text(f"127.0.0.1 localhost\n{address} {host}\n")
         # Cloud images log in as ubuntu: here another name of root.
@@ -111,7 +113,7 @@ class Network:
         self._ip(f"-n {space} link set lo up")
         self._ip(f"-n {space} addr add {address}/16 dev eth0")
         self._ip(f"-n {space} link set eth0 up")
-        self._ip(f"-n {space} route add default via 10.77.0.1")
+        self._ip(f"-n {space} route add default via {LAPTOP}")
         if public:
             self._ip(f"-n {space} addr add {public}/32 dev lo")
             self._ip(f"-n {self.name} route add {public}/32 via {address}")
