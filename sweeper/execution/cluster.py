@@ -27,6 +27,7 @@ from sweeper.plan import PlanError
 
 MEGABYTE = 2**20
 KNOCK_SECONDS = 2.0
+MOST_WAITING = 200  # placement groups at once: Ray's scheduler was tested with a few hundred
 NODE_SECONDS = 1200.0  # until a node that the autoscaler asked for has booted and installed its packages
 
 
@@ -102,17 +103,17 @@ def _knock(address: str) -> None:
         ) from None
 
 
-def trial_resources(cpus: int, gpus: float | None) -> TrialResources:
+def trial_resources(cpus: int, gpus: float | None, trials: int = 1) -> TrialResources:
     """Check what each trial shall hold against the running cluster; `gpus=None`: one where there is one.
 
-    In a cluster that starts nodes on demand, waits for one that a trial fits on.
+    A cluster that starts nodes on demand is asked for room for so many `trials`, and the first node is waited for.
 
     Raises:
         PlanError: not even one trial would fit.
     """
     wanted = {"CPU": float(cpus), "GPU": float(gpus or 0)}
     if grows() and not any(all(node.get(name, 0.0) >= wanted[name] for name in wanted) for node in nodes()):
-        wait_for_room([wanted])
+        wait_for_room([wanted], trials)
     most_cpus = max(node.get("CPU", 0.0) for node in nodes())
     most_gpus = max(node.get("GPU", 0.0) for node in nodes())
     resources = TrialResources(cpus, min(1.0, most_gpus) if gpus is None else gpus)
@@ -139,20 +140,26 @@ def grows() -> bool:
     return any(not node.get("CPU") for node in nodes())
 
 
-def wait_for_room(bundles: Sequence[dict[str, float]]) -> None:
-    """Wait until the cluster has room for bundles of resources at once, which makes an autoscaler start nodes.
+def wait_for_room(bundles: Sequence[dict[str, float]], times: int = 1) -> None:
+    """Wait until the cluster has room for bundles of resources, which makes an autoscaler start nodes.
+
+    Args:
+        bundles: of which each must fit on one node.
+        times: how often the plan could use them at once. All of it is asked for, and the first waited for.
 
     Raises:
-        PlanError: they have not come in time.
+        PlanError: none have come in time.
     """
-    each = ", ".join(f"{name} {amount:g}" for name, amount in bundles[0].items() if amount)
-    print(f"waiting for nodes: {len(bundles)} × ({each})", file=sys.stderr)
-    group = placement_group([{name: amount for name, amount in bundle.items() if amount} for bundle in bundles])
+    each = f"{len(bundles)} × " + ", ".join(f"{name} {amount:g}" for name, amount in bundles[0].items() if amount)
+    print(f"waiting for nodes with room for {each}", file=sys.stderr)
+    bundles = [{name: amount for name, amount in bundle.items() if amount} for bundle in bundles]
+    groups = [placement_group(bundles) for _ in range(min(times, MOST_WAITING))]
     try:
-        if not group.wait(timeout_seconds=NODE_SECONDS):
+        if not ray.wait([group.ready() for group in groups], timeout=NODE_SECONDS)[0]:
             raise PlanError(
-                f"the cluster did not start nodes with room for {len(bundles)} × ({each}) within "
-                f"{NODE_SECONDS / 60:.0f} minutes; `ray status` on its head says why"
+                f"the cluster did not start nodes with room for {each} within {NODE_SECONDS / 60:.0f} minutes; "
+                "`ray status` on its head says why"
             )
     finally:
-        remove_placement_group(group)
+        for group in groups:
+            remove_placement_group(group)

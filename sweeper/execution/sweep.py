@@ -18,7 +18,7 @@ from ray import tune
 from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
-from sweeper.execution.cluster import cluster, grows, trial_resources
+from sweeper.execution.cluster import MOST_WAITING, cluster, grows, trial_resources
 from sweeper.execution.interrupt import Brake, PlanSearcher, graceful
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
@@ -27,8 +27,6 @@ from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, Sweep, train_trial
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.results.store import Study
-
-MOST_WAITING = 200  # Tune's own limit, at which Ray's scheduler still copes
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def run_sweep(
         tempfile.TemporaryDirectory() as scratch,
         contextlib.ExitStack() as stack,
     ):
-        resources = trial_resources(cpus, gpus)
+        resources = trial_resources(cpus, gpus, len(trials) * workers)
         memory = memory_per_trial([multi_worker.share_of_batch(trial, workers) for trial in trials], resources)
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = Sweep(

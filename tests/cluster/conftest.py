@@ -24,7 +24,6 @@ SETUP = (
 )
 
 
-
 def wait_for(condition, what, seconds=120):
     deadline = time.monotonic() + seconds
     while not (value := condition()):

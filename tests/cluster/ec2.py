@@ -1,7 +1,7 @@
 """AWS's interfaces by moto, for a laptop and its hosts: `python -m tests.cluster.ec2 FOLDER ADDRESS PORT`.
 
-In the folder: `instances.json`, what runs, rewritten all the time; `launches.jsonl`, a line for each request of instances;
-and while there is a file `no-spot`, there is no spot capacity.
+In the folder: `instances.json`, what there is, always rewritten; `launches.jsonl`, a line for each request of instances.
+While there is a file `no-spot`, there is no spot capacity.
 """
 
 import json

@@ -53,8 +53,8 @@ def missing() -> str:
     lacking = [program for program in PROGRAMS if not shutil.which(program, path=PATH)]
     if lacking:
         return f"needs {', '.join(lacking)} (Debian: iproute2, util-linux, openssh-server, openssh-client, rsync)"
-    tried = subprocess.run("ip netns add sweeper-try && ip netns del sweeper-try", shell=True, capture_output=True)
-    return "" if tried.returncode == 0 else f"can't make a network namespace: {tried.stderr.decode().strip()}"
+    tried = subprocess.run(["unshare", "--net", "--mount", "true"], check=False, capture_output=True, text=True)
+    return "" if tried.returncode == 0 else f"can't make a network namespace: {tried.stderr.strip()}"
 
 
 class Network:
@@ -149,7 +149,7 @@ class Network:
         """Run a shell command on a host."""
         options = "-o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
         ssh = ["ssh", "-i", self.key, *options.split(), "-o", "ConnectTimeout=3", f"root@{self.address[host]}", command]
-        return subprocess.run(self.on_laptop(*ssh), capture_output=True, text=True, timeout=60)
+        return subprocess.run(self.on_laptop(*ssh), capture_output=True, text=True, timeout=300)
 
     def received(self, host: str) -> int:
         """Bytes that a host has received since it was switched on."""

@@ -58,6 +58,14 @@ def test_its_commands_are_bash(name):
             subprocess.run(["bash", "-n", "-c", command], check=True)
 
 
+@pytest.mark.skipif(not shutil.which("cfn-lint"), reason="needs cfn-lint, of pip install '.[cluster-test]'")
+def test_aws_accepts_the_account_template():
+    subprocess.run(["cfn-lint", FOLDER / "aws_account.yaml"], check=True)
+    # CloudFormation knows no anchors, and cfn-lint does not mind them.
+    events = yaml.parse((FOLDER / "aws_account.yaml").read_text())
+    assert not any(isinstance(event, yaml.AliasEvent) for event in events)
+
+
 def test_slurm_script_is_bash():
     subprocess.run(["bash", "-n", FOLDER / "slurm.sh"], check=True)
     if shutil.which("shellcheck"):

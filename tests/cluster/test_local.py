@@ -19,7 +19,7 @@ def cluster(laptop):
     config = yaml.safe_load((ROOT / "cluster/local.yaml").read_text())
     config["provider"] |= {"head_ip": "172.31.0.10", "worker_ips": list(WORKERS.values())}
     config["auth"] = {"ssh_user": "root", "ssh_private_key": str(laptop.network.key)}
-    config |= {"max_workers": len(WORKERS), "setup_commands": [SETUP]}
+    config |= {"max_workers": len(WORKERS), "setup_commands": [SETUP, config["setup_commands"][-1]]}
     config["worker_start_ray_commands"][-1] += " --num-cpus=1 --object-store-memory=200000000"
     for host, address in {"head": "172.31.0.10", **WORKERS}.items():
         laptop.network.boot(host, address)
@@ -52,7 +52,7 @@ def test_sweeps_over_hosts_of_which_one_is_lost(laptop, cluster):
     options = (
         f"--arm full semantic-only --seeds 1 --epochs 6 --workers-per-trial 2 --results {laptop.results} --study two"
     )
-    sweep = laptop.start("ray", "exec", cluster, f"{RUN} {options}")
+    sweep = laptop.start("ray", "exec", cluster, f"{RUN} {options} --study two")
     study = laptop.results / "two"
     wait_for(lambda: sweep.poll() is not None or list(study.glob("attempts/*.parquet")), "a trial")
     assert sweep.poll() is None, sweep.stdout.read()

@@ -1,8 +1,8 @@
 """A cluster whose head runs nothing, so that nodes are to come; here they are started by hand."""
 
 import signal
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import ray
@@ -24,12 +24,14 @@ def head():
 def test_waits_for_a_node_that_a_trial_fits_on(head, monkeypatch, capsys):
     ray.init(address=head.address, log_to_driver=False, logging_level="ERROR")
     monkeypatch.setattr(module, "NODE_SECONDS", 2.0)
-    with pytest.raises(PlanError, match=r"did not start nodes with room for 1 × \(CPU 2\)"):
-        trial_resources(2, None)
+    with pytest.raises(PlanError, match=r"did not start nodes with room for 1 × CPU 2"):
+        trial_resources(2, None, 3)
     monkeypatch.setattr(module, "NODE_SECONDS", 60.0)
-    threading.Timer(1.0, lambda: head.add_node(num_cpus=2)).start()
-    assert trial_resources(2, None) == TrialResources(2, 0.0)
-    assert "waiting for nodes: 1 × (CPU 2)" in capsys.readouterr().err
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(trial_resources, 2, None, 3)
+        head.add_node(num_cpus=2)
+        assert waiting.result(60) == TrialResources(2, 0.0)
+    assert "waiting for nodes with room for 1 × CPU 2" in capsys.readouterr().err
     time.sleep(1.0)
     assert ray.available_resources()["CPU"] == 2, "what was asked for is given back"
 
