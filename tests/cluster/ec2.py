@@ -1,6 +1,6 @@
 """AWS's interfaces by moto, for a laptop and its hosts: `python -m tests.cluster.ec2 FOLDER ADDRESS PORT`.
 
-In the folder: `instances.json`, what there is, always rewritten; `launches.jsonl`, a line for each request of instances.
+In the folder: `instances.json`, what there is, always rewritten; `launches.jsonl`, a line for each request.
 While there is a file `no-spot`, there is no spot capacity.
 """
 

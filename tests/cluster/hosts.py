@@ -149,7 +149,7 @@ class Network:
         """Run a shell command on a host."""
         options = "-o IdentitiesOnly=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
         ssh = ["ssh", "-i", self.key, *options.split(), "-o", "ConnectTimeout=3", f"root@{self.address[host]}", command]
-        return subprocess.run(self.on_laptop(*ssh), capture_output=True, text=True, timeout=300)
+        return subprocess.run(self.on_laptop(*ssh), check=False, capture_output=True, text=True, timeout=300)
 
     def received(self, host: str) -> int:
         """Bytes that a host has received since it was switched on."""

@@ -27,7 +27,11 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": REGION,
 }
 MY_ADDRESS = "203.0.113.7/32"
-CALL = "import boto3, json, sys; s, o, k = sys.argv[1:]; print(json.dumps(getattr(boto3.client(s), o)(**json.loads(k)), default=str))"
+CALL = """
+import boto3, json, sys
+service, operation, options = sys.argv[1:]
+print(json.dumps(getattr(boto3.client(service), operation)(**json.loads(options)), default=str))
+"""
 
 
 class Aws:
@@ -166,17 +170,12 @@ def check_roles(aws):
         document = aws.call("iam", "get_role_policy", RoleName=role, PolicyName=policy)["PolicyDocument"]
         return {str(statement["Action"]): statement for statement in document["Statement"]}
 
-    assert aws.call("iam", "list_role_policies", RoleName="sweeper-worker")["PolicyNames"] == ["bucket"]
-    assert set(aws.call("iam", "list_role_policies", RoleName="sweeper-head")["PolicyNames"]) == {
-        "bucket",
-        "autoscaler",
-    }
-    for role in ("sweeper-head", "sweeper-worker"):
+    for role, policies in {"sweeper-head": {"autoscaler", "bucket"}, "sweeper-worker": {"bucket"}}.items():
+        assert set(aws.call("iam", "list_role_policies", RoleName=role)["PolicyNames"]) == policies
         assert aws.call("iam", "list_attached_role_policies", RoleName=role)["AttachedPolicies"] == []
         resources = [statement["Resource"] for statement in allowed(role, "bucket").values()]
         assert resources == ["arn:aws:s3:::my-sweeps", "arn:aws:s3:::my-sweeps/*"]
     head = allowed("sweeper-head", "autoscaler")
     assert head["iam:PassRole"]["Resource"].endswith(":role/sweeper-worker")
-    assert head["ec2:TerminateInstances"]["Condition"] == {
-        "StringEquals": {"aws:ResourceTag/ray-cluster-name": "sweeper"}
-    }
+    own = {"aws:ResourceTag/ray-cluster-name": "sweeper"}
+    assert head["ec2:TerminateInstances"]["Condition"] == {"StringEquals": own}
