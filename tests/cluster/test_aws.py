@@ -1,5 +1,6 @@
 """cluster/gpu.yaml launched against a mock of EC2, where each instance that starts is a host."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -122,6 +123,7 @@ def test_gpu_yaml(laptop, aws, cluster):
     options = f"--arm full semantic-only --seeds 1 --epochs 8 --results {laptop.results} --study s"
     laptop.ray("exec", cluster, f"python -m sweeper run ablations {options}")
     laptop.say("two trials are committed")
+    check_instances(aws)
     rows = pd.read_parquet(laptop.results / "s/trials")
     assert len(rows) == 2
     print(rows[["node", "arm", "seconds"]].to_string())
@@ -129,7 +131,13 @@ def test_gpu_yaml(laptop, aws, cluster):
     workers = [one for one in aws.instances() if one.type == "g6.2xlarge"]
     assert len(workers) == 2, "what the plan needs and no more"
 
-    check_instances(aws)
+    with tunnel(laptop, cluster) as address:
+        options = f"--arm semantic-only --seeds 1 --epochs 1 --results {laptop.results} --study job".split()
+        laptop.ray("job", "submit", "--address", address, "--", "python", "-m", "sweeper", "run", "ablations", *options)
+    laptop.say("a job from the laptop is done")
+    (row,) = pd.read_parquet(laptop.results / "job/trials").itertuples()
+    assert row.node in set(rows.node), "it ran on the head"
+
     check_group(aws)
     check_roles(aws)
 
@@ -138,6 +146,19 @@ def test_gpu_yaml(laptop, aws, cluster):
     laptop.ray("down", "-y", cluster)
     wait_for(lambda: not aws.instances(), "nothing runs after ray down")
     laptop.say("ray down has left nothing")
+
+
+@contextlib.contextmanager
+def tunnel(laptop, cluster):
+    """The dashboard's address on the laptop."""
+    process = laptop.start(sys.executable, "-m", "ray.scripts.scripts", "dashboard", cluster)
+    reach = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8265/api/version')"
+    try:
+        wait_for(lambda: laptop.start(sys.executable, "-c", reach).wait() == 0, "the dashboard", seconds=60)
+        yield "http://127.0.0.1:8265"
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def check_instances(aws):
