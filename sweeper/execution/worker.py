@@ -133,7 +133,7 @@ def circumstances(sweep: Sweep, spec: TrialSpec) -> Circumstances:
         leak=sweep.folds[spec.data.fold].leak,
         data_digest=sweep.data_digest,
         device=device_name(sweep),
-        threads=sweep.cpus,
+        threads=torch.get_num_threads(),
     )
 
 

@@ -45,6 +45,9 @@ def test_sweeps_over_hosts_of_which_one_is_lost(laptop, cluster):
     rows = pd.read_parquet(laptop.results / "single/trials")
     assert len(rows) == 9
     assert set(rows.node) <= set(WORKERS), "a trial ran on the head"
+    environment = network.ssh("w1", "tr '\\0' '\\n' < /proc/$(pgrep -of '[r]aylet/raylet')/environ").stdout
+    assert "RAY_AUTH_MODE=disabled" in environment
+    assert "OMP_NUM_THREADS" not in environment, "`ray up` limits every trial to one thread"
     print({host: f"{(network.received(host) - before[host]) / 1e6:.1f} MB received" for host in WORKERS})
     print(rows[["node", "arm", "seconds"]].to_string())
 

@@ -4,6 +4,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pandas as pd
 import pytest
 import ray
 from ray.cluster_utils import Cluster
@@ -14,7 +15,8 @@ from sweeper.plan import PlanError
 
 
 @pytest.fixture
-def head():
+def head(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as `ray up` exports it to every node, and Ray to every process
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     yield cluster
     ray.shutdown()
@@ -38,10 +40,12 @@ def test_waits_for_a_node_that_a_trial_fits_on(head, monkeypatch, capsys):
 
 def test_ctrl_c_stops_trials_that_wait_for_a_node(head, sweeper):
     """All wait in Tune at once, where the autoscaler sees them; the one that runs is finished, none is begun."""
-    head.add_node(num_cpus=1)
+    head.add_node(num_cpus=2)
     study = "ablations-demo-quick-1epochs"
     many = ("run", "ablations", "--epochs", "1", "--arm", "full", "--seeds", "9", "--address", head.address)
+    many += ("--cpus-per-trial", "2")
     code, output = sweeper.stop_after(1, study, [signal.SIGINT], *many)
     assert code == 130, output
-    attempts = list((sweeper.folder / "results" / study / "attempts").glob("*.parquet"))
-    assert len(sweeper.finished(study)) == len(attempts) < 4
+    folder = sweeper.folder / "results" / study
+    assert len(sweeper.finished(study)) == len(list((folder / "attempts").glob("*.parquet"))) < 4
+    assert (pd.read_parquet(folder / "trials").threads == 2).all(), "threads follow --cpus-per-trial"
