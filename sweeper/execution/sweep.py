@@ -71,6 +71,7 @@ def run_sweep(
     ):
         resources = trial_resources(cpus, gpus, len(trials) * workers)
         memory = memory_per_trial([multi_worker.share_of_batch(trial, workers) for trial in trials], resources)
+        # Each node fetches them once, whatever it trains.
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = Sweep(
             study=study,
