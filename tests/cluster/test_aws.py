@@ -162,7 +162,8 @@ def tunnel(laptop, cluster):
 
 
 def check_instances(aws):
-    described = aws.call("ec2", "describe_instances")["Reservations"]
+    running = [{"Name": "instance-state-name", "Values": ["running"]}]
+    described = aws.call("ec2", "describe_instances", Filters=running)["Reservations"]
     for one in (one for reservation in described for one in reservation["Instances"]):
         assert [group["GroupName"] for group in one["SecurityGroups"]] == ["ray-sweeper"]
         role = "head" if one["InstanceType"] == "m7i.xlarge" else "worker"

@@ -10,6 +10,8 @@ from tests.cluster.conftest import ROOT, SETUP, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 WORKERS = {"w1": "172.31.0.11", "w2": "172.31.0.12", "w3": "172.31.0.13"}
+RAYLET = "pgrep -of '[r]aylet/raylet'"
+CLIPS = 9.8  # MB that the demo's clips take
 RUN = "cd ~/sweeper && . .venv/bin/activate && python -m sweeper run ablations --address auto"
 
 
@@ -37,6 +39,8 @@ def test_sweeps_over_hosts_of_which_one_is_lost(laptop, cluster):
     laptop.ray("up", "-y", cluster)
     laptop.say("ray up has returned")
 
+    wait_for(lambda: all(network.ssh(host, RAYLET).stdout for host in WORKERS), "all hosts in the cluster")
+    laptop.say("all hosts are in the cluster")
     before = {host: network.received(host) for host in WORKERS}
     options = f"--arm full garm semantic-only --seeds 3 --epochs 1 --results {laptop.results} --study single"
     output = laptop.ray("exec", cluster, f"{RUN} {options}")
@@ -45,10 +49,12 @@ def test_sweeps_over_hosts_of_which_one_is_lost(laptop, cluster):
     rows = pd.read_parquet(laptop.results / "single/trials")
     assert len(rows) == 9
     assert set(rows.node) <= set(WORKERS), "a trial ran on the head"
-    environment = network.ssh("w1", "tr '\\0' '\\n' < /proc/$(pgrep -of '[r]aylet/raylet')/environ").stdout
+    environment = network.ssh("w1", f"tr '\\0' '\\n' < /proc/$({RAYLET})/environ").stdout
     assert "RAY_AUTH_MODE=disabled" in environment
     assert "OMP_NUM_THREADS" not in environment, "`ray up` limits every trial to one thread"
-    print({host: f"{(network.received(host) - before[host]) / 1e6:.1f} MB received" for host in WORKERS})
+    received = {host: (network.received(host) - before[host]) / 1e6 for host in WORKERS}
+    print({host: f"{amount:.1f} MB received" for host, amount in received.items()})
+    assert max(received.values()) < 2 * CLIPS, "each host receives the clips once, for all its trials"
     print(rows[["node", "arm", "seconds"]].to_string())
 
     options = (
