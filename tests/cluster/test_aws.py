@@ -1,6 +1,7 @@
 """cluster/gpu.yaml launched against a mock of EC2, where each instance that starts is a host."""
 
 import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -120,11 +121,11 @@ def test_gpu_yaml(laptop, aws, cluster):
     assert aws.launches() == [("m7i.xlarge", False, False)], "the head, on demand; no GPU before there is work"
 
     (aws.folder / "no-spot").touch()
-    options = f"--arm full semantic-only --seeds 1 --epochs 8 --results {laptop.results} --study s"
+    options = "--arm full semantic-only --seeds 1 --epochs 8 --results s3://my-sweeps/results --study s"
     laptop.ray("exec", cluster, f"python -m sweeper run ablations {options}")
     laptop.say("two trials are committed")
     check_instances(aws)
-    rows = pd.read_parquet(laptop.results / "s/trials")
+    rows = trials(aws, "s")
     assert len(rows) == 2
     print(rows[["node", "arm", "seconds"]].to_string())
     assert set(aws.launches()[1:]) == {("g6.2xlarge", True, True), ("g6.2xlarge", False, False)}, "spot, then on demand"
@@ -132,10 +133,10 @@ def test_gpu_yaml(laptop, aws, cluster):
     assert len(workers) == 2, "what the plan needs and no more"
 
     with tunnel(laptop, cluster) as address:
-        options = f"--arm semantic-only --seeds 1 --epochs 1 --results {laptop.results} --study job".split()
+        options = "--arm semantic-only --seeds 1 --epochs 1 --results s3://my-sweeps/results --study job".split()
         laptop.ray("job", "submit", "--address", address, "--", "python", "-m", "sweeper", "run", "ablations", *options)
     laptop.say("a job from the laptop is done")
-    (row,) = pd.read_parquet(laptop.results / "job/trials").itertuples()
+    (row,) = trials(aws, "job").itertuples()
     assert row.node in set(rows.node), "it ran on the head"
 
     check_group(aws)
@@ -159,6 +160,15 @@ def tunnel(laptop, cluster):
     finally:
         process.terminate()
         process.wait(30)
+
+
+def trials(aws, study):
+    """The rows that a study has in the bucket."""
+    code = f"import pandas as pd; print(pd.read_parquet('s3://my-sweeps/results/{study}/trials').to_json())"
+    process = aws.laptop.start(sys.executable, "-W", "ignore", "-c", code)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    return pd.read_json(io.StringIO(output[output.index("{") :]))
 
 
 def check_instances(aws):
