@@ -133,8 +133,10 @@ def test_gpu_yaml(laptop, aws, cluster):
     assert len(workers) == 2, "what the plan needs and no more"
 
     with tunnel(laptop, cluster) as address:
-        options = "--arm semantic-only --seeds 1 --epochs 1 --results s3://my-sweeps/results --study job".split()
-        laptop.ray("job", "submit", "--address", address, "--", "python", "-m", "sweeper", "run", "ablations", *options)
+        options = "--arm semantic-only --seeds 1 --epochs 1 --results s3://my-sweeps/results --study job"
+        laptop.ray(
+            "job", "submit", "--address", address, "--", "python", "-m", "sweeper", "run", "ablations", *options.split()
+        )
     laptop.say("a job from the laptop is done")
     (row,) = trials(aws, "job").itertuples()
     assert row.node in set(rows.node), "it ran on the head"
