@@ -9,7 +9,8 @@ import logging
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,14 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 
 import ray
+from ray.util.placement_group import placement_group, remove_placement_group
 
 from sweeper.plan import PlanError
 
 MEGABYTE = 2**20
 KNOCK_SECONDS = 2.0
+MOST_WAITING = 200  # placement groups at once: Ray's scheduler was tested with a few hundred
+NODE_SECONDS = 1200.0  # until a node that the autoscaler asked for has booted and installed its packages
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,10 @@ def cluster(address: str | None, shared_bytes: int) -> Iterator[None]:
         _start(shared_bytes)
     else:
         _knock(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except ConnectionError as error:
+            raise PlanError(f"no Ray cluster answers at {address} ({error})") from None
     try:
         yield
     finally:
@@ -96,20 +103,63 @@ def _knock(address: str) -> None:
         ) from None
 
 
-def trial_resources(cpus: int, gpus: float | None) -> TrialResources:
+def trial_resources(cpus: int, gpus: float | None, trials: int = 1) -> TrialResources:
     """Check what each trial shall hold against the running cluster; `gpus=None`: one where there is one.
+
+    A cluster that starts nodes on demand is asked for room for so many `trials`, and the first node is waited for.
 
     Raises:
         PlanError: not even one trial would fit.
     """
-    known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    nodes = [node["Resources"] for node in known if node["Alive"]]
-    most_cpus = max(node.get("CPU", 0.0) for node in nodes)
-    most_gpus = max(node.get("GPU", 0.0) for node in nodes)
+    wanted = {"CPU": float(cpus), "GPU": float(gpus or 0)}
+    if grows() and not any(all(node.get(name, 0.0) >= wanted[name] for name in wanted) for node in nodes()):
+        wait_for_room([wanted], trials)
+    most_cpus = max(node.get("CPU", 0.0) for node in nodes())
+    most_gpus = max(node.get("GPU", 0.0) for node in nodes())
     resources = TrialResources(cpus, min(1.0, most_gpus) if gpus is None else gpus)
-    place = "this machine has" if len(nodes) == 1 else "the largest node has"
+    place = "this machine has" if len(nodes()) == 1 else "the largest node has"
     if cpus < 1 or cpus > most_cpus:
         raise PlanError(f"--cpus-per-trial {cpus}: {place} {most_cpus:g}")
     if resources.gpus < 0 or resources.gpus > most_gpus:
         raise PlanError(f"--gpus-per-trial {resources.gpus:g}: {place} {most_gpus:g}")
     return resources
+
+
+def nodes() -> list[dict[str, float]]:
+    """What each living node has in all: amounts by name, such as `CPU`, `GPU` and `memory` in bytes."""
+    known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in known if node["Alive"]]
+
+
+def grows() -> bool:
+    """Whether the cluster starts nodes when trials wait for them.
+
+    Ray has no question for this. A node without CPUs is taken for the sign: that is how a head is kept free of trials
+    (all files in `cluster/` do it), which makes sense only where other nodes come.
+    """
+    return any(not node.get("CPU") for node in nodes())
+
+
+def wait_for_room(bundles: Sequence[dict[str, float]], times: int = 1) -> None:
+    """Wait until the cluster has room for bundles of resources, which makes an autoscaler start nodes.
+
+    Args:
+        bundles: of which each must fit on one node.
+        times: how often the plan could use them at once. All of it is asked for, and the first waited for.
+
+    Raises:
+        PlanError: none have come in time.
+    """
+    each = f"{len(bundles)} × " + ", ".join(f"{name} {amount:g}" for name, amount in bundles[0].items() if amount)
+    print(f"waiting for nodes with room for {each}", file=sys.stderr)
+    bundles = [{name: amount for name, amount in bundle.items() if amount} for bundle in bundles]
+    groups = [placement_group(bundles) for _ in range(min(times, MOST_WAITING))]
+    try:
+        if not ray.wait([group.ready() for group in groups], timeout=NODE_SECONDS)[0]:
+            raise PlanError(
+                f"the cluster did not start nodes with room for {each} within {NODE_SECONDS / 60:.0f} minutes; "
+                "`ray status` on its head says why"
+            )
+    finally:
+        for group in groups:
+            remove_placement_group(group)

@@ -42,11 +42,15 @@ class PlanSearcher(Searcher):
         """Nothing was kept."""
 
 
-class StopNow(Stopper):
-    """Stops all trials once `stop` was called."""
+class Brake(Stopper):
+    """Stops trials: those that only begin once `drain` was called, all once `stop` was."""
 
     def __init__(self) -> None:
-        self._stopping = False
+        self._draining = self._stopping = False
+
+    def drain(self) -> None:
+        """Stop trials at their first report, before they train: Tune was given them while they waited for a node."""
+        self._draining = True
 
     def stop(self) -> None:
         """Stop all trials."""
@@ -54,7 +58,7 @@ class StopNow(Stopper):
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Tune asks after each report of a trial."""
-        return self._stopping
+        return self._stopping or (self._draining and result.get("outcome") == "started")
 
     def stop_all(self) -> bool:
         """Tune asks again and again."""
@@ -62,7 +66,7 @@ class StopNow(Stopper):
 
 
 @contextlib.contextmanager
-def graceful(searcher: PlanSearcher, stopper: StopNow) -> Iterator[None]:
+def graceful(searcher: PlanSearcher, stopper: Brake) -> Iterator[None]:
     """Handle Ctrl-C as said above for as long as the block runs."""
     presses = 0
 
@@ -71,6 +75,7 @@ def graceful(searcher: PlanSearcher, stopper: StopNow) -> Iterator[None]:
         presses += 1
         if presses == 1:
             searcher.drain()
+            stopper.drain()
             print("\nfinishing the trials that run, starting no other; Ctrl-C again stops now", file=sys.stderr)
         else:
             stopper.stop()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import ray
 import torch
 
-from sweeper.execution.cluster import TrialResources
+from sweeper.execution.cluster import TrialResources, nodes
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.profiling import peak_training_memory
 from sweeper.training.cost import gflops_per_clip
@@ -38,8 +38,7 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> 
             )
         return 0
     needed = int(PROCESS_BYTES + RESERVE * peak_training_memory(largest, torch.device("cpu")))
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    most = max(node["Resources"].get("memory", 0.0) for node in nodes if node["Alive"])
+    most = max(node.get("memory", 0.0) for node in nodes() if node.get("CPU"))
     if needed > most:
         raise PlanError(
             f"a trial of {largest.arm} needs about {needed / GIGABYTE:.1f} GB of memory and Ray has "

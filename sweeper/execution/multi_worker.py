@@ -19,6 +19,7 @@ import torch
 from ray import tune
 
 from sweeper.execution import train_run
+from sweeper.execution.cluster import grows, nodes, wait_for_room
 from sweeper.execution.train_run import Actor, Link, Work
 from sweeper.execution.worker import Row, Sweep, commit_result, device_name, epoch_reporter, see_through
 from sweeper.plan import PlanError, TrialSpec
@@ -75,20 +76,25 @@ def trainable(sweep: Sweep, workers: int, memory: int) -> Iterator[tuple[Any, in
 
 
 def _room(resources: dict[str, float], workers: int) -> int:
-    """How many workers the cluster has room for.
+    """How many workers the cluster has room for; one that starts nodes on demand is first asked for one trial's.
 
     Raises:
         PlanError: fewer than one trial's.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    room = sum(int(min(node.get(name, 0.0) // amount for name, amount in resources.items())) for node in nodes)
+    if grows() and _count(resources) < workers:
+        wait_for_room([resources] * workers)
+    room = _count(resources)
     if room < workers:
-        have = {name: sum(node.get(name, 0.0) for node in nodes) for name in resources}
+        have = {name: sum(node.get(name, 0.0) for node in nodes()) for name in resources}
         raise PlanError(
             f"--workers-per-trial {workers}: there is room for {room}; each holds {_words(resources)}, "
-            f"and {'this machine has' if len(nodes) == 1 else 'the nodes have together'} {_words(have)}"
+            f"and {'this machine has' if len(nodes()) == 1 else 'the nodes have together'} {_words(have)}"
         )
     return room
+
+
+def _count(resources: dict[str, float]) -> int:
+    return sum(int(min(node.get(name, 0.0) // amount for name, amount in resources.items())) for node in nodes())
 
 
 def _words(resources: dict[str, float]) -> str:

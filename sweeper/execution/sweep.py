@@ -5,6 +5,7 @@ is finished is what the results folder says.
 """
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from ray import tune
 from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
-from sweeper.execution.cluster import cluster, trial_resources
-from sweeper.execution.interrupt import PlanSearcher, StopNow, graceful
+from sweeper.execution.cluster import MOST_WAITING, cluster, grows, trial_resources
+from sweeper.execution.interrupt import Brake, PlanSearcher, graceful
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.progress import Progress
@@ -68,8 +69,9 @@ def run_sweep(
         tempfile.TemporaryDirectory() as scratch,
         contextlib.ExitStack() as stack,
     ):
-        resources = trial_resources(cpus, gpus)
+        resources = trial_resources(cpus, gpus, len(trials) * workers)
         memory = memory_per_trial([multi_worker.share_of_batch(trial, workers) for trial in trials], resources)
+        # Each node fetches them once, whatever it trains.
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = Sweep(
             study=study,
@@ -94,7 +96,9 @@ def run_sweep(
             trainable, at_once = tune.with_resources(tune.with_parameters(train_trial, sweep=sweep), held), None
         else:
             trainable, at_once = stack.enter_context(multi_worker.trainable(sweep, workers, memory))
-        searcher, stopper = PlanSearcher([trial.trial_id for trial in trials]), StopNow()
+        # Of a searcher's trials Tune lets one wait. The autoscaler would see one at a time, and start nodes one by one.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(trials), MOST_WAITING) if grows() else 1)
+        searcher, stopper = PlanSearcher([trial.trial_id for trial in trials]), Brake()
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(

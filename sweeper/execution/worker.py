@@ -87,6 +87,7 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
     again. A trial that keeps failing is recorded and reported, not raised, so that the sweep goes on with a warm
     process. What ends the process, and CUDA errors, after which it is of no use, are Tune's to retry in a new one.
     """
+    tune.report({"outcome": "started"})  # returns unless Tune stops the trial here
     for failures in range(sweep.max_failures + 1):
         if sweep.study.is_finished(spec.trial_id):  # by another cluster on the same folder, or just before a crash
             tune.report({"outcome": "complete"})
@@ -132,7 +133,7 @@ def circumstances(sweep: Sweep, spec: TrialSpec) -> Circumstances:
         leak=sweep.folds[spec.data.fold].leak,
         data_digest=sweep.data_digest,
         device=device_name(sweep),
-        threads=sweep.cpus,
+        threads=torch.get_num_threads(),
     )
 
 

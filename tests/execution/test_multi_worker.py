@@ -140,7 +140,7 @@ def wait_for(condition, driver):
 
 def test_trials_queue_survive_a_kill_and_commit_what_one_worker_commits(address, tmp_path):
     driver = start(tmp_path, address, 6)
-    wait_for(lambda: list((tmp_path / "attempts").glob("*")), driver)
+    wait_for(lambda: list((tmp_path / "attempts").glob("*.parquet")), driver)
     # The worker that wrote it: another trial's may not have begun its attempt yet.
     victim = read_attempts(Study(tmp_path)).column("process")[0].as_py()
     assert processes()[victim].startswith("RayTrainWorker")
@@ -165,7 +165,7 @@ def test_trials_queue_survive_a_kill_and_commit_what_one_worker_commits(address,
 
 def test_an_interrupted_sweep_leaves_nothing(address, tmp_path):
     driver = start(tmp_path, address, 100_000)
-    wait_for(lambda: list((tmp_path / "attempts").glob("*")), driver)
+    wait_for(lambda: list((tmp_path / "attempts").glob("*.parquet")), driver)
     assert left_over()[1] > 0
     driver.send_signal(signal.SIGINT)
     time.sleep(0.5)

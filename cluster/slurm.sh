@@ -1,0 +1,26 @@
+#!/bin/bash
+# Slurm: Ray on all nodes of an allocation, the sweep on the first, everything stopped at its end.
+#
+#   sbatch cluster/slurm.sh --dataset esc50 --results /shared/results      # the options of `sweeper run ablations`
+#   squeue --me                                                            # then: tail -f sweeper-JOB.out
+#   scancel JOB                                                            # what is finished stays finished
+#
+# It costs what the partition charges for these nodes and hours. Submit it from the project's folder, which all nodes
+# see, after the README's install into .venv. Out of time? The same sbatch continues where it ended. At the end Ray stops
+# all of your Ray processes on these nodes: don't share a node between two such jobs.
+#SBATCH --job-name=sweeper
+#SBATCH --output=sweeper-%j.out
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=8
+#SBATCH --gpus-per-task=1
+#SBATCH --time=24:00:00
+set -euo pipefail
+. .venv/bin/activate
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+address=$(getent ahostsv4 "$head" | awk '{print $1; exit}'):$((20000 + SLURM_JOB_ID % 10000))
+# Another user's Ray on the node has its files and ports; Slurm's OMP_NUM_THREADS would decide a trial's threads.
+export RAY_AUTH_MODE=disabled RAY_TMPDIR=/tmp/ray-$SLURM_JOB_ID
+unset OMP_NUM_THREADS
+srun ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "$SLURM_CPUS_PER_TASK" \
+    -- python -m sweeper run ablations --address "$address" "$@"

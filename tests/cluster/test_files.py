@@ -1,0 +1,144 @@
+"""Every file of cluster/ is what Ray, Kubernetes, EC2 or bash takes it for: checked here without any of these."""
+
+import copy
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import jsonschema
+import pytest
+import yaml
+from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+from ray.autoscaler._private.resource_demand_scheduler import get_nodes_for
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from cluster.spot_first import score
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "cluster"
+RAY_UP = ("gcp.yaml", "gpu.yaml", "local.yaml")
+
+
+def read(name):
+    return yaml.safe_load((FOLDER / name).read_text())
+
+
+@pytest.mark.parametrize("name", RAY_UP)
+def test_ray_accepts_it(name):
+    config = prepare_config(read(name))
+    for kind in config["available_node_types"].values():
+        kind.setdefault("resources", {})  # filled in from the instance type by AWS
+    validate_config(config)
+
+
+@pytest.mark.parametrize("name", RAY_UP)
+def test_the_head_runs_no_trials_and_nothing_is_open_or_leaks(name):
+    config = read(name)
+    (head,) = [line for line in config["head_start_ray_commands"] if "--head" in line]
+    if config["provider"]["type"] == "local":
+        assert "--num-cpus=0 --num-gpus=0" in head
+    else:
+        assert config["available_node_types"]["head"]["resources"] == {"CPU": 0, "GPU": 0}
+    assert "--dashboard-host=127.0.0.1" in head
+    assert "RAY_enable_autoscaler_v2=0" in head
+    for line in (head, config["worker_start_ray_commands"][-1]):
+        assert "unset OMP_NUM_THREADS PYTHONWARNINGS" in line
+    text = (FOLDER / name).read_text()
+    assert "RAY_AUTH_MODE=disabled" in text
+    assert all(command in text for command in (f"ray up -y cluster/{name}", "ray exec ", f"ray down -y cluster/{name}"))
+
+
+@pytest.mark.parametrize("name", RAY_UP)
+def test_its_commands_are_bash(name):
+    config = read(name)
+    for key in config:
+        for command in config[key] if key.endswith("_commands") else ():
+            subprocess.run(["bash", "-n", "-c", command], check=True)
+
+
+@pytest.mark.skipif(not shutil.which("cfn-lint"), reason="needs cfn-lint, of pip install '.[cluster-test]'")
+def test_aws_accepts_the_account_template():
+    subprocess.run(["cfn-lint", FOLDER / "aws_account.yaml"], check=True)
+    # CloudFormation knows no anchors, and cfn-lint does not mind them.
+    events = yaml.parse((FOLDER / "aws_account.yaml").read_text())
+    assert not any(isinstance(event, yaml.AliasEvent) for event in events)
+
+
+def test_slurm_script_is_bash():
+    subprocess.run(["bash", "-n", FOLDER / "slurm.sh"], check=True)
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", "-e", "SC1091", FOLDER / "slurm.sh"], check=True)
+
+
+def launched(kinds, refused, demands):
+    def available(kind):
+        return SimpleNamespace(is_available=kind not in refused)
+
+    summary = SimpleNamespace(node_availabilities={kind: available(kind) for kind in refused})
+
+    def scorer(node, demands, kind):
+        return score(node, demands, kind, node_availability_summary=summary)
+
+    to_add, _ = get_nodes_for(kinds, {"head": 1}, "head", 8, demands, scorer)
+    return dict(to_add)
+
+
+@pytest.mark.parametrize("name", ["gcp.yaml", "gpu.yaml"])
+def test_on_demand_only_where_spot_was_refused_or_is_used_up(name):
+    kinds = copy.deepcopy(read(name)["available_node_types"])
+    for kind in kinds.values():
+        kind.setdefault("resources", {"CPU": 8, "GPU": 1})
+    trial = {"CPU": 4, "GPU": 1}
+    assert launched(kinds, (), [trial] * 3) == {"gpu-spot": 3}
+    assert launched(kinds, ("gpu-spot",), [trial] * 3) == {"gpu-on-demand": 3}
+    assert launched(kinds, (), [trial] * 20) == {"gpu-spot": 8}
+    kinds["gpu-spot"]["max_workers"] = 2
+    assert launched(kinds, (), [trial] * 3) == {"gpu-spot": 2, "gpu-on-demand": 1}
+    assert launched(kinds, (), [{"CPU": 4}] * 4) == {"gpu-spot": 2}
+    assert launched(kinds, (), [{"CPU": 4, "GPU": 2}]) == {}
+
+
+def test_kuberay_scales_gpu_pods_from_nothing_and_the_head_runs_no_trials():
+    job = read("kuberay.yaml")
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": {"name": "x", "namespace": "default"}}
+    config = _derive_autoscaling_config_from_ray_cr(cluster | {"spec": job["spec"]["rayClusterSpec"]})
+    kinds = config["available_node_types"]
+    assert kinds["headgroup"]["resources"]["CPU"] == 0
+    assert not kinds["headgroup"]["resources"].get("GPU")
+    assert (kinds["gpu"]["min_workers"], kinds["gpu"]["max_workers"]) == (0, 8)
+    assert (kinds["gpu"]["resources"]["CPU"], kinds["gpu"]["resources"]["GPU"]) == (8, 1)
+    assert job["spec"]["rayClusterSpec"]["rayVersion"] == pinned("ray")
+
+
+def pinned(package):
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    (version,) = [line.partition("==")[2] for line in lines if line.startswith(f"{package}==")]
+    return version
+
+
+@pytest.mark.skipif(
+    "KUBERAY_CRD" not in os.environ,
+    reason="KUBERAY_CRD names no ray.io_rayjobs.yaml (helm-chart/kuberay-operator/crds of ray-project/kuberay)",
+)
+def test_kuberay_manifest_fits_its_schema():
+    definition = yaml.safe_load(Path(os.environ["KUBERAY_CRD"]).read_text())
+    versions = {version["name"]: version["schema"]["openAPIV3Schema"] for version in definition["spec"]["versions"]}
+    jsonschema.validate(read("kuberay.yaml"), strict(versions["v1"]))
+
+
+def strict(schema):
+    """The same schema, but a field that it does not know is an error, as for the API server."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: strict(value) for key, value in schema.items()}
+    if schema.pop("x-kubernetes-int-or-string", None) is True:
+        schema.pop("type", None)
+    keeps = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
+    if schema.get("type") == "object" and isinstance(schema.get("properties"), dict) and not keeps:
+        schema["additionalProperties"] = False
+    return schema
