@@ -7,7 +7,7 @@ id is the hash of all that decides its result, so running a plan again runs only
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -17,8 +17,15 @@ from search_spaces.ablations import ARMS, REFERENCE, TABLES, Arm
 from search_spaces.config import TrainingConfig
 from search_spaces.peers import PEERS
 from search_spaces.recipes import Recipe
+from search_spaces.tuning import Turns, fixed_fields, flat_fields
 
 STUDY_SEED = 0
+
+Kind = Literal["ablation", "peer", "search"]
+# Of a search's trials: looking for configurations, telling the best apart on further seeds, scoring the winner on yet
+# further ones, and, when all is decided, on the test clips. '' are trials that belong to no search.
+Stage = Literal["", "explore", "replicate", "confirm", "test"]
+SELECTING = ("explore", "replicate", "confirm")
 
 
 class PlanError(ValueError):
@@ -43,10 +50,13 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One training run and its evaluation, complete: two equal specs give the same result on the same machine."""
+    """One training run and its evaluation, complete: two equal specs give the same result on the same machine.
+
+    `stage` says why a search runs the trial; `params` (canonical JSON) what a search chose for it.
+    """
 
     study: str
-    kind: Literal["ablation", "peer"]
+    kind: Kind
     arm: str
     recipe: str
     replicate: int
@@ -54,6 +64,13 @@ class TrialSpec:
     model: ModelConfig | EATConfig | ACDNetConfig
     training: TrainingConfig
     data: DataConfig
+    stage: Stage = ""
+    params: str = ""
+
+    @property
+    def selects(self) -> bool:
+        """Whether something is selected by this trial's score: then the validation clips don't train, but score."""
+        return self.stage in SELECTING
 
     @cached_property
     def trial_id(self) -> str:
@@ -64,7 +81,7 @@ class TrialSpec:
             "model": asdict(self.model),
             "training": asdict(self.training),
             "data": asdict(self.data),
-        }
+        } | ({"scored_on": "validation"} if self.selects else {})
         return hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:16]
 
 
@@ -136,6 +153,30 @@ def select_arms(tables: Literal["6", "7", "all"] = "all", names: Iterable[str] =
     return tuple(arm for name, arm in ARMS.items() if name in wanted)
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """Each arm's own hyperparameters, by arm and fold: what was chosen, and the training that it makes.
+
+    `turns`: which ones a search may have turned at all.
+    """
+
+    turns: Turns
+    params: Mapping[tuple[str, int], str]
+    trainings: Mapping[tuple[str, int], TrainingConfig]
+
+    def check(self, base: TrainingConfig) -> None:
+        """Compare with the recipe's: besides its declared factor, an arm may differ in what was tuned, and no more.
+
+        Raises:
+            PlanError: some other field differs.
+        """
+        fixed = fixed_fields(base, self.turns)
+        for (arm, fold), training in self.trainings.items():
+            found = flat_fields(training)
+            if differing := sorted(name for name, value in fixed.items() if found.get(name) != value):
+                raise PlanError(f"arm {arm!r}, fold {fold}: {', '.join(differing)} differ, which no search turns")
+
+
 def build_plan(
     *,
     study: str,
@@ -147,17 +188,23 @@ def build_plan(
     classes: int,
     replicates: int,
     peers: Sequence[str] = (),
+    tuning: Tuning | None = None,
 ) -> Plan:
     """Every trial of an ablation study: (arms and peers) × folds × replicates.
 
+    With `tuning`, each arm trains with its own hyperparameters instead of the recipe's.
+
     Raises:
-        PlanError: no arm, fold or replicate; an arm that changes more than it declares; or a peer that can't take the
-            recipe's clips.
+        PlanError: no arm, fold or replicate; an arm that changes more than it declares, or whose hyperparameters differ
+            in more than was tuned; or a peer that can't take the recipe's clips.
     """
     if not arms or not folds or replicates < 1:
         raise PlanError(f"nothing to run: {len(arms)} arms × {len(folds)} folds × {replicates} seeds")
-    networks = _arm_networks(arms, replace(recipe.model, classes=classes), recipe.training)
+    reference = replace(recipe.model, classes=classes)
+    networks: list[Named] = [("ablation", arm.name, arm_network(arm, reference, recipe.training)) for arm in arms]
     networks += _peer_networks(peers, classes, recipe)
+    if tuning is not None:
+        tuning.check(recipe.training)
     trials = [
         TrialSpec(
             study=study,
@@ -167,8 +214,9 @@ def build_plan(
             replicate=replicate,
             seed=derive_seed(STUDY_SEED, dataset, fold, replicate),
             model=network,
-            training=recipe.training,
+            training=recipe.training if tuning is None else tuning.trainings[name, fold],
             data=DataConfig(dataset, split, fold, recipe.sample_rate, recipe.seconds),
+            params="" if tuning is None else tuning.params[name, fold],
         )
         for replicate in range(replicates)
         for fold in folds
@@ -180,10 +228,14 @@ def build_plan(
 Named = tuple[Literal["ablation", "peer"], str, ModelConfig | EATConfig | ACDNetConfig]
 
 
-def _arm_networks(arms: Sequence[Arm], reference: ModelConfig, training: TrainingConfig) -> list[Named]:
-    for arm in arms:
-        check_unconfounded(arm, reference)
-    return [("ablation", arm.name, _with_heads(arm.model(reference), training)) for arm in arms]
+def arm_network(arm: Arm, reference: ModelConfig, training: TrainingConfig) -> ModelConfig:
+    """The arm's network; its branches have heads where self-distillation will train them.
+
+    Raises:
+        PlanError: it differs from the reference in more than the arm declares.
+    """
+    check_unconfounded(arm, reference)
+    return _with_heads(arm.model(reference), training)
 
 
 def _peer_networks(peers: Sequence[str], classes: int, recipe: Recipe) -> list[Named]:

@@ -37,6 +37,11 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--data", type=Path, metavar="DIR", help="where the data set lies, for the t-SNE; not needed for demo"
     )
     _add_price(report)
+    report.add_argument(
+        "--against",
+        metavar="STUDY",
+        help="the fixed design beside a tuned one; default: the study of ablations of the same data set and recipe",
+    )
     report.set_defaults(command=_report)
 
     compare = commands.add_parser("compare", help="what differs between two studies, in design and in results")
@@ -119,7 +124,8 @@ def _report(args: argparse.Namespace) -> int:
         if package not in {"jinja2", "plotly"}:
             raise
         raise StudyError(f"the report needs {package}: pip install 'sweeper[report]'") from None
-    path = write_page(study, args.output, args.data, args.price_per_hour)
+    against = None if args.against is None else resolve_study(args.against, args.results)
+    path = write_page(study, args.output, args.data, args.price_per_hour, against)
     print(f"{path}: one file, opens in any browser, without a network")
     return 0
 

@@ -4,12 +4,16 @@ from collections import Counter
 from dataclasses import dataclass
 
 from sweeper.results.attempts import read_attempts
+from sweeper.results.searching import read_searches
 from sweeper.results.store import Study, StudyError
 
 
 @dataclass(frozen=True)
 class Status:
-    """Counts of planned trials, and what runs right now as (arm, fold, replicate, node, seconds so far)."""
+    """Counts of planned trials, and what runs right now as (arm, fold, replicate, node, seconds so far).
+
+    `searches`: arm, fold, trials that explored, and their budget; `searching`: trials of searches that run.
+    """
 
     planned: int
     finished: int
@@ -17,6 +21,8 @@ class Status:
     running: tuple[tuple[str, int, int, str, float], ...]
     attempts: Counter[str]
     device_seconds: float
+    searches: tuple[tuple[str, int, int, int], ...] = ()
+    searching: int = 0
 
 
 def status(study: Study) -> Status:
@@ -32,12 +38,15 @@ def status(study: Study) -> Status:
     finished = study.finished() & planned.keys()
     failed = study.files("failures").keys() & planned.keys() - finished
     attempts = read_attempts(study).to_pylist()
-    running = {}
+    running: dict[str, tuple[str, int, int, str, float]] = {}
+    searching: set[str] = set()
     for row in attempts:  # oldest first: a newer one of the same trial runs because that before was killed
         trial_id = row["trial_id"]
         if row["outcome"] == "running" and trial_id in planned.keys() - finished:
             trial, held = planned[trial_id], (row["ended"] - row["started"]).total_seconds()
             running[trial_id] = (trial["arm"], trial["fold"], trial["replicate"], row["node"], held)
+        elif row["outcome"] == "running" and trial_id not in planned and plan.get("searches"):
+            searching.add(trial_id)
     return Status(
         planned=len(planned),
         finished=len(finished),
@@ -47,6 +56,10 @@ def status(study: Study) -> Status:
         device_seconds=sum(
             (row["ended"] - row["started"]).total_seconds() * (row["gpus"] or row["cpus"]) for row in attempts
         ),
+        searches=tuple(
+            (found.arm, found.fold, len(found.explored), plan["search"]["trials"]) for found in read_searches(study)
+        ),
+        searching=len(searching),
     )
 
 
@@ -54,15 +67,21 @@ def describe(status: Status) -> list[str]:
     """The status in lines."""
     left = status.planned - status.finished - status.failed
     lines = [
+        f"search of {arm}, fold {fold}: {explored} of {budget} trials explored"
+        for arm, fold, explored, budget in status.searches
+    ]
+    lines += [f"{status.searching} trials of searches running"] if status.searches else []
+    lines += [
         f"{status.finished} of {status.planned} trials finished, {len(status.running)} running, "
         f"{status.failed} failed, {left - len(status.running)} waiting"
-    ]
+    ] * bool(status.planned or not status.searches)
     lines += [
         f"running: {arm}, fold {fold}, seed {replicate}, on {node}, for {seconds:.0f} s"
         for arm, fold, replicate, node, seconds in status.running
     ]
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(status.attempts.items()))
     lines.append(f"attempts: {counts or 'none'}; {status.device_seconds:.0f} device-seconds held")
-    if left and not status.running:
+    unexplored = any(explored < budget for _, _, explored, budget in status.searches)
+    if (left or unexplored) and not status.running and not status.searching:
         lines.append("nothing runs: the command that began the study continues it")
     return lines

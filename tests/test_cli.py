@@ -47,6 +47,23 @@ def test_wrong_input_is_one_clear_line(capsys, arguments, expected):
     assert expected in complaint(capsys, *arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["search", "--arm", "grm"], "unknown arm 'grm'"),
+        (["search", "--trials", "0"], "--trials 0: at least 1"),
+        (["search", "--top", "0"], "--top 0: at least 1"),
+        (["search", "--folds", "9"], "--folds 9: the official split of demo"),
+        (["tuned-ablations", "--replicates", "0"], "--replicates 0: at least 1"),
+        (["tuned-ablations", "--epochs", "0"], "--epochs 0: at least 1"),
+    ],
+)
+def test_a_wrong_search_is_one_clear_line(capsys, arguments, expected):
+    assert main(["run", *arguments]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("sweeper: error: ")]
+    assert expected in line
+
+
 def fsdd(folder, count=40):
     (folder / "recordings").mkdir(parents=True)
     rng = np.random.default_rng(0)

@@ -10,8 +10,12 @@ import pytest
 
 from model.config import SIZES
 from search_spaces.ablations import ARMS, REFERENCE, TABLE_6, TABLE_7, Arm
+from search_spaces.config import EMAConfig
 from search_spaces.recipes import RECIPES
-from sweeper.plan import PlanError, build_plan, check_unconfounded, derive_seed, select_arms
+from search_spaces.tuning import Turns
+from sweeper.plan import PlanError, Tuning, build_plan, check_unconfounded, derive_seed, select_arms
+from sweeper.results.searching import STAGES
+from sweeper.search_plan import plan_searches
 
 
 def plan(**changes):
@@ -158,3 +162,41 @@ def test_peers_are_planned_beside_the_arms():
         plan(peers=("eat-s",))
     with pytest.raises(PlanError, match="unknown peer 'ast'; the peers are: eat-s, acdnet"):
         plan(peers=("ast",))
+
+
+def tuning(arm="full", **changes):
+    base = RECIPES["quick"]().training
+    turns = Turns(ema=False)
+    names = {(name, fold): "{}" for name in ("garm", "full") for fold in (1, 2)}
+    trainings = dict.fromkeys(names, replace(base, max_lr=1e-3))
+    trainings[arm, 2] = replace(base, **changes)
+    return Tuning(turns, names, trainings)
+
+
+def test_each_arm_trains_with_its_own_hyperparameters_and_pairing_stays():
+    arms = select_arms(names=["garm", "full"])
+    trials = plan(arms=arms, tuning=tuning(max_lr=5e-3)).trials
+    by_key = {(trial.arm, trial.data.fold): trial.training.max_lr for trial in trials}
+    assert by_key == {("garm", 1): 1e-3, ("full", 1): 1e-3, ("garm", 2): 1e-3, ("full", 2): 5e-3}
+    assert [trial.seed for trial in trials] == [trial.seed for trial in plan(arms=arms).trials]
+    assert {trial.params for trial in trials} == {"{}"}
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 99}, {"label_smoothing": 0.0}, {"ema": EMAConfig(0.5)}])
+def test_the_confound_guard_lets_arms_differ_in_what_was_tuned_alone(changes):
+    with pytest.raises(PlanError, match=rf"arm 'full', fold 2: .*{next(iter(changes))}.* which no search turns"):
+        plan(arms=select_arms(names=["garm", "full"]), tuning=tuning(**changes))
+
+
+def test_a_trial_that_selects_is_another_trial():
+    (search,) = plan_searches(
+        study="s", arms=select_arms(names=["full"]), recipe=RECIPES["quick"](), dataset="demo", split="official",
+        folds=(1,), classes=10, turns=Turns(ema=True),
+    )  # fmt: skip
+    trials = [trial for stage in STAGES for trial in search.trials(stage, [search.recipe_params], 2)]
+    assert len({trial.seed for trial in trials}) == len(trials) == 8
+    assert not {trial.seed for trial in trials} & {trial.seed for trial in plan().trials}
+    assert [trial.selects for trial in trials] == [True] * 6 + [False] * 2
+    tested = replace(trials[0], stage="test")
+    assert tested.trial_id != trials[0].trial_id, "trained without the validation clips, and scored on them"
+    assert replace(tested, stage="").trial_id == tested.trial_id

@@ -51,3 +51,15 @@ def test_a_dead_attempt_does_not_run(study, monkeypatch):
 def test_a_folder_without_a_plan(tmp_path):
     with pytest.raises(StudyError, match="no run has begun"):
         status(Study(tmp_path))
+
+
+def test_a_search_is_counted_against_its_budget(study):
+    study, _ = study
+    plan = study.read_plan()
+    search = {"goal": {"objective": "accuracy", "cost": None}, "trials": 4, "top": 1}
+    study.write_plan(plan | {"search": search, "searches": [{"arm": "full", "fold": 1, "recipe_params": "{}"}]})
+    study.commit(trial_row("full", kind="search", stage="explore", trial_id="s", params="{}"), [], [])
+    with attempt(study, "unplanned", device="cpu", cpus=1, gpus=0):
+        lines = describe(status(study))
+    assert lines[:2] == ["search of full, fold 1: 1 of 4 trials explored", "1 trials of searches running"]
+    assert "the command that began the study continues it" in describe(status(study))[-1]

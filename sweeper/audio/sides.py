@@ -16,20 +16,21 @@ from sweeper.audio.store import ClipStore
 
 @dataclass(frozen=True)
 class Sides:
-    """Training and test clips of one fold; `leak` is empty, or says in a sentence how the two overlap.
+    """What one fold trains on and is scored on; `leak` is empty, or says in a sentence how training and test overlap.
 
     A part that several folds use is the same object in each.
     """
 
     train: tuple[Clips, ...]
-    test: tuple[Clips, ...]
+    scored: tuple[Clips, ...]
     leak: str
 
 
-def cut(store: ClipStore, split_name: str, folds: Sequence[int]) -> dict[int, Sides]:
+def cut(store: ClipStore, split_name: str, folds: Sequence[int], *, selecting: bool = False) -> dict[int, Sides]:
     """The sides of `folds` under a split.
 
-    With a fixed budget nothing is selected, so the validation part trains too.
+    With a fixed budget nothing is selected, so the validation part trains too, and the test clips score. Where
+    something is selected (`selecting`), the validation part scores, and the test clips are in no part at all.
 
     Raises:
         LeakError: the split promises separate groups and does not keep them apart.
@@ -37,13 +38,15 @@ def cut(store: ClipStore, split_name: str, folds: Sequence[int]) -> dict[int, Si
     splits = {fold: split(store, split_name, fold) for fold in folds}
     member = np.zeros((len(store), 2, len(folds)), dtype=bool)
     for column, fold in enumerate(folds):
-        member[splits[fold].training, 0, column] = True
-        member[splits[fold].test, 1, column] = True
+        found = splits[fold]
+        member[found.train if selecting else found.training, 0, column] = True
+        member[found.validation if selecting else found.test, 1, column] = True
     _, part_of = np.unique(member.reshape(len(store), -1), axis=0, return_inverse=True)
-    parts = [store.part(np.flatnonzero(part_of == part)) for part in range(part_of.max() + 1)]
+    used = np.unique(part_of[member.any(axis=(1, 2))])
+    parts = {int(part): store.part(np.flatnonzero(part_of == part)) for part in used}
 
     def side(which: int, column: int) -> tuple[Clips, ...]:
-        return tuple(parts[part] for part in np.unique(part_of[member[:, which, column]]))
+        return tuple(parts[int(part)] for part in np.unique(part_of[member[:, which, column]]))
 
     return {
         fold: Sides(side(0, column), side(1, column), splits[fold].audit.message) for column, fold in enumerate(folds)

@@ -48,9 +48,14 @@ def cluster(address: str | None, shared_bytes: int) -> Iterator[None]:
             which is stopped on leaving. A cluster that was there before stays.
         shared_bytes: room that an own instance must have for clips in its object store.
 
+    Inside of another `cluster`, it is that one: several sweeps one after another start Ray once.
+
     Raises:
         PlanError: nobody answers at the address.
     """
+    if ray.is_initialized():
+        yield
+        return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
         _start(shared_bytes)

@@ -1,7 +1,7 @@
 """Ctrl-C: once lets running trials finish and starts no other, twice stops now. Both leave a study that can go on.
 
-Tune's own handler only knows the second. It is switched off (`TUNE_DISABLE_SIGINT_HANDLER`), and the plan is handed to
-Tune trial by trial, by a searcher that runs dry when asked.
+Tune's own handler only knows the second. It is switched off (`TUNE_DISABLE_SIGINT_HANDLER`), and Tune is handed trial
+by trial, by a source that runs dry when asked.
 """
 
 import contextlib
@@ -14,23 +14,31 @@ from typing import Any
 from ray.tune import Stopper
 from ray.tune.search import Searcher
 
+from sweeper.execution.worker import tune_config
+from sweeper.plan import TrialSpec
+
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
 
-class PlanSearcher(Searcher):
-    """Not a search: gives Tune the planned trials in their order, until there are none or `drain` was called."""
+class Source(Searcher):
+    """Where Tune gets its trials from, until there are none or `drain` was called. Tune calls that a searcher."""
 
-    def __init__(self, trial_ids: Sequence[str]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._left = list(reversed(trial_ids))
+        self._drained = False
 
     def drain(self) -> None:
         """Give out no further trial."""
-        self._left.clear()
+        self._drained = True
 
     def suggest(self, trial_id: str) -> Any:
-        """The next planned trial; Tune's own name for it does not matter."""
-        return {"trial_id": self._left.pop()} if self._left else Searcher.FINISHED
+        """The next trial; `trial_id` is Tune's own name for it."""
+        spec = None if self._drained else self.next(trial_id)
+        return Searcher.FINISHED if spec is None else tune_config(spec)
+
+    def next(self, name: str) -> TrialSpec | None:
+        """The next trial, which Tune calls `name`; None: there is none left."""
+        raise NotImplementedError
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to learn."""
@@ -40,6 +48,18 @@ class PlanSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing was kept."""
+
+
+class Planned(Source):
+    """The planned trials in their order."""
+
+    def __init__(self, trials: Sequence[TrialSpec]) -> None:
+        super().__init__()
+        self._left = list(reversed(trials))
+
+    def next(self, name: str) -> TrialSpec | None:
+        """The next planned trial."""
+        return self._left.pop() if self._left else None
 
 
 class Brake(Stopper):
@@ -66,7 +86,7 @@ class Brake(Stopper):
 
 
 @contextlib.contextmanager
-def graceful(searcher: PlanSearcher, stopper: Brake) -> Iterator[None]:
+def graceful(source: Source, stopper: Brake) -> Iterator[None]:
     """Handle Ctrl-C as said above for as long as the block runs."""
     presses = 0
 
@@ -74,7 +94,7 @@ def graceful(searcher: PlanSearcher, stopper: Brake) -> Iterator[None]:
         nonlocal presses
         presses += 1
         if presses == 1:
-            searcher.drain()
+            source.drain()
             stopper.drain()
             print("\nfinishing the trials that run, starting no other; Ctrl-C again stops now", file=sys.stderr)
         else:

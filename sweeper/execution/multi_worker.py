@@ -41,7 +41,7 @@ def share_of_batch(trial: TrialSpec, workers: int) -> TrialSpec:
 
 
 @contextlib.contextmanager
-def trainable(sweep: Sweep, workers: int, memory: int) -> Iterator[tuple[Any, int]]:
+def trainable(sweep: Sweep, workers: int, memory: int, batch: int) -> Iterator[tuple[Any, int]]:
     """Tune's trainable for the sweep's trials, and how many of them may run at once.
 
     On leaving, what still runs is stopped, and no process or placement group of it is left.
@@ -50,6 +50,7 @@ def trainable(sweep: Sweep, workers: int, memory: int) -> Iterator[tuple[Any, in
         sweep: the sweep; each worker holds its `cpus` and `gpus`.
         workers: of each trial, at least 2.
         memory: in bytes, that each worker holds.
+        batch: the smallest batch of all trials.
 
     Raises:
         PlanError: the cluster has no room for one trial; a worker would hold part of a GPU; or a batch has fewer clips
@@ -57,7 +58,6 @@ def trainable(sweep: Sweep, workers: int, memory: int) -> Iterator[tuple[Any, in
     """
     resources = {"CPU": float(sweep.cpus), "GPU": float(sweep.gpus), "memory": float(memory)}
     resources = {name: amount for name, amount in resources.items() if amount}
-    batch = min(spec.training.batch_size for spec in sweep.specs.values())
     if batch < workers:
         raise PlanError(f"--workers-per-trial {workers}: a batch has {batch} clips, which is less than one for each")
     if sweep.gpus % 1:
@@ -105,10 +105,10 @@ def _words(resources: dict[str, float]) -> str:
 
 
 def train_trial(
-    config: dict[str, str], sweep: Sweep, workers: int, resources: dict[str, float], runs: Sequence[Actor]
+    config: dict[str, Any], sweep: Sweep, workers: int, resources: dict[str, float], runs: Sequence[Actor]
 ) -> None:
-    """Tune's function trainable: run and commit the trial `config["trial_id"]` on several workers, by one of `runs`."""
-    spec = sweep.specs[config["trial_id"]]
+    """Tune's function trainable: run and commit the trial `config["spec"]` on several workers, by one of `runs`."""
+    spec: TrialSpec = config["spec"]
     work = Work(spec.trial_id, train_loop, {"sweep": sweep, "spec": spec}, workers, resources)
     see_through(sweep, spec, lambda: _follow(work, runs))
 
@@ -154,11 +154,12 @@ def train_loop(config: dict[str, Any]) -> Row | None:
             result, fitted = run_trial(
                 spec,
                 ray.get(list(fold.train)),
-                lambda: ray.get(list(fold.test)),
+                lambda: ray.get(list(fold.scored)),
                 device=ray.train.torch.get_device(),
                 state=state.path,
                 on_state=lambda: state.save(often=True),
                 on_epoch=epoch_reporter(link.report) if worker.rank == 0 else lambda _epoch: None,
+                follow=sweep.follow,
                 worker=worker,
             )
             return commit_result(sweep, result, fitted) if worker.rank == 0 else None

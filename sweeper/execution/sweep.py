@@ -1,4 +1,4 @@
-"""A sweep: the plan's missing trials as one Ray Tune run over reused actors.
+"""A sweep: trials as one Ray Tune run over reused actors.
 
 Tune schedules, retries crashed workers and tells the live view what happens. Its own experiment state is scratch: what
 is finished is what the results folder says.
@@ -7,19 +7,20 @@ is finished is what the results folder says.
 import contextlib
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
 
 from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, trial_resources
-from sweeper.execution.interrupt import Brake, PlanSearcher, graceful
+from sweeper.execution.interrupt import Brake, Planned, Source, graceful
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.progress import Progress
@@ -27,6 +28,26 @@ from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, Sweep, train_trial
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.results.store import Study
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What each trial holds, and where.
+
+    Attributes:
+        cpus, gpus: of each trial, or, with several `workers`, of each of its workers; None: one GPU where there is one.
+        workers: processes that share a trial's batches.
+        max_failures: how often a trial is tried again.
+        address: of a running Ray cluster; None: see `cluster`.
+        loggers: names of further loggers for learning curves.
+    """
+
+    cpus: int = 1
+    gpus: float | None = None
+    workers: int = 1
+    max_failures: int = 2
+    address: str | None = None
+    loggers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,17 +63,9 @@ def run_sweep(
     folds: Mapping[int, Sides],
     study: Study,
     store: ClipStore,
-    *,
-    cpus: int = 1,
-    gpus: float | None = None,
-    max_failures: int = 2,
-    address: str | None = None,
-    loggers: Sequence[str] = (),
-    workers: int = 1,
+    machine: Machine = Machine(),  # frozen
 ) -> tuple[Failure, ...]:
     """Run `trials` and commit each; a trial's failure does not stop the others.
-
-    Each trial holds `cpus` and `gpus`, or, with several `workers`, each of its workers does.
 
     Returns:
         the trials that failed. After an interrupt, trials that were neither finished nor failed are just missing.
@@ -60,26 +73,68 @@ def run_sweep(
     Raises:
         PlanError: a single trial needs more than the machine has, or can't be shared by so many workers.
     """
-    if workers < 1:
-        raise PlanError(f"--workers-per-trial {workers}: at least 1")
-    watching = [logger_callback(name, study) for name in loggers]
-    parts = {id(part): part for data in folds.values() for part in (*data.train, *data.test)}
+    return run_trials(
+        lambda _sweep, _stopper: (Planned(trials), None),
+        folds,
+        study,
+        store,
+        machine,
+        like=trials,
+        count=len(trials),
+        ahead=len(trials),
+        view=Progress(trials, len(trials)),
+    )
+
+
+Making = Callable[[Sweep, Brake], tuple[Source, TrialScheduler | None]]
+
+
+def run_trials(
+    make: Making,
+    folds: Mapping[int, Sides],
+    study: Study,
+    store: ClipStore,
+    machine: Machine,
+    *,
+    like: Sequence[TrialSpec],
+    count: int,
+    ahead: int,
+    view: Progress,
+    follow: bool = False,
+) -> tuple[Failure, ...]:
+    """Run the trials that a source gives, at most `count`; see `run_sweep`.
+
+    Args:
+        make: given the sweep and what stops it, returns the source and Tune's scheduler; None: first in, first out.
+        folds: the clips.
+        study: where results go.
+        store: whose clips they are.
+        machine: what trials hold.
+        like: trials that need as much memory as any that will come.
+        count: how many come at most.
+        ahead: how many may wait for nodes at once, where the cluster starts nodes on demand.
+        view: the live view.
+        follow: report validation accuracies, for the scheduler.
+    """
+    if machine.workers < 1:
+        raise PlanError(f"--workers-per-trial {machine.workers}: at least 1")
+    watching = [logger_callback(name, study) for name in machine.loggers]
+    parts = {id(part): part for data in folds.values() for part in (*data.train, *data.scored)}
     with (
-        cluster(address, sum(part.samples.nbytes for part in parts.values())),
+        cluster(machine.address, sum(part.samples.nbytes for part in parts.values())),
         tempfile.TemporaryDirectory() as scratch,
         contextlib.ExitStack() as stack,
     ):
-        resources = trial_resources(cpus, gpus, len(trials) * workers)
-        memory = memory_per_trial([multi_worker.share_of_batch(trial, workers) for trial in trials], resources)
+        resources = trial_resources(machine.cpus, machine.gpus, ahead * machine.workers)
+        memory = memory_per_trial([multi_worker.share_of_batch(trial, machine.workers) for trial in like], resources)
         # Each node fetches them once, whatever it trains.
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = Sweep(
             study=study,
-            specs={trial.trial_id: trial for trial in trials},
             folds={
                 fold: FoldClips(
                     tuple(references[id(part)] for part in data.train),
-                    tuple(references[id(part)] for part in data.test),
+                    tuple(references[id(part)] for part in data.scored),
                     data.leak,
                 )
                 for fold, data in folds.items()
@@ -89,21 +144,25 @@ def run_sweep(
             data_digest=store.digest,
             cpus=resources.cpus,
             gpus=resources.gpus,
-            max_failures=max_failures,
+            max_failures=machine.max_failures,
+            follow=follow,
         )
-        if workers == 1:
+        if machine.workers == 1:
             held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
             trainable, at_once = tune.with_resources(tune.with_parameters(train_trial, sweep=sweep), held), None
         else:
-            trainable, at_once = stack.enter_context(multi_worker.trainable(sweep, workers, memory))
+            batch = min(trial.training.batch_size for trial in like)
+            trainable, at_once = stack.enter_context(multi_worker.trainable(sweep, machine.workers, memory, batch))
         # Of a searcher's trials Tune lets one wait. The autoscaler would see one at a time, and start nodes one by one.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(len(trials), MOST_WAITING) if grows() else 1)
-        searcher, stopper = PlanSearcher([trial.trial_id for trial in trials]), Brake()
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(ahead, MOST_WAITING) if grows() else 1)
+        stopper = Brake()
+        source, scheduler = make(sweep, stopper)
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                num_samples=len(trials),
+                search_alg=source,
+                scheduler=scheduler,
+                num_samples=count,
                 max_concurrent_trials=at_once,
                 reuse_actors=True,
                 trial_dirname_creator=_name,
@@ -114,24 +173,24 @@ def run_sweep(
                 storage_path=scratch,
                 verbose=0,
                 stop=stopper,
-                callbacks=[Progress(trials), Watchdog(), *watching],
-                failure_config=tune.FailureConfig(max_failures=max_failures),
+                callbacks=[view, Watchdog(), *watching],
+                failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )
-        with graceful(searcher, stopper):
+        with graceful(source, stopper):
             results = tuner.fit()
         keep_event_files(Path(scratch), study)
-        return _failures(results, sweep.specs, max_failures)
+        return _failures(results, machine.max_failures)
 
 
 def _name(trial: Any) -> str:
     return str(trial.config["trial_id"])
 
 
-def _failures(results: Any, specs: Mapping[str, TrialSpec], max_failures: int) -> tuple[Failure, ...]:
+def _failures(results: Any, max_failures: int) -> tuple[Failure, ...]:
     failures = []
     for result in results:
-        spec = specs[result.config["trial_id"]] if result.config else None
+        spec = result.config["spec"] if result.config else None
         if spec is None:
             continue
         if result.error is not None:

@@ -33,10 +33,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class FoldClips:
-    """References to the clips of one fold's two sides in the object store, and how the sides overlap."""
+    """References to one fold's `Sides` in the object store."""
 
     train: tuple["ray.ObjectRef[Any]", ...]
-    test: tuple["ray.ObjectRef[Any]", ...]
+    scored: tuple["ray.ObjectRef[Any]", ...]
     leak: str
 
 
@@ -45,7 +45,6 @@ class Sweep:
     """What all trials of a sweep share. Small: the clips are references."""
 
     study: Study
-    specs: Mapping[str, TrialSpec]
     folds: Mapping[int, FoldClips]
     classes: tuple[str, ...]
     synthetic: bool
@@ -53,11 +52,17 @@ class Sweep:
     cpus: int
     gpus: float
     max_failures: int
+    follow: bool = False
 
 
-def train_trial(config: dict[str, str], sweep: Sweep) -> None:
-    """Tune's function trainable: run and commit the trial `config["trial_id"]` in this process."""
-    spec = sweep.specs[config["trial_id"]]
+def tune_config(spec: TrialSpec) -> dict[str, Any]:
+    """A trial as Tune is given it. The worker is handed the spec: a search's are not known when the sweep begins."""
+    return {"trial_id": spec.trial_id, "spec": spec}
+
+
+def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
+    """Tune's function trainable: run and commit the trial `config["spec"]` in this process."""
+    spec: TrialSpec = config["spec"]
     fold = sweep.folds[spec.data.fold]
     torch.set_num_threads(sweep.cpus)
 
@@ -69,11 +74,12 @@ def train_trial(config: dict[str, str], sweep: Sweep) -> None:
             result, fitted = run_trial(
                 spec,
                 ray.get(list(fold.train)),
-                lambda: ray.get(list(fold.test)),
+                lambda: ray.get(list(fold.scored)),
                 device=torch.device("cuda" if sweep.gpus else "cpu"),
                 state=state.path,
                 on_state=lambda: state.save(often=True),
                 on_epoch=epoch_reporter(tune.report),
+                follow=sweep.follow,
             )
             return commit_result(sweep, result, fitted)
 
@@ -126,14 +132,14 @@ def commit_result(sweep: Sweep, result: TrialResult, fitted: Fitted) -> Row:
     return row
 
 
-def circumstances(sweep: Sweep, spec: TrialSpec) -> Circumstances:
-    """What the trial's row says about data and machine."""
+def circumstances(sweep: Sweep, spec: TrialSpec, threads: int | None = None) -> Circumstances:
+    """What the trial's row says about data and machine; `threads`: of its worker, if that is another process."""
     return Circumstances(
         synthetic=sweep.synthetic,
         leak=sweep.folds[spec.data.fold].leak,
         data_digest=sweep.data_digest,
         device=device_name(sweep),
-        threads=torch.get_num_threads(),
+        threads=threads or torch.get_num_threads(),
     )
 
 
@@ -145,12 +151,16 @@ def device_name(sweep: Sweep) -> str:
 
 
 def epoch_reporter(send: Callable[[Row], object]) -> Callable[[Epoch], None]:
-    """`send` the driver how far the trial is, at most every half second: short epochs must not flood it."""
+    """`send` the driver how far the trial is, at most every half second: short epochs must not flood it.
+
+    What a search may stop a trial by is always sent, or trials would be compared at different epochs.
+    """
     last = 0.0
 
     def report(point: Epoch) -> None:
         nonlocal last
-        if time.monotonic() - last > REPORT_SECONDS:
+        followed = point.validation_accuracy is not None
+        if followed or time.monotonic() - last > REPORT_SECONDS:
             last = time.monotonic()
             send(
                 {
@@ -163,6 +173,7 @@ def epoch_reporter(send: Callable[[Row], object]) -> Callable[[Epoch], None]:
                     "process": os.getpid(),
                     "node_id": ray.get_runtime_context().get_node_id(),
                 }
+                | ({"validation_accuracy": point.validation_accuracy} if followed else {})
             )
 
     return report

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sweeper.audio.datasets.base import shorten
+from sweeper.report.cells import NONE, PaperTable, points
 from sweeper.report.formats import print_grids
-from sweeper.report.tables import NONE, PaperTable, accuracy, difference, distinct, planned, points
+from sweeper.report.tables import accuracy, difference, distinct, planned
 from sweeper.results import leaderboard
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.store import Study

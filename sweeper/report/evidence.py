@@ -1,7 +1,7 @@
 """What lies beneath a study's scores, read per arm: answers to test clips, and learning curves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from search_spaces.ablations import ARMS, REFERENCE
+from search_spaces.recipes import RECIPES
+from search_spaces.tuning import Turns, tuned
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.predictions import read_answers
+from sweeper.results.searching import Found
 from sweeper.training.metrics import confusion_matrix
 
 MAX_POINTS = 250  # of a learning curve; a screen shows no more
@@ -81,6 +84,21 @@ def curves(board: Leaderboard) -> Curves | None:
         values = np.stack([loss[kept] for loss in losses])
         bands[arm] = np.stack([values.mean(axis=0), values.min(axis=0), values.max(axis=0)])
     return Curves(kept + 1, bands)
+
+
+def search_importances(found: Found, plan: Mapping[str, Any]) -> dict[str, float]:
+    """Share of each searched field in a search's scores; empty where there are too few trials, or no such recipe."""
+    from sweeper.search import importances  # Optuna takes a second to import
+
+    design = plan.get("design", {})
+    if design.get("recipe") not in RECIPES:
+        return {}
+    base = replace(RECIPES[design["recipe"]]().training, epochs=design["training"]["epochs"])
+    turns = Turns(ema=found.goal.objective == "accuracy_ema", epochs=found.goal.cost is not None)
+    try:
+        return importances(found.explored, lambda trial: tuned(trial, base, turns), found.goal)
+    except (KeyError, ValueError):  # searched by a version with other ranges
+        return {}
 
 
 def _loss(board: Leaderboard, trial_id: str) -> NDArray[np.float64] | None:

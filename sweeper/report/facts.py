@@ -1,17 +1,18 @@
 """What a report says in words and small tables: the answer, the cost, where it all came from, how to do it again."""
 
-import shlex
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
 
-from search_spaces.ablations import ARMS
-from search_spaces.recipes import RECIPES
+from sweeper.plan import Stage
+from sweeper.report.cells import points
 from sweeper.report.tables import count, difference, distinct, number, test_note
 from sweeper.results.attempts import Cost, costs
 from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.searching import Found, read_searches
 
 CITATION = (
     "Z. Sun, Y. Li, H. Liu, H. Li, W. Zhang. End-to-End Audio Pattern Recognition Network for Overcoming Feature "
@@ -28,7 +29,13 @@ _SOFTWARE = ("git_commit", "sweeper_version", "torch_version", "ray_version", "p
 def question(board: Leaderboard) -> list[str]:
     """What was asked, in sentences."""
     arms = [row["arm"] for row in board.summary if row["kind"] == "ablation"]
-    folds, seeds = len(distinct(board, "fold")), len(distinct(board, "replicate"))
+    if not arms:
+        return [
+            "Which hyperparameters suit the network? They were searched for on validation clips; the winner was then "
+            "scored, beside the recipe, on seeds and test clips that had decided nothing."
+        ]
+    ablations = board.trials.filter(pc.equal(board.trials["kind"], "ablation"))
+    folds, seeds = (pc.count_distinct(ablations[name]).as_py() for name in ("fold", "replicate"))
     asked = (
         f"Which parts of the network earn their place? {count(len(arms), 'arm')}, each the full network without some "
         f"part of it, were trained on {_same(folds, 'fold')} with {_same(seeds, 'seed')} and compared "
@@ -44,6 +51,8 @@ def _same(amount: int, noun: str) -> str:
 def answer(board: Leaderboard) -> list[str]:
     """What was found, in sentences."""
     rows = [row for row in board.summary if row["kind"] == "ablation"]
+    if not rows:
+        return [_gain(found) for found in read_searches(board.study)] or ["Nothing was found yet."]
     compared = [row for row in rows if row["diff"] is not None]
     found = [row for row in compared if row["significant"]]
     if found:
@@ -62,6 +71,25 @@ def answer(board: Leaderboard) -> list[str]:
     words = Counter(row["verdict"].partition(":")[0] for row in rows if row["verdict"])
     held = ", ".join(f"{amount} {word}" for word, amount in words.items())
     return [first, f"Held against the paper's values: {held}."] if held else [first]
+
+
+def _gain(found: Found) -> str:
+    where = f"{found.arm}, fold {found.fold}"
+    winner = found.winner
+    if winner is None:
+        return f"{where}: no winner yet."
+    if winner.params == found.recipe_params:
+        return f"{where}: the search found nothing better than the recipe."
+    gains = []
+    for stage, on in _FRESH:
+        ours, theirs = found.scores(stage, winner.params), found.scores(stage, found.recipe_params)
+        if ours and len(ours) == len(theirs):
+            mean = statistics.fmean(a - b for a, b in zip(ours, theirs, strict=True))
+            gains.append(f"{points(mean)} points on {on} over {count(len(ours), 'fresh seed')}")
+    return f"{where}: the winner against the recipe: {', '.join(gains) or 'not yet scored on fresh seeds'}."
+
+
+_FRESH: tuple[tuple[Stage, str], ...] = (("confirm", "validation clips"), ("test", "test clips"))
 
 
 def data_facts(board: Leaderboard) -> Pairs:
@@ -160,25 +188,3 @@ def _shares(board: Leaderboard, column: str) -> str:
     if len(counts) == 1:
         return str(counts[0][0]) or "unknown"
     return ", ".join(f"{value or 'unknown'} ({count(amount, 'trial')})" for value, amount in counts)
-
-
-def rerun_command(board: Leaderboard) -> str:
-    """The command that runs the study's plan again, or adds what it lacks; '' without a plan of ablations."""
-    plan = board.plan
-    names: dict[str, list[str]] = {}
-    for trial in plan.get("trials", ()):
-        names.setdefault(trial.get("kind", "ablation"), []).append(trial["arm"])
-    if "ablation" not in names:
-        return ""
-    design = plan["design"]
-    arms, peers = (list(dict.fromkeys(names.get(kind, ()))) for kind in ("ablation", "peer"))
-    folds = sorted({trial["fold"] for trial in plan["trials"]})
-    name, epochs = design["recipe"], design["training"]["epochs"]
-    words = ["python", "-m", "sweeper", "run", "ablations", "--dataset", design["data"]["dataset"]]
-    words += [] if plan.get("synthetic") else ["--data", "DIR"]
-    words += ["--split", design["data"]["split"], "--folds", ",".join(map(str, folds))]
-    words += ["--seeds", str(max(trial["replicate"] for trial in plan["trials"]) + 1), "--recipe", name]
-    words += ["--epochs", str(epochs)] if name not in RECIPES or RECIPES[name]().training.epochs != epochs else []
-    words += ["--arm", *arms] if len(arms) < len(ARMS) else []
-    words += ["--peers", *peers] if peers else []
-    return shlex.join([*words, "--study", plan["study"]])

@@ -111,7 +111,7 @@ def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | 
         store = prepare(dataset, trial["sample_rate"], bad_clips=skips, progress=False)  # type: ignore[arg-type]
         if store.digest != trial["data_digest"]:
             raise Unavailable("the data at hand are not those of the study (another digest)")
-        return cut(store, trial["split"], [trial["fold"]])[trial["fold"]].test
+        return cut(store, trial["split"], [trial["fold"]])[trial["fold"]].scored
     except DatasetError as error:
         raise Unavailable(f"{error}") from None
 

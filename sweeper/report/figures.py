@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from search_spaces.ablations import REFERENCE
 from sweeper.report.tables import accuracy, difference
+from sweeper.statistics.pareto import front
 
 Row = dict[str, Any]
 Figure = dict[str, Any]
@@ -55,13 +56,50 @@ def forest(rows: Sequence[Row]) -> Figure:
     ]
     if any(row["boot_diff_low"] is not None for row in shown):
         traces.insert(0, _bootstrap_bars(shown))
-    layout = _layout(
+    shape = layout(
         height=60 + 30 * len(arms),
         margin={"l": 108, "r": 12, "t": 10, "b": 44},
         xaxis={"title": {"text": "points of accuracy, arm − full"}, "range": [-limit, limit], "zeroline": True},
         yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
     )
-    return {"data": traces, "layout": layout}
+    return {"data": traces, "layout": shape}
+
+
+def designs(found: Sequence[tuple[Row, Row]]) -> Figure:
+    """Differences to the reference of (fixed, tuned) pairs with their intervals: hollow is fixed, full is tuned."""
+    shown = [pair for pair in found if all(row["diff"] is not None for row in pair)]
+    limit = max(forest_limit(rows) for rows in zip(*shown, strict=True))
+    traces = []
+    for rows, symbol, color, shift in zip(
+        zip(*shown, strict=True), ("circle-open", "circle"), ("$muted", "$accent"), (-0.16, 0.16), strict=True
+    ):
+        middle = [_points(row["diff"]) or 0.0 for row in rows]
+        ends = [[_points(row[name]) for row in rows] for name in ("diff_low", "diff_high")]
+        bars = [
+            [None if end is None else abs(end - centre) for end, centre in zip(side, middle, strict=True)]
+            for side in ends
+        ]
+        traces.append(
+            {
+                "x": middle,
+                "y": [index + shift for index in range(len(rows))],
+                "mode": "markers",
+                "marker": {"size": 9, "symbol": symbol, "color": color},
+                "error_x": {"type": "data", "symmetric": False, "arrayminus": bars[0], "array": bars[1]}
+                | {"color": color, "thickness": 1.5, "width": 4},
+                "text": [f"{row['arm']}: {difference(row)}" for row in rows],
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
+    names = [fixed["arm"] for fixed, _ in shown]
+    shape = layout(
+        height=60 + 36 * len(names),
+        margin={"l": 108, "r": 12, "t": 10, "b": 44},
+        xaxis={"title": {"text": "points of accuracy, arm − full"}, "range": [-limit, limit], "zeroline": True},
+        yaxis={"tickvals": list(range(len(names))), "ticktext": names, "range": [len(names) - 0.5, -0.5]}
+        | {"showgrid": False, "zeroline": False},
+    )
+    return {"data": traces, "layout": shape}
 
 
 def forest_limit(rows: Sequence[Row]) -> float:
@@ -117,23 +155,13 @@ def pareto(rows: Sequence[Row]) -> Figure:
             cliponaxis=False,
         ),
     ]
-    layout = _layout(
+    shape = layout(
         height=400,
         margin={"l": 52, "r": 16, "t": 28, "b": 48},
         xaxis={"title": {"text": "GFLOP per clip, forward"}, "range": [left, most + 0.06 * (most - left)]},
         yaxis={"title": {"text": "accuracy, %"}},
     )
-    return {"data": traces, "layout": layout}
-
-
-def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the (cost, score) pairs that no other beats or equals on both, cheapest first."""
-    order = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1]))
-    kept: list[int] = []
-    for i in order:
-        if not kept or points[i][1] > points[kept[-1]][1]:
-            kept.append(i)
-    return kept
+    return {"data": traces, "layout": shape}
 
 
 def learning_curve(
@@ -158,14 +186,14 @@ def learning_curve(
     if arm != REFERENCE and REFERENCE in bands:
         reference = {"x": x, "y": bands[REFERENCE][0].round(4).tolist(), "mode": "lines", "hoverinfo": "skip"}
         traces.insert(1, reference | {"line": {"color": "$muted", "width": 1, "dash": "dot"}})
-    layout = _layout(
+    shape = layout(
         height=170,
         margin={"l": 36, "r": 8, "t": 26, "b": 26},
-        title=_title(arm),
+        title=heading(arm),
         xaxis={"nticks": 5},
         yaxis={"range": [bottom, top], "nticks": 5},
     )
-    return {"data": traces, "layout": layout}
+    return {"data": traces, "layout": shape}
 
 
 def confusion(arm: str, counts: NDArray[np.int64], classes: Sequence[str], large: bool) -> Figure:
@@ -178,14 +206,14 @@ def confusion(arm: str, counts: NDArray[np.int64], classes: Sequence[str], large
     margin = 84 if large else 8
     ticks = {"showticklabels": large, "showgrid": False, "type": "category", "automargin": large, "dtick": 1}
     ticks |= {"tickfont": {"size": 12 if text else 9}}
-    layout = _layout(
+    shape = layout(
         height=(150 + (26 if text else 13) * max(len(classes), 8)) if large else 210,
         margin={"l": margin, "r": 8, "t": 30, "b": margin},
-        title=_title(arm),
+        title=heading(arm),
         xaxis=ticks | ({"title": {"text": "predicted", "standoff": 8}, "tickangle": -60} if large else {}),
         yaxis=ticks | {"autorange": "reversed"} | ({"title": {"text": "true", "standoff": 6}} if large else {}),
     )
-    return {"data": [trace], "layout": layout}
+    return {"data": [trace], "layout": shape}
 
 
 def class_differences(arms: Sequence[str], classes: Sequence[str], differences: NDArray[np.float64]) -> Figure:
@@ -195,13 +223,13 @@ def class_differences(arms: Sequence[str], classes: Sequence[str], differences: 
     text = "%{z:+.0f}" if len(classes) <= _TEXT_CLASSES else ""
     trace = _heatmap(rounded, classes, arms, "%{y}, %{x}: %{z:+} points<extra></extra>", text)
     trace |= {"colorscale": [[0, "$worse"], [0.5, "$card"], [1, "$better"]], "zmin": -limit, "zmax": limit}
-    layout = _layout(
+    shape = layout(
         height=110 + 28 * len(arms),
         margin={"l": 108, "r": 8, "t": 10, "b": 84},
         xaxis={"showgrid": False, "tickangle": -60, "type": "category", "automargin": True},
         yaxis={"showgrid": False, "autorange": "reversed", "type": "category"},
     )
-    return {"data": [trace], "layout": layout}
+    return {"data": [trace], "layout": shape}
 
 
 def scatter(title: str, points: NDArray[np.float64], targets: NDArray[np.int64], classes: Sequence[str]) -> Figure:
@@ -216,14 +244,14 @@ def scatter(title: str, points: NDArray[np.float64], targets: NDArray[np.int64],
         "hovertemplate": "%{text}<extra></extra>",
     }
     axis = {"showticklabels": False, "showgrid": False, "zeroline": False}
-    layout = _layout(
+    shape = layout(
         height=300,
         margin={"l": 6, "r": 6, "t": 30, "b": 6},
-        title=_title(title),
+        title=heading(title),
         xaxis=axis,
         yaxis=axis | {"scaleanchor": "x"},
     )
-    return {"data": [trace], "layout": layout}
+    return {"data": [trace], "layout": shape}
 
 
 def class_colours(count: int) -> list[str]:
@@ -237,14 +265,16 @@ def _heatmap(z: NDArray[np.float64], x: Sequence[str], y: Sequence[str], hover: 
     return trace | {"xgap": 1, "ygap": 1} | ({"texttemplate": text} if text else {})
 
 
-def _title(text: str) -> Row:
+def heading(text: str) -> Row:
+    """A small title at the upper left."""
     return {"text": text, "x": 0, "xanchor": "left", "xref": "paper", "y": 1, "yref": "container", "yanchor": "top"} | {
         "pad": {"t": 6},
         "font": {"size": 13},
     }
 
 
-def _layout(**changes: Any) -> Figure:
+def layout(**changes: Any) -> Figure:
+    """A figure's layout in the page's colours, with these changes."""
     return {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from search_spaces.ablations import REFERENCE
-from sweeper.report.tables import PaperTable, document
+from sweeper.report.cells import PaperTable
+from sweeper.report.tables import document
 from sweeper.results import schema
 from sweeper.results.leaderboard import Leaderboard
 
@@ -24,6 +25,7 @@ _LATEX = str.maketrans(
         "✓": "$\\checkmark$",
         "†": "$\\dagger$",
         "×": "$\\times$",
+        "★": "$\\star$",
         "–": "--",
         "·": "$\\cdot$",
         "≤": "$\\le$",

@@ -15,10 +15,14 @@ import plotly.offline
 from search_spaces.ablations import REFERENCE
 from search_spaces.published_claims import CLAIMS
 from sweeper import __version__
-from sweeper.report import evidence, facts, features, figures
+from sweeper.report import evidence, facts, features, figures, search_figures
+from sweeper.report.designs import designs_table, pairs, sibling
+from sweeper.report.evidence import search_importances
+from sweeper.report.rerun import rerun_command
 from sweeper.report.tables import count, document
 from sweeper.results import leaderboard
 from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.searching import read_searches
 from sweeper.results.store import Study, StudyError
 
 _HERE = files("sweeper.report")
@@ -33,7 +37,13 @@ class Plot:
     figure: dict[str, Any]
 
 
-def write_page(study: Study, output: Path | None = None, data: Path | None = None, price: float | None = None) -> str:
+def write_page(
+    study: Study,
+    output: Path | None = None,
+    data: Path | None = None,
+    price: float | None = None,
+    against: Study | None = None,
+) -> str:
     """Write the report of a study.
 
     Args:
@@ -41,6 +51,7 @@ def write_page(study: Study, output: Path | None = None, data: Path | None = Non
         output: the page, None for report.html with the study; an existing one is replaced, at once and whole.
         data: where the data set lies, for the maps of its features.
         price: of a GPU, or without GPUs of a core, for an hour.
+        against: the fixed design to show beside a tuned one; None: the one that the plan names, if it is there.
 
     Returns:
         where the page lies.
@@ -48,7 +59,7 @@ def write_page(study: Study, output: Path | None = None, data: Path | None = Non
     Raises:
         StudyError: the study has no trial, a damaged file, or `output` can't be written.
     """
-    html = render(leaderboard.derive(study), data, price)
+    html = render(leaderboard.derive(study), data, price, against)
     if output is None:
         study.storage.write("report.html", html.encode())
         return f"{study}/report.html"
@@ -62,9 +73,13 @@ def write_page(study: Study, output: Path | None = None, data: Path | None = Non
     return str(output)
 
 
-def render(board: Leaderboard, data: Path | None = None, price: float | None = None) -> str:
+def render(
+    board: Leaderboard, data: Path | None = None, price: float | None = None, against: Study | None = None
+) -> str:
     """The page as text; arguments as for `write_page`."""
     shown = document(board)
+    fixed = sibling(board, against)
+    both = [] if fixed is None else pairs(board, fixed)
     rows = [row for row in board.summary if row["kind"] == "ablation"]
     sections = {
         "forest": _forest(rows),
@@ -72,11 +87,17 @@ def render(board: Leaderboard, data: Path | None = None, price: float | None = N
         "curves": _curves(evidence.curves(board)),
         **_answers(board),
         **_features(board, data),
+        **_searches(board),
+        "designs": _designs(both),
     }
     template = _environment().get_template("page.html")
     return template.render(
         document=shown,
         study=board.study.name,
+        ablations=bool(rows),
+        tables_title="Tables 6 and 7" if rows else "Tables",
+        searched=bool(board.plan.get("searches")),
+        designs=None if not both else designs_table(both),
         synthetic=any(board.trials["synthetic"].unique().to_pylist()),
         question=facts.question(board),
         answer=facts.answer(board),
@@ -89,7 +110,7 @@ def render(board: Leaderboard, data: Path | None = None, price: float | None = N
         cost=facts.cost_table(board, price),
         provenance=facts.provenance(board),
         design=json.dumps(board.plan.get("design", {}), indent=1, sort_keys=True),
-        rerun=facts.rerun_command(board),
+        rerun=rerun_command(board.plan),
         citation=facts.CITATION,
         version=__version__,
         figures=_script_safe({plot.name: plot.figure for plot in _plots(sections)}),
@@ -124,6 +145,29 @@ def _forest(rows: Sequence[dict[str, Any]]) -> Plot | None:
         return None
     label = "Forest plot of each arm's difference to the full network; numbers in the tables"
     return Plot("forest", label, figures.forest(rows))
+
+
+def _designs(both: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Plot | None:
+    if not any(fixed["diff"] is not None and tuned["diff"] is not None for fixed, tuned in both):
+        return None
+    label = "Each arm's difference to the full network in both designs; numbers in the table"
+    return Plot("designs-figure", label, figures.designs(both))
+
+
+def _searches(board: Leaderboard) -> dict[str, list[Plot]]:
+    """How each search went, which fields mattered, and what accuracy costs where that was asked."""
+    plots: dict[str, list[Plot]] = {"histories": [], "importances": [], "fronts": []}
+    for found in read_searches(board.study):
+        name, where = f"{found.arm}-{found.fold}", f"{found.arm}, fold {found.fold}"
+        if any(row["status"] != "failed" for row in found.explored):
+            plots["histories"].append(Plot(f"history-{name}", f"Search of {where}", search_figures.history(found)))
+        if shares := search_importances(found, board.plan):
+            drawn = search_figures.importance(found, shares)
+            plots["importances"].append(Plot(f"importance-{name}", f"Importances, {where}", drawn))
+        if found.goal.cost is not None and found.leading:
+            drawn = search_figures.cost_front(found)
+            plots["fronts"].append(Plot(f"front-{name}", f"Score against cost, {where}", drawn))
+    return plots
 
 
 def _clipped(rows: Sequence[dict[str, Any]]) -> bool:

@@ -8,28 +8,19 @@ import pyarrow.compute as pc
 
 from search_spaces.ablations import ARMS, REFERENCE, TABLES
 from search_spaces.recipes import RECIPES
+from sweeper.report.cells import NONE, PaperTable, percent, points
+from sweeper.report.search_tables import search_notes, search_tables
 from sweeper.results.leaderboard import Leaderboard
-from sweeper.results.summary import ALPHA
+from sweeper.results.searching import read_searches
+from sweeper.results.summary import ALPHA, UNCOMPARED
 
 Row = dict[str, Any]
 
 TITLES = {"6": "Table 6 · branches and modules", "7": "Table 7 · fusion"}
 OTHERS = "Other trials"
-NONE = "–"
 _MARKS = {"semantic": "sem", "detail": "det", "macem_a": "A", "macem_b": "B", "garm": "GARM"}
 _NUMBERS = ("n", "acc %", "paper % †", "difference [95 %]", "p Holm", "GFLOP", "s")
 _FUSIONS = {"sum": "sum", "concat": "concat", "guided": "guided (GAM)"}
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """A table as cells of text; `words` columns read from the left, `marks` hold ✓ or nothing, the rest are numbers."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    words: frozenset[str]
-    marks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -46,10 +37,13 @@ def document(board: Leaderboard) -> Document:
     """The study's tables: 6 and 7 as far as it has their arms, and other kinds of trials apart from them."""
     by_arm = {row["arm"]: row for row in board.summary if row["kind"] == "ablation"}
     tables = [_table(key, by_arm) for key, arms in TABLES.items() if any(arm in by_arm for arm in arms)]
-    if others := [row for row in board.summary if row["kind"] != "ablation"]:
+    if others := [row for row in board.summary if row["kind"] not in ("ablation", UNCOMPARED)]:
         tables.append(_others(others))
+    searches = read_searches(board.study)
+    tables += search_tables(searches)
     problems = tuple(str(problem) for problem in board.problems)
-    return Document(heading(board), tuple(tables), tuple(_notes(board)), problems)
+    notes = [*(_notes(board) if by_arm else []), *search_notes(searches), *_synthetic_note(board)]
+    return Document(heading(board), tuple(tables), tuple(notes), problems)
 
 
 def heading(board: Leaderboard) -> str:
@@ -61,7 +55,7 @@ def heading(board: Leaderboard) -> str:
     return (
         f"{first['study']}: {data}, {first['split']} split, fold{'s' if len(folds) > 1 else ''} "
         f"{', '.join(map(str, folds))}, {count(len(distinct(board, 'replicate')), 'seed')}, recipe {first['recipe']}, "
-        f"{count(first['epochs'], 'epoch')}, {devices}"
+        f"{count(pc.max(board.trials['epochs']).as_py(), 'epoch')}, {devices}"
     )
 
 
@@ -127,9 +121,13 @@ def _notes(board: Leaderboard) -> list[str]:
             verdicts.setdefault(row["verdict"], []).append(row["arm"])
     everywhere = len(verdicts) == 1
     notes += [v if everywhere else f"{', '.join(arms)}: {v}" for v, arms in verdicts.items()]
-    if any(distinct(board, "synthetic")):
-        notes.append("The sounds are synthetic: these rows show the machinery at work, not what the modules are worth.")
     return notes
+
+
+def _synthetic_note(board: Leaderboard) -> list[str]:
+    if not any(distinct(board, "synthetic")):
+        return []
+    return ["The sounds are synthetic: these rows show the machinery at work, not what the modules are worth."]
 
 
 def _hole_note(summary: Sequence[Row]) -> list[str]:
@@ -177,16 +175,6 @@ def difference(row: Row) -> str:
 def interval(low: float | None, high: float | None) -> str:
     """An interval of differences, in points."""
     return "[–]" if low is None or high is None else f"[{points(low)}, {points(high)}]"
-
-
-def points(difference: float) -> str:
-    """A difference of fractions, in percentage points; no -0.0."""
-    return f"{100 * difference:+.1f}".replace("-0.0", "+0.0") if abs(difference) < 5e-4 else f"{100 * difference:+.1f}"
-
-
-def percent(fraction: float | None, digits: int = 1) -> str:
-    """A fraction as percent."""
-    return NONE if fraction is None else f"{100 * fraction:.{digits}f}"
 
 
 def number(value: float | None, form: str) -> str:

@@ -62,7 +62,8 @@ def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: floa
         yield running
         row["outcome"] = running.outcome or "complete"
     except BaseException as error:
-        row["outcome"] = running.outcome or f"failed: {type(error).__name__}: {error}"
+        stopped = isinstance(error, SystemExit)  # how Tune ends a trial that it was told to stop
+        row["outcome"] = running.outcome or ("stopped" if stopped else f"failed: {type(error).__name__}: {error}")
         raise
     finally:
         stop.set()

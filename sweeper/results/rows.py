@@ -47,6 +47,16 @@ def failed_row(spec: TrialSpec, circumstances: Circumstances, error: str) -> dic
     return _common(spec, circumstances) | {"status": "failed", "error": error}
 
 
+def stopped_row(spec: TrialSpec, circumstances: Circumstances, epoch: int, score: float) -> dict[str, Any]:
+    """The row of a trial that a search stopped after `epoch` epochs with this validation score."""
+    return _common(spec, circumstances) | {
+        "status": "stopped",
+        "stopped_epoch": epoch,
+        "stopped_score": score,
+        "error": "",
+    }
+
+
 def curve_rows(trial_id: str, curve: Sequence[Epoch]) -> list[dict[str, Any]]:
     """The learning curve, a row per epoch."""
     return [{"trial_id": trial_id} | asdict(point) for point in curve]
@@ -91,6 +101,9 @@ def _common(spec: TrialSpec, circumstances: Circumstances) -> dict[str, Any]:
             "sample_rate": spec.data.sample_rate,
             "clip_seconds": spec.data.seconds,
             "finished": datetime.datetime.now(datetime.UTC),
+            "stage": spec.stage,
+            "scored_on": "validation" if spec.selects else "test",
+            "params": spec.params,
         }
         | {switch: getattr(spec.model, switch, None) for switch in ABLATION_SWITCHES}
         | asdict(circumstances)

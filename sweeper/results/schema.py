@@ -6,7 +6,7 @@ that an old reader would notice.
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 
 def _field(name: str, type_: pa.DataType, description: str, unit: str = "", nullable: bool = False) -> pa.Field:
@@ -32,8 +32,17 @@ TRIAL = _schema(
     "trial",
     _field("trial_id", _text, "hash of all that decides the result"),
     _field("study", _text, "study's name"),
-    _field("kind", _text, "'ablation', or 'peer': a network by others, which has no switches"),
-    _field("status", _text, "'complete', or 'failed': then the scores are null and `error` says why"),
+    _field(
+        "kind",
+        _text,
+        "'ablation'; 'peer': a network by others, without switches; 'search': has other settings than the recipe",
+    ),
+    _field(
+        "status",
+        _text,
+        "'complete'; 'failed': then the scores are null and `error` says why; or 'stopped' early by a search: then the "
+        "scores are null",
+    ),
     _field("arm", _text, "arm's name"),
     _field("semantic", _flag, "semantic branch present", nullable=True),
     _field("detail", _flag, "detail branch present", nullable=True),
@@ -75,6 +84,12 @@ TRIAL = _schema(
     _field("torch_version", _text, "version of torch"),
     _field("ray_version", _text, "version of Ray"),
     _field("python_version", _text, "version of Python"),
+    # Since version 2:
+    _field("stage", _text, "of a search: 'explore', 'replicate', 'confirm' or 'test'; empty elsewhere", nullable=True),
+    _field("scored_on", _text, "'test', or 'validation': then all scores and `test_clips` are of that", nullable=True),
+    _field("params", _text, "what a search chose instead of the recipe's values, as JSON; else empty", nullable=True),
+    _field("stopped_epoch", _integer, "epochs trained when a search stopped the trial", nullable=True),
+    _field("stopped_score", _number, "accuracy on validation clips then, of the network itself", "1", nullable=True),
 )
 
 CURVE = _schema(
@@ -86,6 +101,7 @@ CURVE = _schema(
     _field("learning_rate", _number, "at the end of the epoch"),
     _field("seconds", _number, "training time of the epoch", "s"),
     _field("clips_per_second", _number, "training throughput", "1/s"),
+    _field("validation_accuracy", _number, "of a search's trials, by the network itself", "1", nullable=True),
 )
 
 PREDICTION = _schema(
@@ -98,13 +114,32 @@ PREDICTION = _schema(
     _field("probabilities_ema", pa.list_(pa.float32()), "class probabilities, averaged weights", "1"),
 )
 
+SEARCH = _schema(
+    "search",
+    _field("trial_id", _text, "trial"),
+    _field("study", _text, "study's name"),
+    _field("arm", _text, "arm's name"),
+    _field("fold", _integer, "test fold, whose clips the search never sees"),
+    _field("number", _integer, "0, 1, … in the order in which the trials of one search ended"),
+    _field("status", _text, "'complete', 'stopped' early, or 'failed'"),
+    _field("objective", _text, "what the search goes by: 'accuracy', or 'accuracy_ema'"),
+    _field("score", _number, "of it, on validation clips; of a stopped trial, its accuracy then", "1", nullable=True),
+    _field("cost", _number, "what the search also wants little of", nullable=True),
+    _field("cost_unit", _text, "'gflops': GFLOP of the training; 'seconds' of training; empty without a cost"),
+    _field("pareto", _flag, "no complete trial of the search scores more at no more cost"),
+    _field("stopped_epoch", _integer, "epochs trained when it was stopped", nullable=True),
+    _field("seconds", _number, "training time", "s", nullable=True),
+    _field("params", _text, "what was chosen, as JSON"),
+    _field("error", _text, "why it failed"),
+)
+
 ATTEMPT = _schema(
     "attempt",
     _field("attempt_id", _text, "attempt"),
     _field("trial_id", _text, "trial"),
     _field("started", _time, "when it started (UTC)"),
     _field("ended", _time, "when it ended, or was last seen alive (UTC)"),
-    _field("outcome", _text, "'complete', 'running', 'lost' (its process was killed), or 'failed: …'"),
+    _field("outcome", _text, "'complete', 'running', 'stopped', 'lost' (its process was killed), or 'failed: …'"),
     _field("device", _text, "'cpu' or the GPU's name"),
     _field("cpus", _number, "CPUs held, over all workers"),
     _field("gpus", _number, "GPUs held, over all workers"),

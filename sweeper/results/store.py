@@ -138,7 +138,34 @@ class Study:
             parse_table(data, f"{self}/{name}") for name, data in zip(names, self.storage.read(*names), strict=True)
         ]
         keys = ("kind", "dataset", "split", "replicate", "fold", "arm", "trial_id")
-        return pa.concat_tables([schema.TRIAL.empty_table(), *tables]).sort_by([(key, "ascending") for key in keys])
+        return pa.concat_tables(
+            [schema.TRIAL.empty_table(), *tables],
+            promote_options="default",  # rows of an older version lack columns
+        ).sort_by([(key, "ascending") for key in keys])
+
+    def row(self, trial_id: str) -> dict[str, Any] | None:
+        """One trial's row: committed, else of its newest failure; None where it has neither."""
+        for folder in ("trials", "failures"):
+            name = f"{folder}/{trial_id}.parquet"
+            try:
+                (data,) = self.storage.read(name)
+            except FileNotFoundError:
+                continue
+            return dict(parse_table(data, f"{self}/{name}").to_pylist()[0])
+        return None
+
+    def curve(self, trial_id: str) -> list[dict[str, Any]]:
+        """One trial's learning curve, a point per epoch; empty where it has none."""
+        name = f"curves/{trial_id}.parquet"
+        try:
+            (data,) = self.storage.read(name)
+        except FileNotFoundError:
+            return []
+        return list(parse_table(data, f"{self}/{name}", "delete it").to_pylist())
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write (or replace) a derived file of the study."""
+        self.storage.write(name, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
     def read_table(self, name: str, columns: Sequence[str], remedy: str) -> pa.Table | None:
         """Columns of a Parquet file of the study; None where there is none.
@@ -190,8 +217,7 @@ class Study:
             _refuse_mixture(str(self), old, plan)
             known = {trial["trial_id"] for trial in plan["trials"]}
             plan = plan | {"trials": [t for t in old["trials"] if t["trial_id"] not in known] + list(plan["trials"])}
-        text = json.dumps(plan, indent=1, sort_keys=True) + "\n"
-        self.storage.write("plan.json", text.encode())
+        self.write_json("plan.json", plan)
 
     def _write(
         self, name: str, rows: Iterable[dict[str, Any]] | pa.Table, columns: pa.Schema, once: bool = False

@@ -32,7 +32,7 @@ UNCOMPARED = "search"  # a search's trials have different settings: no mean or d
 Row = dict[str, Any]
 _COLUMNS = (
     *("trial_id", "kind", "status", "arm", "dataset", "split", "recipe", "epochs", "fold", "replicate", "accuracy"),
-    *("accuracy_ema", "train_clips", "test_clips", "parameters", "gflops_per_clip", "seconds"),
+    *("accuracy_ema", "train_clips", "test_clips", "parameters", "gflops_per_clip", "seconds", "params"),
 )
 
 
@@ -54,7 +54,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study) -> list[R
         ratio = float((mine["test_clips"] / mine["train_clips"]).mean())
         by_arm = dict(list(mine.groupby("arm")))
         counts = {arm: planned.get((kind, arm)) for arm in arms}
-        failed = frame[(frame["kind"] == kind) & (frame["status"] != "complete")]["arm"].value_counts()
+        failed = frame[(frame["kind"] == kind) & (frame["status"] == "failed")]["arm"].value_counts()
         rows = [
             _arm_row(kind, arm, by_arm.get(arm, mine.iloc[:0]), reference, ratio, len(arms) - (kind == "ablation"))
             | {"failed": int(failed.get(arm, 0))}

@@ -24,6 +24,7 @@ def protocol_differences(trial: Mapping[Any, Any]) -> tuple[str, ...]:
         (trial["dataset"] != PAPER_DATASET, f"data set {trial['dataset']}"),
         (trial["split"] != "paper", f"{trial['split']} split"),
         (trial["recipe"] != recipe.name, f"recipe {trial['recipe']}"),
+        (bool(trial.get("params")), "hyperparameters of each arm's own"),
     )
     if any(differs for differs, _ in departures):
         return tuple(words for differs, words in departures if differs)

@@ -9,7 +9,7 @@ is the same whatever their number.
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,10 @@ CHECKPOINT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Epoch:
-    """One point of the learning curve. Loss and accuracy are of the training batches, as augmented."""
+    """One point of the learning curve. Loss and accuracy are of the training batches, as augmented.
+
+    `validation_accuracy` is on a search's clips that do not train, by the network itself; None outside of a search.
+    """
 
     epoch: int
     loss: float
@@ -41,6 +44,7 @@ class Epoch:
     learning_rate: float
     seconds: float
     clips_per_second: float
+    validation_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ def fit(
     state: Path | None = None,
     on_state: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
+    validate: Callable[[nn.Module], float] | None = None,
     worker: Worker = ALONE,
 ) -> Fitted:
     """Train `spec.model` on `train` by the recipe `spec.training`.
@@ -83,6 +88,8 @@ def fit(
         state: a checkpoint file to continue from and to keep; None for neither. Worker 0 writes, all read.
         on_state: called after `state` was written.
         on_epoch: called after each epoch with its point of the curve.
+        validate: called after each epoch with the network, which it may put into evaluation mode; returns an accuracy
+            for the curve. What is trained does not depend on it.
         worker: which of several processes this is; each is given all clips, and returns the same networks and curve.
 
     Raises:
@@ -106,6 +113,8 @@ def fit(
 
     while run.epoch < spec.training.epochs:
         point = run.train_epoch(keep)
+        if validate is not None:
+            point = run.note(validate(run.network))
         on_epoch(point)
         keep()
     return Fitted(run.network, run.ema.averaged, tuple(run.curve), run.seconds)
@@ -209,6 +218,12 @@ class _Run:
         self.epoch, self.position, self._epoch_seconds = self.epoch + 1, 0, 0.0
         self._totals.zero_()
         return point
+
+    def note(self, validation_accuracy: float) -> Epoch:
+        """Add it to the last point of the curve, and return that."""
+        self.network.train()
+        self.curve[-1] = replace(self.curve[-1], validation_accuracy=validation_accuracy)
+        return self.curve[-1]
 
     def save(self, path: Path) -> None:
         """Write everything that decides the next step."""

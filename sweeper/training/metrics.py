@@ -1,8 +1,12 @@
 """Table 5's metrics from a confusion matrix, so that several workers' counts add up exactly."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+
+# What a search goes by: the accuracy of the last epoch's weights, or of their moving average.
+Objective = Literal["accuracy", "accuracy_ema"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""A trial from its spec to its result: fit, then, and only then, open the test clips."""
+"""A trial from its spec to its result: fit, then, and only then, open the test clips.
+
+A search's trials are scored on validation clips instead, also while they train; they are never given the test clips.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +23,7 @@ from sweeper.training.metrics import Metrics, confusion_matrix, metrics
 
 @dataclass(frozen=True)
 class Predictions:
-    """Class probabilities of the test clips.
+    """Class probabilities of the scored clips: test clips, or a search's validation clips.
 
     `ids`, `groups` `[n]`, `targets` `[n]`, `probabilities` and `probabilities_ema` `[n, classes]` float32.
     """
@@ -52,41 +55,68 @@ class TrialResult:
 def run_trial(
     spec: TrialSpec,
     train: Sequence[Clips],
-    open_test: Callable[[], Sequence[Clips]],
+    open_scored: Callable[[], Sequence[Clips]],
     *,
     device: torch.device,
     state: Path | None = None,
     on_state: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
+    follow: bool = False,
     worker: Worker = ALONE,
 ) -> tuple[TrialResult, Fitted]:
-    """Train, then evaluate the last epoch's weights and their average on the test clips.
+    """Train, then evaluate the last epoch's weights and their average on the test clips, or on validation clips.
 
     Args:
         spec: the trial.
         train: training clips.
-        open_test: returns the test clips; called once training has ended, so that training can't reach them.
+        open_scored: returns the clips that score; test clips are asked for once training has ended, so that it can't
+            reach them.
         device: where to compute.
         state: checkpoint file, see `fit`.
         on_state, on_epoch: see `fit`.
-        worker: see `fit`; the test clips too are shared, and each worker returns the whole result.
+        follow: find a search's validation accuracy after each epoch too. It is that of the network itself: an average
+            of its weights lags behind, the more the slower it is, and would be stopped for that.
+        worker: see `fit`; the scored clips too are shared, and each worker returns the whole result.
+
+    Raises:
+        ValueError: `follow` was asked of a trial that is scored on test clips.
     """
-    fitted = fit(spec, train, device=device, state=state, on_state=on_state, on_epoch=on_epoch, worker=worker)
-    begin = time.perf_counter()
-    test = list(open_test())
-    batches = Batches(test, spec.data.length, device)
     classes, batch_size = spec.model.classes, spec.training.batch_size
+    validate = None
+    if follow:
+        if not spec.selects:
+            raise ValueError(f"{spec.arm}: the test clips are opened after training, not followed while it lasts")
+        watched = list(open_scored())
+        clips, answers = Batches(watched, spec.data.length, device), np.concatenate([p.targets for p in watched])
+
+        def validate(network: nn.Module) -> float:
+            found = predict(network, clips, batch_size, classes, worker)
+            return float((found.argmax(1) == answers).mean())
+
+    fitted = fit(
+        spec,
+        train,
+        device=device,
+        state=state,
+        on_state=on_state,
+        on_epoch=on_epoch,
+        validate=validate,
+        worker=worker,
+    )
+    begin = time.perf_counter()
+    scored = list(open_scored())
+    batches = Batches(scored, spec.data.length, device)
     raw = predict(fitted.network, batches, batch_size, classes, worker)
     averaged = predict(fitted.averaged, batches, batch_size, classes, worker)
-    targets = np.concatenate([part.targets for part in test])
+    targets = np.concatenate([part.targets for part in scored])
     result = TrialResult(
         spec=spec,
         metrics=metrics(confusion_matrix(targets, raw.argmax(1), classes)),
         metrics_ema=metrics(confusion_matrix(targets, averaged.argmax(1), classes)),
         curve=fitted.curve,
         predictions=Predictions(
-            ids=np.concatenate([part.ids for part in test]),
-            groups=np.concatenate([part.groups for part in test]),
+            ids=np.concatenate([part.ids for part in scored]),
+            groups=np.concatenate([part.groups for part in scored]),
             targets=targets,
             probabilities=raw,
             probabilities_ema=averaged,

@@ -19,7 +19,7 @@ from sweeper.audio.sides import cut
 from sweeper.audio.store import prepare
 from sweeper.execution import sweep as sweep_module
 from sweeper.execution import worker
-from sweeper.execution.sweep import run_sweep
+from sweeper.execution.sweep import Machine, run_sweep
 from sweeper.plan import build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
@@ -55,7 +55,7 @@ def run(study, address=None, epochs=2, **options):
     study.create()
     store = prepare(datasets.load("demo", None), 8000, progress=False)
     missing = [trial for trial in plan.trials if not study.is_finished(trial.trial_id)]
-    return run_sweep(missing, cut(store, "official", (1,)), study, store, address=address, **options)
+    return run_sweep(missing, cut(store, "official", (1,)), study, store, Machine(address=address, **options))
 
 
 def rows(study):

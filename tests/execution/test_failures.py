@@ -17,7 +17,7 @@ from sweeper.audio.store import prepare
 from sweeper.execution import sweep as sweep_module
 from sweeper.execution import watchdog, worker
 from sweeper.execution.cluster import cluster
-from sweeper.execution.sweep import run_sweep
+from sweeper.execution.sweep import Machine, run_sweep
 from sweeper.plan import PlanError, build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
@@ -78,7 +78,7 @@ def test_exceptions_are_retried_then_recorded_and_the_sweep_goes_on(demo, study,
             worker.run_trial = original
 
     monkeypatch.setattr(sweep_module, "train_trial", flaky)
-    failures = run_sweep(plan, folds, study, store, max_failures=2)
+    failures = run_sweep(plan, folds, study, store, Machine(max_failures=2))
     assert [(failure.spec.trial_id, failure.error) for failure in failures] == [(fails_always, "RuntimeError: boom")]
     assert study.finished() == {fails_once, fine}
     rows = {row["trial_id"]: row for row in study.trials().to_pylist()}

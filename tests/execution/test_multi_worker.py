@@ -24,7 +24,7 @@ from search_spaces.config import DistillationConfig, TrainingConfig
 from search_spaces.recipes import Recipe
 from sweeper.audio.sides import Sides
 from sweeper.execution import multi_worker, sweep
-from sweeper.execution.worker import FoldClips, Sweep
+from sweeper.execution.worker import FoldClips, Sweep, tune_config
 from sweeper.plan import PlanError, build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
@@ -62,7 +62,7 @@ def command(folder, address, epochs):
     study.create()
     store = SimpleNamespace(dataset=SimpleNamespace(classes=("a", "b", "c"), synthetic=True), digest="tones")
     failures = sweep.run_sweep(
-        plan(epochs), {1: Sides((TRAIN,), (TEST,), "")}, study, store, workers=2, address=address
+        plan(epochs), {1: Sides((TRAIN,), (TEST,), "")}, study, store, sweep.Machine(workers=2, address=address)
     )
     assert not failures, failures
 
@@ -176,10 +176,9 @@ def test_an_interrupted_sweep_leaves_nothing(address, tmp_path):
     assert_nothing_is_left()
 
 
-def in_cluster(trials):
+def in_cluster():
     return Sweep(
         study=None,
-        specs={trial.trial_id: trial for trial in trials},
         folds={1: FoldClips((ray.put(TRAIN),), (ray.put(TEST),), "")},
         classes=("a", "b", "c"),
         synthetic=True,
@@ -194,12 +193,13 @@ def test_a_trial_that_tune_stops_frees_what_it_held(address, tmp_path):
     """While the sweep goes on: the actors of the other trials still live."""
     study = Study(tmp_path / "study")
     study.create()
-    sweep = replace(in_cluster(plan(100_000, ["full"])), study=study)
-    with multi_worker.trainable(sweep, 2, 0) as (trainable, at_once):
+    sweep = replace(in_cluster(), study=study)
+    (trial,) = plan(100_000, ["full"])
+    with multi_worker.trainable(sweep, 2, 0, trial.training.batch_size) as (trainable, at_once):
         assert at_once == 2
         tuner = tune.Tuner(
             trainable,
-            param_space={"trial_id": next(iter(sweep.specs))},
+            param_space=tune_config(trial),
             tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=at_once),
             run_config=tune.RunConfig(storage_path=str(tmp_path / "tune"), verbose=0, stop={"epoch": 3}),
         )
@@ -221,6 +221,6 @@ def test_a_trial_that_tune_stops_frees_what_it_held(address, tmp_path):
     ],
 )
 def test_more_workers_than_there_is_room_for_are_refused(address, workers, cpus, gpus, message):
-    sweep = replace(in_cluster(plan(1)), cpus=cpus, gpus=gpus)
-    with pytest.raises(PlanError, match=message), multi_worker.trainable(sweep, workers, 0):
+    sweep = replace(in_cluster(), cpus=cpus, gpus=gpus)
+    with pytest.raises(PlanError, match=message), multi_worker.trainable(sweep, workers, 0, 9):
         pass

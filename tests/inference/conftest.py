@@ -72,7 +72,7 @@ def trained(tmp_path_factory, one_thread) -> Trained:
     ).trials
     store = prepare(dataset, recipe.sample_rate, cache=folder / "cache", progress=False)
     sides = cut(store, "official", [1])[1]
-    result, fitted = run_trial(spec, sides.train, lambda: sides.test, device=torch.device("cpu"))
+    result, fitted = run_trial(spec, sides.train, lambda: sides.scored, device=torch.device("cpu"))
     study = Study(folder / "results" / "study")
     study.create()
     path = study.folder / "weights" / f"{spec.trial_id}.safetensors"

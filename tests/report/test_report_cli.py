@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweeper.cli import main
-from sweeper.report import facts, tables
+from sweeper.report import tables
+from sweeper.report.rerun import rerun_command
 from sweeper.results import schema
 from tests.report.conftest import ARMS
 
@@ -113,7 +114,7 @@ def test_compare_says_what_differs(capsys, study, spoiled, board):
 
 
 def test_the_command_to_run_again_means_the_same_trials(capsys, tmp_path, monkeypatch, board, demo_store):
-    words = shlex.split(facts.rerun_command(board))
+    words = shlex.split(rerun_command(board.plan))
     assert words[:3] == ["python", "-m", "sweeper"]
     out = printed(capsys, *words[3:], "--results", board.study.folder.parent, "--dry-run").out
     assert "12 of them already committed" in out

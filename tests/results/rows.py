@@ -34,6 +34,11 @@ def trial_row(arm: str, fold: int = 1, replicate: int = 0, accuracy: float = 0.5
             "train_clips": 80,
             "test_clips": 20,
             "leak": "",
+            "stage": "",
+            "scored_on": "test",
+            "params": "",
+            "stopped_epoch": None,
+            "stopped_score": None,
             "error": "",
             "finished": datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC),
         }

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +206,22 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, 
     assert torch.equal(tensors["x"], torch.ones(2))
     assert header == {"n": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_search_follows_its_validation_clips_and_trains_as_ever(make_spec, train, test_clips):
+    plain = make_spec(epochs=3)
+    spec = replace(plain, stage="explore", kind="search")
+    points = []
+    result, fitted = run_trial(spec, train, lambda: [test_clips], device=CPU, on_epoch=points.append, follow=True)
+    assert [point.validation_accuracy for point in points] == [p.validation_accuracy for p in fitted.curve]
+    assert points[-1].validation_accuracy == result.metrics.accuracy
+    assert all(0 <= point.validation_accuracy <= 1 for point in points)
+    _, unwatched = run_trial(plain, train, lambda: [test_clips], device=CPU)
+    assert [point.loss for point in unwatched.curve] == [point.loss for point in fitted.curve]
+    for ours, theirs in zip(fitted.network.state_dict().values(), unwatched.network.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_test_clips_are_never_followed(make_spec, train, test_clips):
+    with pytest.raises(ValueError, match="opened after training"):
+        run_trial(make_spec(), train, lambda: [test_clips], device=CPU, follow=True)

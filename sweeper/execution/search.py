@@ -1,0 +1,191 @@
+"""Searches on Ray Tune: Optuna says what to try, and trials that fall behind are stopped early (ASHA).
+
+Several searches (arms, folds) share one run, so that the machine is never idle; each learns and halves for itself.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+
+from sweeper.audio.sides import Sides
+from sweeper.audio.store import ClipStore
+from sweeper.execution.interrupt import Brake, Source
+from sweeper.execution.progress import Progress
+from sweeper.execution.sweep import Failure, Machine, run_trials
+from sweeper.execution.worker import Sweep, circumstances
+from sweeper.plan import TrialSpec
+from sweeper.results.attempts import cost_of_running, read_attempts
+from sweeper.results.rows import stopped_row
+from sweeper.results.schema import CURVE
+from sweeper.results.store import Study
+from sweeper.search import Search
+
+REDUCTION = 3  # one in three goes on at each rung, as in Li et al. 2020, "A System for Massively Parallel ..." (ASHA)
+GRACE_SHARE = 6  # and none is stopped in the first sixth: a tenth of a one-cycle schedule is warm-up
+
+AHEAD = 4  # trials of each search that may wait for nodes: what is chosen later is chosen better
+
+Key = tuple[str, int]
+Point = Mapping[str, Any]
+
+
+def run_searches(
+    searches: Mapping[Key, Search],
+    like: Sequence[TrialSpec],
+    folds: Mapping[int, Sides],
+    study: Study,
+    store: ClipStore,
+    machine: Machine,
+    *,
+    halve: bool,
+    curves: Mapping[Key, Mapping[str, Sequence[Point]]],
+) -> tuple[Failure, ...]:
+    """Run what is left of each search's budget; see `run_sweep`.
+
+    Args:
+        searches: by arm and fold.
+        like: one trial of each, with the recipe's values.
+        folds: the clips: training without validation clips, and these.
+        study, store, machine: see `run_sweep`.
+        halve: stop trials that fall behind.
+        curves: learning curves of each search's earlier trials by id, for what "behind" means.
+    """
+
+    def make(sweep: Sweep, stopper: Brake) -> tuple[Source, TrialScheduler | None]:
+        scheduler = Halving({(t.arm, t.data.fold): t.training.epochs for t in like}, sweep) if halve else None
+        if scheduler is not None:
+            scheduler.remember(curves)
+        return Asking(searches, study), scheduler
+
+    count = sum(search.left for search in searches.values())
+    return run_trials(
+        make,
+        folds,
+        study,
+        store,
+        machine,
+        like=like,
+        count=count,
+        ahead=min(count, AHEAD * len(searches)),
+        view=Progress((), count),
+        follow=halve,
+    )
+
+
+class Asking(Source):
+    """Gives Tune what the searches ask for, the one with the most left to do first, and tells them what came of it."""
+
+    def __init__(self, searches: Mapping[Key, Search], study: Study) -> None:
+        super().__init__()
+        self._searches, self._study = searches, study
+        self._running: dict[str, TrialSpec] = {}  # by Tune's name
+
+    def next(self, name: str) -> TrialSpec | None:
+        """A trial of the search that has most of its budget left."""
+        spec = max(self._searches.values(), key=lambda search: search.left).ask()
+        if spec is not None:
+            self._running[name] = spec
+        return spec
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Learn from the row that the trial left.
+
+        A trial without one was interrupted, unless it failed: it stays open, and the next run continues it.
+        """
+        spec = self._running.pop(trial_id, None)
+        if spec is None:
+            return
+        row = self._study.row(spec.trial_id)
+        failed = error or (result or {}).get("outcome") == "failed"
+        if row is not None or failed:
+            self._searches[spec.arm, spec.data.fold].tell(spec.trial_id, row)
+
+
+class Halving(FIFOScheduler):
+    """Tune's ASHA, one for each search, on validation clips; what it stops is committed as stopped, here in the driver.
+
+    Tune ends a stopped trial's thread without asking; its worker could not be relied on to write the row.
+    """
+
+    def __init__(self, epochs: Mapping[Key, int], sweep: Sweep) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._sweep = sweep
+        self._points: dict[str, list[dict[str, Any]]] = {}
+        self._asha: dict[Key, Any] = {
+            key: AsyncHyperBandScheduler(
+                time_attr="epoch",
+                metric="validation_accuracy",
+                mode="max",
+                max_t=most,
+                grace_period=-(-most // GRACE_SHARE),
+                reduction_factor=REDUCTION,
+                stop_last_trials=False,
+            )
+            for key, most in epochs.items()
+        }
+
+    def remember(self, curves: Mapping[Key, Mapping[str, Sequence[Point]]]) -> None:
+        """Take in the curves of earlier trials, as if they had just been run."""
+        for key, by_trial in curves.items():
+            for trial_id, curve in by_trial.items():
+                ghost = _Ghost(trial_id)
+                self._asha[key].on_trial_add(None, ghost)
+                for point in curve:
+                    self._asha[key].on_trial_result(None, ghost, {**point, "epoch": point["epoch"] + 1})
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """A new trial."""
+        self._of(trial).on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether the trial goes on after this epoch."""
+        if "validation_accuracy" not in result:  # it has only begun
+            return str(TrialScheduler.CONTINUE)
+        spec: TrialSpec = trial.config["spec"]
+        self._points.setdefault(spec.trial_id, []).append(result)
+        action = str(self._of(trial).on_trial_result(tune_controller, trial, result))
+        if action != TrialScheduler.STOP or result["epoch"] >= spec.training.epochs:
+            return str(TrialScheduler.CONTINUE)  # after the last epoch, nothing is saved by stopping
+        self._commit(spec, result)
+        return action
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Nothing to learn from a failure."""
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """All was learned epoch by epoch."""
+        self._points.pop(trial.config["trial_id"], None)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Nothing to forget."""
+
+    def _of(self, trial: Any) -> Any:
+        spec: TrialSpec = trial.config["spec"]
+        return self._asha[spec.arm, spec.data.fold]
+
+    def _commit(self, spec: TrialSpec, result: dict[str, Any]) -> None:
+        study = self._sweep.study
+        there = circumstances(self._sweep, spec, threads=self._sweep.cpus)
+        row = stopped_row(spec, there, result["epoch"], result["validation_accuracy"])
+        seconds = sum(point["epoch_seconds"] for point in self._points[spec.trial_id])
+        cost = asdict(cost_of_running(study, spec.trial_id, complete=False))
+        *_, attempt = read_attempts(study, spec.trial_id).to_pylist()
+        place = {name: attempt[name] for name in ("device", "node")}  # where it ran, which needn't be here
+        study.commit(row | cost | place | {"seconds": seconds}, list(_curve(spec, self._points[spec.trial_id])), [])
+
+
+def _curve(spec: TrialSpec, points: Iterable[Point]) -> Iterable[dict[str, Any]]:
+    """What was reported of a trial as rows of its curve."""
+    for point in points:
+        known = {name: point[name] for name in CURVE.names if name in point}
+        renamed = {"trial_id": spec.trial_id, "epoch": point["epoch"] - 1, "seconds": point["epoch_seconds"]}
+        yield known | renamed
+
+
+class _Ghost:
+    """A trial of an earlier run, as ASHA sees it."""
+
+    def __init__(self, trial_id: str) -> None:
+        self.trial_id = trial_id

@@ -1,0 +1,45 @@
+"""The command that makes a study again, from its plan."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from search_spaces.ablations import ARMS
+from search_spaces.recipes import RECIPES
+
+
+def rerun_command(plan: Mapping[str, Any]) -> str:
+    """The command that runs the study's plan again, or adds what it lacks; '' without ablations and searches."""
+    names: dict[str, list[str]] = {}
+    for trial in plan.get("trials", ()):
+        names.setdefault(trial.get("kind", "ablation"), []).append(trial["arm"])
+    searches = plan.get("searches", ())
+    if "ablation" not in names and not searches:
+        return ""
+    design = plan["design"]
+    tuned = "fixed_study" in plan
+    arms = list(dict.fromkeys(search["arm"] for search in searches) if searches else dict.fromkeys(names["ablation"]))
+    folds = sorted({row["fold"] for row in (searches or plan["trials"])})
+    name, epochs = design["recipe"], design["training"]["epochs"]
+    words = ["python", "-m", "sweeper", "run", "tuned-ablations" if tuned else "search" if searches else "ablations"]
+    words += ["--dataset", design["data"]["dataset"]]
+    words += [] if plan.get("synthetic") else ["--data", "DIR"]
+    words += ["--split", design["data"]["split"], "--folds", ",".join(map(str, folds))]
+    if not searches or tuned:
+        seeds = [trial["replicate"] for trial in plan["trials"] if trial.get("kind", "ablation") != "search"]
+        words += ["--seeds", str(max(seeds) + 1)] if seeds else []
+    words += ["--recipe", name]
+    words += ["--epochs", str(epochs)] if name not in RECIPES or RECIPES[name]().training.epochs != epochs else []
+    words += ["--arm", *arms] if len(arms) < len(ARMS) else []
+    words += ["--peers", *dict.fromkeys(names["peer"])] if "peer" in names else []
+    words += _search_words(plan["search"], tuned) if searches else []
+    return shlex.join([*words, "--study", plan["study"]])
+
+
+def _search_words(search: Mapping[str, Any], tuned: bool) -> list[str]:
+    words = [word for name in ("trials", "top", "replicates") for word in (f"--{name}", str(search[name]))]
+    words += [] if search["halving"] else ["--no-halving"]
+    if tuned:
+        return words
+    goal = search["goal"]
+    return [*words, "--objective", goal["objective"], *(["--cost", goal["cost"]] if goal["cost"] else [])]

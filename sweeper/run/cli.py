@@ -1,0 +1,262 @@
+"""`sweeper run …`: parsing; what the three designs have in common is said once."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+from search_spaces.ablations import ARMS
+from search_spaces.peers import PEERS
+from search_spaces.recipes import RECIPES
+from sweeper.audio import splits
+from sweeper.audio.datasets import NAMES
+from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
+
+Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_parser(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", show: Callable[[Outcome], None]
+) -> None:
+    """Add `run` to a command line; the parsed arguments carry `command`. `show` prints a study that has trials."""
+    run = commands.add_parser("run", help="train what a study is missing")
+    designs = run.add_subparsers(required=True, metavar="DESIGN")
+    ablations = _design(
+        designs,
+        "ablations",
+        AblationOptions(),
+        "the paper's twelve arms (Tables 6 and 7)",
+        "Train the paper's ablation arms on paired folds and seeds, commit each trial, print the tables. The same "
+        "command again trains only what is missing, so it also continues after an interrupt.",
+    )
+    _add_grid(ablations.add_argument_group("grid"), AblationOptions())
+    _set(ablations, AblationOptions, _ablations, show)
+    search = _design(
+        designs,
+        "search",
+        SearchOptions(),
+        "look for better hyperparameters of an arm",
+        "Search learning rate, weight average and augmentation with Optuna on the validation fold; run the best "
+        "configurations again with further seeds, name a winner, and score it on fresh seeds and, once, on the test "
+        "fold. Committed trials are the memory: the same command again goes on, and --trials is the total.",
+    )
+    _add_arms(search.add_argument_group("what"), "search for these arms, each on its own; default: full")
+    _add_budget(search.add_argument_group("search"), SearchOptions())
+    _add_objectives(search.add_argument_group("objectives"), SearchOptions())
+    _set(search, SearchOptions, _search, show)
+    tuned = _design(
+        designs,
+        "tuned-ablations",
+        TunedOptions(),
+        "the ablations, each arm with its own best hyperparameters",
+        "Spend the same search budget on every arm and fold, then run the grid of `run ablations` with each arm's own "
+        "winner. An ablation under the full network's hyperparameters favours the full network; this shows how much "
+        "of each difference survives.",
+    )
+    grid = tuned.add_argument_group("grid")
+    _add_seeds(grid, TunedOptions())
+    _add_table(grid, TunedOptions())
+    _add_arms(grid, f"only these arms: {', '.join(ARMS)}")
+    _add_budget(tuned.add_argument_group("search"), TunedOptions())
+    _set(tuned, TunedOptions, _tuned, show)
+
+
+def _design(
+    designs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    defaults: RunOptions,
+    summary: str,
+    description: str,
+) -> argparse.ArgumentParser:
+    parser = designs.add_parser(
+        name, help=summary, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    _add_data(parser.add_argument_group("data"), defaults)
+    _add_training(parser.add_argument_group("training"))
+    _add_results(parser.add_argument_group("results"), defaults, name)
+    _add_machine(parser.add_argument_group("machine"), defaults)
+    return parser
+
+
+def _set(
+    parser: argparse.ArgumentParser,
+    options: type[RunOptions],
+    run: Callable[[RunOptions, Say], Outcome],
+    show: Callable[[Outcome], None],
+) -> None:
+    def command(args: argparse.Namespace) -> int:
+        given = {field.name: getattr(args, field.name) for field in fields(options) if hasattr(args, field.name)}
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        given = {name: value for name, value in given.items() if value != () or name != "arms"}
+        outcome = run(options(**given), _say)
+        show(outcome)
+        return outcome.code
+
+    parser.set_defaults(command=command)
+
+
+def _ablations(options: RunOptions, say: Say) -> Outcome:
+    from sweeper.run.ablations import run_ablations
+
+    assert isinstance(options, AblationOptions)
+    return run_ablations(options, say)
+
+
+def _search(options: RunOptions, say: Say) -> Outcome:
+    from sweeper.run.search import run_search
+
+    assert isinstance(options, SearchOptions)
+    return run_search(options, say)
+
+
+def _tuned(options: RunOptions, say: Say) -> Outcome:
+    from sweeper.run.tuned import run_tuned
+
+    assert isinstance(options, TunedOptions)
+    return run_tuned(options, say)
+
+
+def _add_data(data: argparse._ArgumentGroup, defaults: RunOptions) -> None:
+    data.add_argument("--dataset", default=defaults.dataset, metavar="NAME", help=f"one of: {', '.join(NAMES)}")
+    data.add_argument("--data", type=Path, metavar="DIR", help="where the data set lies (the demo needs none)")
+    data.add_argument("--split", default=defaults.split, metavar="NAME", help=f"one of: {', '.join(splits.NAMES)}")
+    few = "fold 1 for the demo, else all" if isinstance(defaults, AblationOptions | TunedOptions) else "the first"
+    data.add_argument("--folds", type=_integers, metavar="1,2,…", help=f"test folds; default: {few}")
+    data.add_argument(
+        "--bad-clips", choices=("fail", "skip"), default=defaults.bad_clips, help="what to do about unreadable audio"
+    )
+
+
+def _add_training(training: argparse._ArgumentGroup) -> None:
+    training.add_argument(
+        "--recipe", metavar="NAME", help=f"one of: {', '.join(RECIPES)}; default: quick for the demo, else paper"
+    )
+    training.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+
+
+def _add_grid(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
+    _add_seeds(grid, defaults)
+    _add_table(grid, defaults)
+    _add_arms(grid, f"only these arms: {', '.join(ARMS)}")
+    grid.add_argument(
+        "--peers",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help=f"also train networks by others, by the same loop on the same splits: {', '.join(PEERS)}",
+    )
+
+
+def _add_seeds(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedOptions) -> None:
+    grid.add_argument("--seeds", type=int, default=defaults.seeds, metavar="N", help="paired repetitions of every fold")
+
+
+def _add_table(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedOptions) -> None:
+    grid.add_argument("--table", choices=("6", "7", "all"), default=defaults.table, help="which of the paper's tables")
+
+
+def _add_arms(group: argparse._ArgumentGroup, words: str) -> None:
+    group.add_argument("--arm", dest="arms", action="extend", nargs="+", default=[], metavar="NAME", help=words)
+
+
+def _add_budget(search: argparse._ArgumentGroup, defaults: SearchOptions) -> None:
+    search.add_argument(
+        "--trials",
+        type=int,
+        default=defaults.trials,
+        metavar="N",
+        help="of each arm and fold, in all: those that are committed count",
+    )
+    search.add_argument(
+        "--top", type=int, default=defaults.top, metavar="K", help="configurations that are run again before one wins"
+    )
+    search.add_argument(
+        "--replicates", type=int, default=defaults.replicates, metavar="N", help="fresh seeds for each of them"
+    )
+    search.add_argument(
+        "--halving",
+        action=argparse.BooleanOptionalAction,
+        default=defaults.halving,
+        help="stop trials that fall behind on the validation fold (ASHA)",
+    )
+    search.add_argument(
+        "--storage",
+        metavar="URL",
+        help="a database for Optuna, such as sqlite:///optuna.db; default: journal.log in the study's folder",
+    )
+
+
+def _add_objectives(group: argparse._ArgumentGroup, defaults: SearchOptions) -> None:
+    group.add_argument(
+        "--objective",
+        choices=("accuracy", "accuracy_ema"),
+        default=defaults.objective,
+        help="of the last epoch's weights, or of their moving average, whose decay is searched only then",
+    )
+    group.add_argument(
+        "--cost",
+        choices=("gflops", "seconds"),
+        help="also want little of this, for the whole training; then the number of epochs is searched too",
+    )
+
+
+def _add_results(place: argparse._ArgumentGroup, defaults: RunOptions, design: str) -> None:
+    place.add_argument(
+        "--results", default=defaults.results, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
+    )
+    place.add_argument("--study", metavar="NAME", help=f"default: {design}-DATASET-RECIPE")
+    place.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+
+
+def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None:
+    machine.add_argument(
+        "--workers-per-trial",
+        type=int,
+        default=defaults.workers_per_trial,
+        metavar="N",
+        help="share each trial's batches between N processes (DDP), on one or several nodes; cores and GPUs are each's",
+    )
+    machine.add_argument(
+        "--cpus-per-trial",
+        type=int,
+        default=defaults.cpus_per_trial,
+        metavar="N",
+        help="cores, so threads, of each trial; as many trials run at once as fit",
+    )
+    machine.add_argument(
+        "--gpus-per-trial",
+        type=float,
+        metavar="X",
+        help="GPUs of each trial, 0.5 for two trials on one; default: 1 where there is one",
+    )
+    machine.add_argument(
+        "--max-failures",
+        type=int,
+        default=defaults.max_failures,
+        metavar="N",
+        help="how often a trial is retried, from its own checkpoint, before the sweep goes on without it",
+    )
+    machine.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="a running Ray cluster; default: $RAY_ADDRESS, else a Ray of this machine's own",
+    )
+    machine.add_argument(
+        "--log",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="also write learning curves for tensorboard, mlflow or wandb, into the study's folder logs/",
+    )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers such as 1,2,3") from error

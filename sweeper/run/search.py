@@ -1,0 +1,303 @@
+"""`sweeper run search`: explore, run the best again on further seeds, name a winner, score it on yet further ones."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any
+
+from search_spaces.tuning import Searched, Turns, fixed_fields, searched_fields
+from sweeper.audio.datasets import Dataset
+from sweeper.audio.sides import cut
+from sweeper.audio.store import ClipStore, prepare
+from sweeper.plan import Stage, TrialSpec, canonical_json, design, select_arms
+from sweeper.results.folder import Folder
+from sweeper.results.searching import FRESH_STAGES, Found, Goal, read_searches, write_searches
+from sweeper.results.storage import under
+from sweeper.results.store import Study, StudyError
+from sweeper.run.ablations import sweep
+from sweeper.run.describe import count, describe_data, expected_cost
+from sweeper.run.options import (
+    FAILED,
+    INTERRUPTED,
+    OK,
+    Outcome,
+    Say,
+    SearchOptions,
+    check,
+    choose_folds,
+    choose_recipe,
+    data_facts,
+    load,
+    machine,
+    study_name,
+)
+from sweeper.search_plan import ArmSearch, plan_searches
+
+
+def run_search(options: SearchOptions, say: Say) -> Outcome:
+    """Search, replicate, name the winners, and score them on fresh seeds and then on the test clips.
+
+    Args:
+        options: the command line.
+        say: prints one line.
+
+    Raises:
+        DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
+    """
+    check(options, "trials", "top", "replicates")
+    recipe = choose_recipe(options)
+    arms = select_arms(names=options.arms)
+    dataset = load(options)
+    searches = plan_searches(
+        study=options.study or study_name("search", options, recipe),
+        arms=arms,
+        recipe=recipe,
+        dataset=dataset.name,
+        split=options.split,
+        folds=choose_folds(options, dataset, few=True),
+        classes=len(dataset.classes),
+        turns=turns(options),
+    )
+    study = Study(under(options.results, searches[0].study))
+    for line in describe_searches(searches, options, study, dataset):
+        say(line)
+    if options.dry_run:
+        for line in describe_space(searches[0]):
+            say(line)
+        for line in expected_cost(expected_trials(searches, options, study, finals=2), dataset):
+            say(line)
+        if halves(options):
+            say("at most: what ASHA stops costs less")
+        return Outcome(OK, None)
+    study.create()
+    store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
+    write_search_plan(study, searches, options, data_facts(dataset, store))
+    with ExitStack() as stack:
+        seeker = Seeker(options, searches, study, store, say, stack)
+        code = seeker.name_winners()
+        if seeker.named():
+            code = max(code, seeker.score_winners())
+    write_searches(study, read_searches(study))
+    return Outcome(code, study)
+
+
+class Seeker:
+    """The stages of a study's searches, each of which runs only what is missing."""
+
+    def __init__(
+        self,
+        options: SearchOptions,
+        searches: Sequence[ArmSearch],
+        study: Study,
+        store: ClipStore,
+        say: Say,
+        stack: ExitStack,
+    ) -> None:
+        self.options, self.searches, self.study, self.store, self.say = options, searches, study, store, say
+        self._stack = stack
+        self._interrupted = False
+
+    def start(self) -> None:
+        """Start Ray for all stages, unless it runs; it ends with the stack."""
+        from sweeper.execution.cluster import cluster
+
+        room = 2 * 2 * int(self.store.clips.lengths.sum())  # bytes of int16 samples, of two stages one after another
+        self._stack.enter_context(cluster(self.options.address, room))
+
+    def name_winners(self) -> int:
+        """Explore, and run the best again; returns the exit code."""
+        return self._explore() or self._run("replicate", lambda found: found.leading)
+
+    def named(self) -> bool:
+        """Whether every search has spent its budget and has a winner, and nothing was interrupted."""
+        return not self._interrupted and all(
+            len(found.explored) >= self.options.trials and found.winner is not None for found in self.found().values()
+        )
+
+    def score_winners(self) -> int:
+        """Winners and the recipe on seeds that decided nothing: on validation clips, then once on test clips."""
+
+        def both(found: Found) -> tuple[str, ...]:
+            winner = [] if found.winner is None else [found.winner.params]
+            return tuple(dict.fromkeys([*winner, found.recipe_params]))
+
+        code = self._run("confirm", both)
+        return code if self._interrupted else max(code, self._run("test", both))
+
+    def found(self) -> dict[tuple[str, int], Found]:
+        """The searches that were asked for, as far as they got, by arm and fold."""
+        mine = {search.key for search in self.searches}
+        return {(f.arm, f.fold): f for f in read_searches(self.study) if (f.arm, f.fold) in mine}
+
+    def _explore(self) -> int:
+        from sweeper.execution.search import run_searches  # Ray and Optuna take seconds to import
+        from sweeper.search import Search, open_storage
+
+        found = self.found()
+        goal = goal_of(self.options)
+        place = self.study.storage
+        storage = open_storage(place.path if isinstance(place, Folder) else None, self.options.storage)
+        opened = {}
+        for search in self.searches:
+            opened[search.key] = Search(
+                search.name,
+                search.make,
+                goal,
+                budget=self.options.trials,
+                storage=storage,
+                rows=found[search.key].explored,
+                design=digest(search, goal, self.store.digest),
+            )
+            opened[search.key].enqueue(json.loads(search.recipe_params))
+        if not any(search.left for search in opened.values()):
+            self.say(f"explore: all {len(opened) * self.options.trials} trials are committed. No training was done.")
+            return OK
+        self.start()
+        failures = run_searches(
+            opened,
+            [trial for search in self.searches for trial in search.trials("explore", [search.recipe_params], 1)],
+            cut(self.store, self.options.split, sorted({s.data.fold for s in self.searches}), selecting=True),
+            self.study,
+            self.store,
+            machine(self.options),
+            halve=halves(self.options),
+            curves={
+                key: {row["trial_id"]: self.study.curve(row["trial_id"]) for row in f.explored}
+                for key, f in found.items()
+            },
+        )
+        for failure in failures:
+            # A configuration that diverges is a finding of the search, not a failure of the run.
+            self.say(f"failed: {failure.spec.arm}, {failure.spec.params}: {failure.error}")
+        found = self.found()
+        left = sum(max(0, self.options.trials - len(f.explored)) for f in found.values())
+        if left > sum(self.study.row(failure.spec.trial_id) is None for failure in failures):
+            self.say(f"Interrupted with {left} trials of the search to go. The same command continues.")
+            self._interrupted = True
+            return INTERRUPTED
+        if left:
+            self.say(f"{count(left, 'trial')} of the search died without a result. The same command tries others.")
+            return FAILED
+        for f in found.values():
+            if not f.leading:
+                raise StudyError(f"{f.arm}, fold {f.fold}: no trial of the search is complete; see failures/")
+        return OK
+
+    def _run(self, stage: Stage, which: Callable[[Found], Sequence[str]]) -> int:
+        found = self.found()
+        trials = [t for s in self.searches for t in s.trials(stage, which(found[s.key]), self.options.replicates)]
+        done = self.study.finished()
+        missing = [trial for trial in trials if trial.trial_id not in done]
+        if not missing:
+            self.say(f"{stage}: all {count(len(trials), 'trial')} are committed. No training was done.")
+            return OK
+        self.say(f"{stage}: {_STAGES[stage]}; {count(len(missing), 'trial')} to run, of {len(trials)}")
+        self.start()
+        code = sweep(self.options, missing, self.store, self.study, self.say)
+        self._interrupted = code == INTERRUPTED
+        return code
+
+
+_STAGES = {
+    "replicate": "the best on further seeds, on validation clips",
+    "confirm": "winner and recipe on fresh seeds, on validation clips",
+    "test": "winner and recipe on fresh seeds, on the test clips, once",
+}
+
+
+def goal_of(options: SearchOptions) -> Goal:
+    """What the search wants."""
+    return Goal(options.objective, options.cost)
+
+
+def halves(options: SearchOptions) -> bool:
+    """Whether trials may be stopped early: not where cost counts too, as half a trial has no place on a front."""
+    return options.halving and options.cost is None
+
+
+def turns(options: SearchOptions) -> Turns:
+    """What the search turns: what its objectives can hear."""
+    return Turns(ema=options.objective == "accuracy_ema", epochs=options.cost is not None)
+
+
+def digest(search: ArmSearch, goal: Goal, data: str) -> str:
+    """What all trials of one search have in common, as a hash."""
+    (trial,) = search.trials("explore", [search.recipe_params], 1)
+    shared = [trial.trial_id, data, asdict(goal), [asdict(f) for f in _fields(search)]]
+    return hashlib.sha256(canonical_json(shared).encode()).hexdigest()[:16]
+
+
+def search_design(search: ArmSearch, options: SearchOptions) -> dict[str, Any]:
+    """The plan's design of a study that searches."""
+    (trial,) = search.trials("explore", [search.recipe_params], 1)
+    space = {field.name: field.range for field in _fields(search)}
+    return design(trial) | {"search": {"goal": asdict(goal_of(options)), "space": space}}
+
+
+def write_search_plan(
+    study: Study, searches: Sequence[ArmSearch], options: SearchOptions, plan: Mapping[str, Any]
+) -> None:
+    """Add searches to the study's plan: those of earlier commands stay.
+
+    Raises:
+        StudyError: the study holds trials of another design or other data.
+    """
+    mine = [{"arm": s.arm.name, "fold": s.data.fold, "recipe_params": s.recipe_params} for s in searches]
+    keys = {search.key for search in searches}
+    old = [s for s in (study.read_plan() or {}).get("searches", ()) if (s["arm"], s["fold"]) not in keys]
+    budget = {name: getattr(options, name) for name in ("trials", "top", "replicates", "halving")}
+    described = {"search": {"goal": asdict(goal_of(options)), **budget}, "searches": [*old, *mine]}
+    study.write_plan(
+        {"study": study.name, "trials": [], "design": search_design(searches[0], options)} | described | dict(plan)
+    )
+
+
+def describe_searches(
+    searches: Sequence[ArmSearch], options: SearchOptions, study: Study, dataset: Dataset
+) -> list[str]:
+    """What is about to be searched, in a few lines."""
+    (first,) = searches[0].trials("explore", [searches[0].recipe_params], 1)
+    folds = sorted({search.data.fold for search in searches})
+    goal = goal_of(options)
+    cost = "" if goal.cost is None else f", and for the least {goal.cost} of training (all trials run to the end)"
+    stopping = "; ASHA stops trials that fall behind" if halves(options) else ""
+    return [
+        f"study {study.name}: {count(len(searches) // len(folds), 'arm')} × {count(len(folds), 'fold')}, "
+        f"{count(options.trials, 'trial')} each; then the best {options.top} and the winner with "
+        f"{count(options.replicates, 'further seed')}",
+        f"search: TPE, for the highest {goal.objective} on validation clips{cost}{stopping}",
+        *describe_data(first, folds, dataset, searches[0].recipe),
+    ]
+
+
+def describe_space(search: ArmSearch) -> list[str]:
+    """The searched fields with their ranges, and the fixed ones with their values."""
+    lines = ["searched (recipe's value in brackets; –: off in the recipe):"]
+    for field in _fields(search):
+        value = (
+            "–" if field.recipe is None else f"{field.recipe:.4g}" if isinstance(field.recipe, float) else field.recipe
+        )
+        lines.append(f"  {field.name:<24}{field.range} [{value}]")
+    fixed = fixed_fields(search.recipe.training, search.turns)
+    return [*lines, "fixed:", *(f"  {name:<44}{value}" for name, value in fixed.items())]
+
+
+def expected_trials(
+    searches: Sequence[ArmSearch], options: SearchOptions, study: Study, *, finals: int
+) -> list[TrialSpec]:
+    """Trials like those that are still to come, for their cost; `finals`: stages that the winner is run in."""
+    like: list[TrialSpec] = []
+    done = {(found.arm, found.fold): len(found.explored) for found in read_searches(study)}
+    for search in searches:
+        left = max(0, options.trials - done.get(search.key, 0))
+        like += search.trials("explore", [search.recipe_params], 1) * left
+        like += search.trials("replicate", [search.recipe_params] * options.top, options.replicates)
+        for stage in FRESH_STAGES[:finals]:
+            like += search.trials(stage, [search.recipe_params] * 2, options.replicates)
+    return like
+
+
+def _fields(search: ArmSearch) -> tuple[Searched, ...]:
+    return searched_fields(search.recipe.training, search.turns)

@@ -1,0 +1,238 @@
+"""Optuna, and all of it: which configuration to try next, and which fields mattered.
+
+The rows that trials committed are the memory. Optuna's own storage (a journal file in the study's folder, or a
+database) is where a dashboard looks; what it lacks is added from the rows when a search begins, and a journal that a
+kill -9 tore is set aside and written anew. So a search goes on wherever the results folder is.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import Study as OptunaStudy
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from search_spaces.tuning import Chosen, Trial, Value
+from sweeper.plan import STUDY_SEED, TrialSpec, canonical_json, derive_seed
+from sweeper.results.searching import Goal, Row, read_params
+from sweeper.results.store import StudyError
+
+JOURNAL = "journal.log"
+STARTUP_TRIALS = 10  # drawn at random before TPE has anything to go by; Optuna's default
+
+Make = Callable[[Trial], TrialSpec]
+
+optuna.logging.set_verbosity(logging.WARNING)
+
+
+class Search:
+    """One search: `ask` for a trial, run it, `tell` its row; at most `budget` trials, those of earlier runs included.
+
+    Optuna's sampler is TPE, seeded from the study seed, the search's name and the number of trials so far: a search
+    that is taken up again does not repeat its draws. For one process at a time; several may share a database if their
+    searches have other names.
+    """
+
+    def __init__(
+        self, name: str, make: Make, goal: Goal, *, budget: int, storage: BaseStorage, rows: Sequence[Row], design: str
+    ) -> None:
+        """Open the search where it was left.
+
+        Args:
+            name: of the search, unique in its storage.
+            make: the define-by-run function from a trial's values to its spec.
+            goal: what is wanted.
+            budget: how many trials in all.
+            storage: Optuna's.
+            rows: of the search's trials until now, committed or failed.
+            design: what all trials have in common; trials of another design in the storage are refused.
+
+        Raises:
+            StudyError: the storage has a search of that name and another design.
+        """
+        self.name, self._make, self._goal = name, make, goal
+        self._study = _open(name, storage, _directions(goal), design)
+        self._asked: dict[str, optuna.trial.Trial] = {}
+        self._ended = {row["trial_id"] for row in rows}
+        self._left = max(0, budget - len(rows))
+        self._remember(rows)
+
+    @property
+    def left(self) -> int:
+        """How many trials may still be asked for."""
+        return self._left
+
+    def enqueue(self, values: Mapping[str, Value]) -> None:
+        """Try these values next, unless they were tried before."""
+        self._study.enqueue_trial(dict(values), skip_if_exists=True)
+
+    def ask(self) -> TrialSpec | None:
+        """The next trial; None when the budget is spent."""
+        if not self._left:
+            return None
+        self._left -= 1
+        while True:
+            trial = self._study.ask()
+            spec = self._make(trial)
+            spec = replace(spec, params=canonical_json(trial.params))
+            if spec.trial_id not in self._ended and spec.trial_id not in self._asked:
+                break
+            # Values that were tried before, as an earlier run left them in the queue: nothing new would be learned.
+            self._study.tell(trial, state=TrialState.FAIL)
+        trial.set_user_attr("trial_id", spec.trial_id)
+        self._asked[spec.trial_id] = trial
+        return spec
+
+    def tell(self, trial_id: str, row: Row | None) -> None:
+        """Learn from a trial's row; None: it failed without leaving one."""
+        trial = self._asked.pop(trial_id)
+        self._ended.add(trial_id)
+        state, values, steps = _outcome(row, self._goal)
+        for step, value in steps.items():
+            trial.report(value, step)
+        self._study.tell(trial, values, state, skip_if_finished=True)
+
+    def _remember(self, rows: Sequence[Row]) -> None:
+        """Bring the storage up to the rows; what still runs there was left behind, and is tried again next."""
+        known = set()
+        for trial in self._study.get_trials(deepcopy=False):
+            trial_id = trial.user_attrs.get("trial_id", "")
+            if trial.state is TrialState.RUNNING:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+                if trial_id and trial_id not in self._ended:
+                    # The same values give the same trial, which continues from its own checkpoint.
+                    self._study.enqueue_trial(trial.params)
+            known.add((trial_id, trial.state))
+        missing = [row for row in rows if (row["trial_id"], _outcome(row, self._goal)[0]) not in known]
+        self._study.add_trials([_frozen(row, self._make, self._goal) for row in missing])
+
+
+def open_storage(folder: Path | None, url: str | None) -> BaseStorage:
+    """A database by its URL, or the journal file in a study's folder.
+
+    A study in an object store has no folder to append to: then Optuna's side is kept in this process's memory, and made
+    anew from the rows each time.
+
+    Raises:
+        StudyError: the database can't be reached.
+    """
+    if url is not None:
+        try:
+            return RDBStorage(url)
+        except Exception as error:  # SQLAlchemy's and each driver's own
+            reason = str(error).splitlines()[0]
+            raise StudyError(f"--storage {url}: {reason}; expected a URL such as sqlite:///optuna.db") from error
+    if folder is None:
+        return InMemoryStorage()
+    journal = folder / JOURNAL
+    if journal.exists() and not _readable(journal):
+        journal.rename(journal.with_suffix(".damaged"))
+    return JournalStorage(JournalFileBackend(str(journal)))
+
+
+def importances(rows: Sequence[Row], make: Callable[[Trial], object], goal: Goal) -> dict[str, float]:
+    """Share of each field in how good the score is, by PED-ANOVA, the largest first; empty below four complete trials.
+
+    Conditional fields count as well: Watanabe et al. 2023, "PED-ANOVA", and its conditional form in Optuna 5.
+    """
+    complete = [row for row in rows if row["status"] == "complete"]
+    if len(complete) < 4 or len({goal.values(row)[0] for row in complete}) < 2:
+        return {}
+    study = optuna.create_study(directions=_directions(goal))
+    study.add_trials([_frozen(row, make, goal) for row in complete])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that few trials make it unsteady is said where it is shown
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        # With a target, Optuna takes lower as better.
+        found = optuna.importance.get_param_importances(
+            study, evaluator=evaluator, target=lambda trial: -trial.values[0]
+        )
+    return {name: float(share) for name, share in found.items()}
+
+
+def _open(name: str, storage: BaseStorage, directions: Sequence[StudyDirection], design: str) -> OptunaStudy:
+    sampler = optuna.samplers.RandomSampler()  # replaced below, once the number of trials is known
+    study = optuna.create_study(
+        study_name=name, storage=storage, sampler=sampler, directions=directions, load_if_exists=True
+    )
+    known = study.user_attrs.get("design")
+    if known is not None and known != design:
+        raise StudyError(f"the storage has a search {name!r} of another design: use --study NAME, or another --storage")
+    if known is None:
+        study.set_user_attr("design", design)
+    count = len(study.get_trials(deepcopy=False))
+    study.sampler = optuna.samplers.TPESampler(
+        n_startup_trials=STARTUP_TRIALS, seed=derive_seed(STUDY_SEED, "search", name, count)
+    )
+    return study
+
+
+def _readable(journal: Path) -> bool:
+    """Whether every line is whole: a process killed while it wrote leaves half a line, which Optuna does not read."""
+    content = journal.read_bytes()
+    try:
+        for line in content.splitlines():
+            json.loads(line)
+    except ValueError:
+        return False
+    return not content or content.endswith(b"\n")
+
+
+def _directions(goal: Goal) -> list[StudyDirection]:
+    return [StudyDirection.MAXIMIZE] if goal.cost is None else [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
+
+
+def _outcome(row: Row | None, goal: Goal) -> tuple[TrialState, list[float] | None, dict[int, float]]:
+    """State, values, and intermediate values by epoch."""
+    if row is None or row["status"] == "failed":
+        return TrialState.FAIL, None, {}
+    if row["status"] == "stopped":
+        return TrialState.PRUNED, None, {row["stopped_epoch"]: row["stopped_score"]}
+    return TrialState.COMPLETE, list(goal.values(row)), {}
+
+
+def _frozen(row: Row, make: Callable[[Trial], object], goal: Goal) -> FrozenTrial:
+    """A row as Optuna's trial."""
+    params = read_params(row)
+    asked = _Replay(params)
+    make(asked)
+    state, values, steps = _outcome(row, goal)
+    if state is TrialState.PRUNED:
+        values = list(steps.values())
+    return optuna.trial.create_trial(
+        state=state,
+        values=values,
+        params=params,
+        distributions=asked.distributions,
+        user_attrs={"trial_id": row["trial_id"]},
+        intermediate_values=steps,
+    )
+
+
+class _Replay(Chosen):
+    """Values that were chosen before, and from which ranges."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.distributions: dict[str, BaseDistribution] = {}
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        self.distributions[name] = FloatDistribution(low, high, log=log)
+        return super().suggest_float(name, low, high, log=log)
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        self.distributions[name] = IntDistribution(low, high, log=log)
+        return super().suggest_int(name, low, high, log=log)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        self.distributions[name] = CategoricalDistribution(choices)
+        return super().suggest_categorical(name, choices)
