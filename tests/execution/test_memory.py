@@ -4,7 +4,7 @@ import pytest
 
 from search_spaces.ablations import ARMS
 from search_spaces.recipes import RECIPES
-from sweeper.execution import memory
+from sweeper.execution import cluster, memory
 from sweeper.execution.cluster import TrialResources
 from sweeper.execution.memory import memory_per_trial
 from sweeper.plan import PlanError, build_plan
@@ -31,7 +31,12 @@ class Ray:
         self.asked = {}
 
     def nodes(self):
-        return [{"Alive": True, "Resources": {"memory": self._memory}}, {"Alive": False, "Resources": {"memory": 1e15}}]
+        head_without_trials, dead = {"memory": 1e15}, {"CPU": 4.0, "memory": 1e15}
+        return [
+            {"Alive": True, "Resources": {"CPU": 4.0, "memory": self._memory}},
+            {"Alive": True, "Resources": head_without_trials},
+            {"Alive": False, "Resources": dead},
+        ]
 
     def remote(self, _function):
         return self
@@ -49,7 +54,7 @@ CPU = TrialResources(1, 0.0)
 
 
 def test_the_papers_size_needs_more_than_a_laptop_has(monkeypatch):
-    monkeypatch.setattr(memory, "ray", Ray(memory=8e9))
+    monkeypatch.setattr(cluster, "ray", Ray(memory=8e9))
     assert 0.6e9 < memory_per_trial(trials("quick"), CPU) < 1.5e9
     with pytest.raises(PlanError, match=r"a trial of full needs about \d+\.\d GB of memory and Ray has 8\.0 GB"):
         memory_per_trial(trials("paper"), CPU)
