@@ -1,6 +1,7 @@
 #!/bin/bash
 # Slurm: Ray on all nodes of an allocation, the sweep on the first, everything stopped at its end.
 #
+#   python -m sweeper data fetch esc50                                     # once, where there is a network
 #   sbatch cluster/slurm.sh --dataset esc50 --results /shared/results      # the options of `sweeper run ablations`
 #   squeue --me                                                            # then: tail -f sweeper-JOB.out
 #   scancel JOB                                                            # what is finished stays finished
