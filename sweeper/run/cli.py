@@ -12,8 +12,6 @@ from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
 from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
 
-Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
 
 def add_parser(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", show: Callable[[Outcome], None]

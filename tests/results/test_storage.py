@@ -149,7 +149,8 @@ def test_an_upload_that_is_cut_off_was_never_there(s3, tmp_path, megabytes):
         "with locate(sys.argv[1]).working_copy('weights/a') as copy:\n"
         "    copy.path.write_bytes(Path(sys.argv[2]).read_bytes()); copy.save()"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, f"{s3.url}/s", str(tmp_path / "new")])
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # a killed process leaves its working copy
+    process = subprocess.Popen([sys.executable, "-c", code, f"{s3.url}/s", str(tmp_path / "new")], env=environment)
     assert begun.wait(60)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
