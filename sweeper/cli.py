@@ -11,7 +11,7 @@ from sweeper.audio import splits
 from sweeper.audio.datasets import DatasetError
 from sweeper.plan import PlanError
 from sweeper.results.folder import StorageError
-from sweeper.results.store import StudyError
+from sweeper.results.tables import StudyError
 from sweeper.run import cli as run_cli
 from sweeper.run.options import Outcome
 

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from sweeper.results.storage import under
-from sweeper.results.store import Study, StudyError, studies_under
+from sweeper.results.store import Study, studies_under
+from sweeper.results.tables import StudyError
 
 RESULTS = "results"
 FORMATS = ("table", "markdown", "latex", "csv", "json")
@@ -21,7 +22,11 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     _add_study(board)
     board.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
-    board.add_argument("--rebuild", action="store_true", help="read every trial's file again, not only the new ones")
+    board.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="derive both files afresh, which is always done",
+    )
     board.add_argument("--strict", action="store_true", help="exit with 1 where the study has holes, mixtures or leaks")
     _add_price(board)
     board.set_defaults(command=_leaderboard)
@@ -70,7 +75,7 @@ def resolve_study(given: str, results: str) -> Study:
 
 def print_tables(study: Study) -> None:
     """Derive the study's tables and print them for a terminal."""
-    _print_leaderboard(study, "table", None, afresh=False)
+    _print_leaderboard(study, "table", None)
 
 
 def _add_study(parser: argparse.ArgumentParser, name: str = "study", metavar: str = "STUDY") -> None:
@@ -91,7 +96,7 @@ def _add_price(parser: argparse.ArgumentParser) -> None:
 
 def _leaderboard(args: argparse.Namespace) -> int:
     study = resolve_study(args.study, args.results)
-    problems = _print_leaderboard(study, args.format, args.price_per_hour, afresh=args.rebuild)
+    problems = _print_leaderboard(study, args.format, args.price_per_hour)
     if not (args.strict and problems):
         return 0
     reasons = "1 reason" if len(problems) == 1 else f"{len(problems)} reasons"
@@ -101,12 +106,12 @@ def _leaderboard(args: argparse.Namespace) -> int:
     return PROBLEMS_FOUND
 
 
-def _print_leaderboard(study: Study, form: str, price: float | None, *, afresh: bool) -> tuple[str, ...]:
+def _print_leaderboard(study: Study, form: str, price: float | None) -> tuple[str, ...]:
     from sweeper.report.facts import cost_sentence
     from sweeper.report.formats import FORMATS as RENDERERS
     from sweeper.results import leaderboard
 
-    board = leaderboard.derive(study, afresh=afresh)
+    board = leaderboard.derive(study)
     print(RENDERERS[form](board))
     if form == "table":
         print(cost_sentence(board, price))

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces.tuning import Chosen, Trial, Value
 from sweeper.plan import STUDY_SEED, TrialSpec, canonical_json, derive_seed
 from sweeper.results.searching import Goal, Row, read_params
-from sweeper.results.store import StudyError
+from sweeper.results.tables import StudyError
 
 JOURNAL = "journal.log"
 STARTUP_TRIALS = 10  # drawn at random before TPE has anything to go by; Optuna's default

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from sweeper.results.attempts import read_attempts
 from sweeper.results.searching import read_searches
-from sweeper.results.store import Study, StudyError
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def status(study: Study) -> Status:
         raise StudyError(f"{study} has no plan.json: no run has begun there")
     planned = {trial["trial_id"]: trial for trial in plan["trials"]}
     finished = study.finished() & planned.keys()
-    failed = study.files("failures").keys() & planned.keys() - finished
+    failed = study.failures.single().keys() & planned.keys() - finished
     attempts = read_attempts(study).to_pylist()
     running: dict[str, tuple[str, int, int, str, float]] = {}
     searching: set[str] = set()

@@ -7,7 +7,8 @@ import pytest
 
 from sweeper.results import attempts
 from sweeper.results.attempts import attempt
-from sweeper.results.store import Study, StudyError
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 from sweeper.status import describe, status
 from tests.results.rows import trial_row
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.plan import PlanError
-from sweeper.results.store import Study, StudyError
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 
 _PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 NAMES = tuple(_PACKAGES)

@@ -23,6 +23,7 @@ from sweeper.execution.cluster import MOST_WAITING, cluster, grows, trial_resour
 from sweeper.execution.interrupt import Brake, Planned, Source, graceful
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
+from sweeper.execution.packing import Packing
 from sweeper.execution.progress import Progress
 from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, Sweep, train_trial
@@ -173,7 +174,7 @@ def run_trials(
                 storage_path=scratch,
                 verbose=0,
                 stop=stopper,
-                callbacks=[view, Watchdog(), *watching],
+                callbacks=[view, Watchdog(), Packing(study), *watching],
                 failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )

@@ -115,7 +115,7 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
     curve = curve_rows(spec.trial_id, failure.curve) if isinstance(failure, NonFiniteLoss) else []
     with contextlib.suppress(OSError):  # a full disk, say, which may be the very reason
         row = failed_row(spec, circumstances(sweep, spec), reason)
-        cost = costs(sweep.study).get(spec.trial_id, Cost(0, 0.0, 0.0))
+        cost = costs(sweep.study, spec.trial_id).get(spec.trial_id, Cost(0, 0.0, 0.0))
         sweep.study.record_failure(row | asdict(cost), curve)
     tune.report({"outcome": "failed", "error": reason})
 

@@ -12,7 +12,8 @@ from sweeper.report.tables import accuracy, difference
 from sweeper.results import leaderboard
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.storage import under
-from sweeper.results.store import Study, StudyError
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 
 Row = dict[str, Any]
 Pair = tuple[Row, Row]

@@ -23,7 +23,8 @@ from sweeper.report.tables import count, document
 from sweeper.results import leaderboard
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.searching import read_searches
-from sweeper.results.store import Study, StudyError
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 
 _HERE = files("sweeper.report")
 

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sweeper.results import provenance, schema
-from sweeper.results.store import Study, parse_table, table_bytes
+from sweeper.results.store import Study
+from sweeper.results.tables import table_bytes
 
 HEARTBEAT_SECONDS = 5.0
 LOST_SECONDS = 30.0  # without a heartbeat: the process is gone
@@ -78,21 +80,23 @@ def _beat(study: Study, name: str, content: pa.Buffer, stop: threading.Event) ->
 
 
 def read_attempts(study: Study, trial_id: str = "") -> pa.Table:
-    """Attempts at all trials or one, oldest first. One that runs ends at its last heartbeat; then it is `lost`."""
+    """Attempts at all trials, or at one that is not finished, oldest first.
+
+    One that runs ends at its last heartbeat; without one for long, it is `lost`.
+    """
+    touched = study.attempts.single(f"{trial_id}-" if trial_id else "")
+    table = study.attempts.read_single(touched) if trial_id else study.attempts.read()
+    runs = pc.equal(table["outcome"], "running")
     now = datetime.datetime.now(datetime.UTC)
-    touched = study.files("attempts", f"{trial_id}-" if trial_id else "")
-    names = [f"attempts/{name}.parquet" for name in touched]
-    rows = []
-    for name, time, data in zip(names, touched.values(), study.storage.read(*names), strict=True):
-        (row,) = parse_table(data, f"{study}/{name}", "delete it").to_pylist()
-        if row["outcome"] == "running":
-            beat = datetime.datetime.fromtimestamp(time / 1e9, datetime.UTC)
-            if (now - beat).total_seconds() > LOST_SECONDS * study.storage.patience:
-                row["outcome"] = "lost"
-            row["ended"] = max(beat, row["started"])  # an object store tells whole seconds
-        rows.append(row)
-    rows.sort(key=lambda row: (row["started"], row["attempt_id"]))
-    return pa.Table.from_pylist(rows, schema=schema.ATTEMPT)
+    running = []
+    for row in table.filter(runs).to_pylist():
+        name = f"{row['trial_id']}-{row['attempt_id']}"
+        beat = datetime.datetime.fromtimestamp(touched[name] / 1e9, datetime.UTC) if name in touched else now
+        if (now - beat).total_seconds() > LOST_SECONDS * study.storage.patience:
+            row["outcome"] = "lost"
+        running.append(row | {"ended": max(beat, row["started"])})  # an object store tells whole seconds
+    table = pa.concat_tables([table.filter(pc.invert(runs)), pa.Table.from_pylist(running, schema=schema.ATTEMPT)])
+    return table.sort_by([("started", "ascending"), ("attempt_id", "ascending")])
 
 
 @dataclass(frozen=True)
@@ -107,10 +111,10 @@ class Cost:
     waste_device_seconds: float
 
 
-def costs(study: Study) -> dict[str, Cost]:
-    """Cost until now by trial id, of all trials of a study."""
+def costs(study: Study, trial_id: str = "") -> dict[str, Cost]:
+    """Cost until now by trial id, of all trials of a study, or of one that is not finished."""
     by_trial = defaultdict(list)
-    for row in read_attempts(study).to_pylist():
+    for row in read_attempts(study, trial_id).to_pylist():
         by_trial[row["trial_id"]].append((_held(row), row["outcome"] == "complete"))
     return {
         trial_id: Cost(

@@ -2,7 +2,8 @@
 
 ```
 <study>/plan.json                      the design, the software, the data digest
-<study>/trials/<trial_id>.parquet      one row, written once: the trial is finished
+<study>/trials/<trial_id>.parquet      one row, written once: the trial is finished; old ones are put together in packs,
+                                       see `row_files.py`
 <study>/failures/<trial_id>.parquet    one row of the newest failed attempt, gone when the trial finishes
 <study>/attempts/                      one row per start of a trial, see `attempts.py`
 <study>/curves/  predictions/  weights/  by trial id, written before the row that declares them complete
@@ -17,17 +18,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from sweeper.results import schema
 from sweeper.results.folder import Folder, StorageError, WorkingCopy
+from sweeper.results.row_files import PACK_ROWS, RowFiles
 from sweeper.results.storage import locate, under
+from sweeper.results.tables import StudyError, parse_table, table_bytes
 
+_ORDER = ("kind", "dataset", "split", "replicate", "fold", "arm", "trial_id")
 _FOLDERS = ("trials", "failures", "attempts", "curves", "predictions", "weights", "checkpoints")
-
-
-class StudyError(ValueError):
-    """A study's folder can't be used as asked; the message says what to do."""
 
 
 class Study:
@@ -46,6 +46,9 @@ class Study:
             StorageError: the URL can't be used.
         """
         self.storage = locate(place)
+        self.rows = RowFiles(self.storage, "trials", schema.TRIAL, "trial_id")
+        self.failures = RowFiles(self.storage, "failures", schema.TRIAL, "trial_id")
+        self.attempts = RowFiles(self.storage, "attempts", schema.ATTEMPT, "trial_id", "attempt_id")
 
     def __str__(self) -> str:
         return str(self.storage)
@@ -95,18 +98,13 @@ class Study:
         """Whether the trial's final weights are there."""
         return self.storage.exists(f"weights/{trial_id}.safetensors")
 
-    def files(self, folder: str, prefix: str = "") -> dict[str, int]:
-        """Parquet files in one of the study's folders: name without ending, and when it was changed in ns."""
-        found = self.storage.files(folder, prefix).items()
-        return {name.removesuffix(".parquet"): changed for name, changed in found if name.endswith(".parquet")}
-
     def is_finished(self, trial_id: str) -> bool:
         """Whether the trial is committed."""
-        return self.storage.exists(f"trials/{trial_id}.parquet")
+        return self.rows.exists(trial_id)
 
     def finished(self) -> set[str]:
         """Ids of the committed trials."""
-        return set(self.files("trials"))
+        return self.rows.single().keys() | self.rows.packed()
 
     def commit(
         self, row: dict[str, Any], curve: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]
@@ -130,28 +128,35 @@ class Study:
         self._write(f"failures/{row['trial_id']}.parquet", [row], schema.TRIAL)
 
     def trials(self) -> pa.Table:
-        """All rows, complete and failed, in a fixed order: the leaderboard's."""
-        finished = self.finished()
-        names = [f"trials/{trial_id}.parquet" for trial_id in finished]
-        names += [f"failures/{trial_id}.parquet" for trial_id in self.files("failures").keys() - finished]
-        tables = [
-            parse_table(data, f"{self}/{name}") for name, data in zip(names, self.storage.read(*names), strict=True)
-        ]
-        keys = ("kind", "dataset", "split", "replicate", "fold", "arm", "trial_id")
-        return pa.concat_tables(
-            [schema.TRIAL.empty_table(), *tables],
-            promote_options="default",  # rows of an older version lack columns
-        ).sort_by([(key, "ascending") for key in keys])
+        """All rows, complete and failed, in a fixed order: the leaderboard's.
+
+        Raises:
+            StudyError: a file is damaged.
+        """
+        failed = self.failures.read()  # first: a trial that finishes meanwhile is in both
+        rows = self.rows.read()
+        failed = failed.filter(pc.invert(pc.is_in(failed["trial_id"], rows["trial_id"])))
+        return pa.concat_tables([rows, failed]).sort_by([(key, "ascending") for key in _ORDER])
+
+    def pack(self) -> None:
+        """Put the rows of finished trials and of their attempts into packs, where enough have come together.
+
+        Raises:
+            StudyError: a file is damaged.
+        """
+        fresh = self.rows.single()
+        if len(fresh) < PACK_ROWS:
+            return
+        self.rows.pack(fresh)
+        finished = self.rows.packed()
+        over = [name for name in self.attempts.single() if name.partition("-")[0] in finished]
+        self.attempts.pack(over, only=pc.field("outcome") != "running")
 
     def row(self, trial_id: str) -> dict[str, Any] | None:
         """One trial's row: committed, else of its newest failure; None where it has neither."""
-        for folder in ("trials", "failures"):
-            name = f"{folder}/{trial_id}.parquet"
-            try:
-                (data,) = self.storage.read(name)
-            except FileNotFoundError:
-                continue
-            return dict(parse_table(data, f"{self}/{name}").to_pylist()[0])
+        for files in (self.rows, self.failures):
+            for row in files.find(trial_id).to_pylist():
+                return dict(row)
         return None
 
     def curve(self, trial_id: str) -> list[dict[str, Any]]:
@@ -228,30 +233,6 @@ class Study:
 def studies_under(results: Path | str) -> list[str]:
     """Names of the studies in a folder of studies, in order."""
     return [name for name in locate(results).folders() if Study(under(results, name)).exists()]
-
-
-def table_bytes(rows: Iterable[dict[str, Any]] | pa.Table, columns: pa.Schema) -> pa.Buffer:
-    """Rows as a Parquet file."""
-    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=columns)
-    sink = pa.BufferOutputStream()
-    if table.num_rows > 1:
-        pq.write_table(table, sink, compression="zstd")
-    else:  # nothing to compress: a leaderboard of many trials then reads each row's file in less than half of the time
-        pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False)
-    return sink.getvalue()
-
-
-def parse_table(
-    data: bytes,
-    name: str,
-    remedy: str = "delete it and run the study's command again",
-    columns: Sequence[str] | None = None,
-) -> pa.Table:
-    """The table of a Parquet file's bytes; raises StudyError, which calls the file `name`, where they are damaged."""
-    try:
-        return pq.ParquetFile(pa.BufferReader(data)).read(columns, use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise StudyError(f"{name} is damaged ({str(error).splitlines()[0]}); {remedy}") from error
 
 
 def _refuse_mixture(study: str, old: dict[str, Any], new: dict[str, Any]) -> None:

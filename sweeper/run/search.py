@@ -15,7 +15,8 @@ from sweeper.plan import Stage, TrialSpec, canonical_json, design, select_arms
 from sweeper.results.folder import Folder
 from sweeper.results.searching import FRESH_STAGES, Found, Goal, read_searches, write_searches
 from sweeper.results.storage import under
-from sweeper.results.store import Study, StudyError
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 from sweeper.run.ablations import sweep
 from sweeper.run.describe import count, describe_data, expected_cost
 from sweeper.run.options import (

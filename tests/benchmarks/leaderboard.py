@@ -1,15 +1,14 @@
-"""Seconds and memory of `sweeper leaderboard` for a large study: `python -m tests.benchmarks.leaderboard`.
+"""Seconds and memory of commands that read a large study: `python -m tests.benchmarks.leaderboard`.
 
-The study has `--trials` trials (12 arms × 10 folds × seeds) with their plan. All but the newest hundredth are in the
-old leaderboard, as after the last time somebody looked; files of those aren't opened, so empty ones stand for them. A
-second study of `--files` real files is read in full, as `--rebuild` does.
+The study has `--trials` made-up trials (12 arms × 10 folds × seeds) with their plan and an attempt each, as a sweep
+leaves them: in packs, but for the last that fill none. A second study has `--files` rows in files of their own, as if
+nobody had packed them; the first look packs them.
 """
 
 import argparse
 import datetime
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,9 @@ import pyarrow as pa
 
 from search_spaces.ablations import ARMS
 from sweeper.results import schema
+from sweeper.results.row_files import PACK_ROWS
 from sweeper.results.store import Study
+from sweeper.results.tables import table_bytes
 from tests.results.rows import trial_row
 
 FOLDS = 10
@@ -41,52 +42,66 @@ def rows(trials: int) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema.TRIAL)
 
 
-def make(folder: Path, trials: int, new: int) -> Study:
-    """A study of `trials`, the last `new` of which the leaderboard does not know."""
+def attempts(trials: pa.Table) -> pa.Table:
+    """A complete attempt at each of the trials."""
+    began = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    row = {"started": began, "ended": began + datetime.timedelta(minutes=1), "outcome": "complete", "device": "cpu"}
+    row |= {"cpus": 1.0, "gpus": 0.0, "process": 1, "node": "node"}
+    ids = trials["trial_id"]
+    columns = [
+        ids if f.name.endswith("_id") else pa.repeat(pa.scalar(row[f.name], f.type), len(trials))
+        for f in schema.ATTEMPT
+    ]
+    return pa.Table.from_arrays(columns, schema=schema.ATTEMPT)
+
+
+def make(folder: Path, trials: int, *, packed: bool) -> Study:
+    """A study of `trials`."""
     study = Study(folder)
     study.create()
     table = rows(trials)
     listed = table.select(["trial_id", "arm", "fold", "replicate", "seed"]).to_pylist()
     plan = {"study": study.name, "kind": "ablation", "design": {}, "data_digest": "x", "trials": listed}
     (folder / "plan.json").write_text(json.dumps(plan))
-    ids = table["trial_id"].to_pylist()
-    for trial_id in ids[: trials - new]:
-        path = folder / "trials" / f"{trial_id}.parquet"
-        path.touch()
-        os.utime(path, (1, 1))
-    for start in range(trials - new, trials):
-        study.write_table(f"trials/{ids[start]}.parquet", table.slice(start, 1), schema.TRIAL)
-    if new < trials:
-        study.write_table("leaderboard.parquet", table.slice(0, trials - new), schema.TRIAL)
+    for files, content in ((study.rows, table), (study.attempts, attempts(table))):
+        name = files.path("pack-{:016x}" if packed else "{}")
+        whole = len(table) // PACK_ROWS * PACK_ROWS if packed else 0
+        for start in range(0, whole, PACK_ROWS):
+            (folder / name.format(start)).write_bytes(table_bytes(content.slice(start, PACK_ROWS), content.schema))
+        for start in range(whole, len(table)):
+            row = content.slice(start, 1)
+            one = "-".join(row[column][0].as_py() for column in row.column_names[: 1 if files is study.rows else 2])
+            (folder / files.path(one)).write_bytes(table_bytes(row, content.schema))
     return study
 
 
-def measure(study: Study, *options: str) -> tuple[float, float]:
+def measure(command: str, study: Study, *options: str) -> str:
     """Seconds and peak memory (GB) of the command."""
     code = (
         "import resource, sys; from sweeper.cli import main; code = main(sys.argv[1:]); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, file=sys.stderr); sys.exit(code)"
     )
     began = time.perf_counter()
-    command = [sys.executable, "-c", code, "leaderboard", str(study.folder), *options]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return time.perf_counter() - began, float(done.stderr.split()[-1])
+    line = [sys.executable, "-c", code, command, str(study.folder), *options]
+    done = subprocess.run(line, check=True, capture_output=True, text=True)
+    seconds, memory = time.perf_counter() - began, float(done.stderr.split()[-1])
+    return f"{' '.join((command, *options))}: {seconds:.1f} s, peak {memory:.2f} GB"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=100_000)
-    parser.add_argument("--files", type=int, default=2_000)
+    parser.add_argument("--trials", type=int, default=100_999)
+    parser.add_argument("--files", type=int, default=20_000)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        study = make(Path(scratch) / "large", args.trials, args.trials // 100)
-        seconds, memory = measure(study)
-        print(f"{args.trials} trials, {args.trials // 100} of them new: {seconds:.1f} s, peak {memory:.2f} GB")
-        seconds, memory = measure(study)
-        print(f"{args.trials} trials, none new: {seconds:.1f} s, peak {memory:.2f} GB")
-        study = make(Path(scratch) / "files", args.files, args.files)
-        seconds, memory = measure(study, "--rebuild")
-        print(f"{args.files} files, all read: {seconds:.1f} s, peak {memory:.2f} GB")
+        study = make(Path(scratch) / "large", args.trials, packed=True)
+        print(f"{args.trials} trials")
+        for command, *options in (("leaderboard", "--rebuild"), ("status",)):
+            print("  " + measure(command, study, *options))
+        study = make(Path(scratch) / "loose", args.files, packed=False)
+        print(f"{args.files} trials, none packed")
+        for _ in range(2):
+            print("  " + measure("leaderboard", study, "--rebuild"))
 
 
 if __name__ == "__main__":

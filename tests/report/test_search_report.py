@@ -20,7 +20,8 @@ from sweeper.report.search_tables import changes
 from sweeper.results import leaderboard
 from sweeper.results.checks import find_problems
 from sweeper.results.searching import Goal, read_searches, search_table, write_searches
-from sweeper.results.store import Study, StudyError
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 from sweeper.search import Search
 from sweeper.search_plan import plan_searches
 from tests.benchmarks.search_vs_random import surface

@@ -105,7 +105,7 @@ def test_the_same_trials_make_the_same_tables_everywhere(place, tmp_path):
             study.commit(row, [], [prediction(row["trial_id"])])
         derive(study)
         found.append(study.storage.read("leaderboard.parquet", "summary.parquet", "plan.json"))
-        assert study.files("failures") == {}
+        assert study.failures.single() == {}
     assert found[0] == found[1]
 
 
@@ -186,7 +186,7 @@ def test_a_killed_attempt_is_lost_after_its_last_upload(s3, monkeypatch):
         time.sleep(0.2 * ObjectStore.patience * 3.5)
         (beating,) = read_attempts(study).to_pylist()
         assert s3.counts("attempts")["PUT", "attempts"] == 4, "once, and for each heartbeat"
-        (name,) = study.files("attempts")
+        (name,) = study.attempts.single()
         (held,) = study.storage.read(f"attempts/{name}.parquet")
     assert beating["outcome"] == "running"
     study.storage.write(f"attempts/{name}.parquet", held)  # as a killed process leaves it
@@ -194,20 +194,6 @@ def test_a_killed_attempt_is_lost_after_its_last_upload(s3, monkeypatch):
     time.sleep(0.3 * ObjectStore.patience + 1)  # S3 tells whole seconds
     assert read_attempts(study, "a").column("outcome").to_pylist() == ["lost"]
     assert read_attempts(study, "b").num_rows == 0
-
-
-def test_a_leaderboard_reads_new_trials_only(s3):
-    study = Study(f"{s3.url}/s")
-    rows = [trial_row("full", fold) for fold in (1, 2, 3)]
-    for row in rows[:2]:
-        study.commit(row, [], [])
-    time.sleep(1.1)  # a leaderboard of the same second can't tell whether a file is older
-    derive(study)
-    study.commit(rows[2], [], [])
-    s3.requests.clear()
-    assert derive(study).trials.num_rows == 3
-    read = [key for method, key in s3.requests if method == "GET" and key.startswith("s/trials/")]
-    assert read == [f"s/trials/{rows[2]['trial_id']}.parquet"]
 
 
 def complaint(capsys, results):

@@ -9,7 +9,8 @@ import pytest
 
 from sweeper.results import schema
 from sweeper.results.folder import Folder
-from sweeper.results.store import Study, StudyError
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 from tests.results.rows import prediction, trial_row
 
 

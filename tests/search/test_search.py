@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sweeper.results.searching import Goal
-from sweeper.results.store import StudyError
+from sweeper.results.tables import StudyError
 from sweeper.search import JOURNAL, importances, open_storage
 from tests.benchmarks.search_vs_random import races
 from tests.search.conftest import row_of, run, stopped
