@@ -44,7 +44,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study) -> list[R
         plan: the study's `plan.json`, whose arms are the family that Holm's adjustment counts; empty if it is missing.
         study: whose predictions are read if it has a single split.
     """
-    frame = trials.select(list(_COLUMNS)).to_pandas()
+    frame = trials.select(list(_COLUMNS)).to_pandas().fillna({"params": ""})  # an older version had none
     complete = frame[frame["status"] == "complete"]
     planned = _planned(plan)
     reference = complete[(complete["kind"] == "ablation") & (complete["arm"] == REFERENCE)]

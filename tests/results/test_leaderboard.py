@@ -297,6 +297,14 @@ def test_a_file_of_an_older_version_is_read_without_the_newer_columns(tmp_path):
         derive(study)
 
 
+def test_a_study_from_before_there_were_searches_has_the_same_summary(tmp_path):
+    study = study_of(tmp_path / "s", grid(("full", "garm")))
+    before = derive(study).summary
+    for path in (study.folder / "trials").iterdir():
+        pq.write_table(pq.read_table(path).drop_columns(["params", "stage", "scored_on"]), path)
+    assert derive(study).summary == before
+
+
 # What was written once stays readable.
 
 READERS = {
