@@ -34,6 +34,12 @@ class Study:
     """One study, in a folder on a local or shared file system, or in an object store.
 
     Safe with any number of processes and hosts: every file is committed whole; a trial's row is never replaced.
+
+    Attributes:
+        storage: the place.
+        rows: of committed trials, by trial id.
+        failures: of trials whose newest attempt failed, by trial id.
+        attempts: by `<trial_id>-<attempt_id>`.
     """
 
     def __init__(self, place: Path | str) -> None:
