@@ -1,5 +1,8 @@
 """A trial's state in one safetensors file, replaced atomically.
 
+safetensors is imported where a file is touched: so a training step needs torch and NumPy alone, and can be measured
+on a machine that has nothing else.
+
 No pickle: a resumed trial reads a file that another process wrote. Everything random is a function of (seed, step), so
 weights, average, optimiser, scheduler and the position are the whole state.
 """
@@ -9,8 +12,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +22,8 @@ State = tuple[dict[str, Tensor], dict[str, Any]]
 
 def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write tensors and a JSON header; `path` holds the old state or the new, never a torn one."""
+    import safetensors.torch
+
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -35,6 +38,8 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None
 
 def load(path: Path) -> State | None:
     """Tensors (on the CPU) and header of a file that `save` wrote; None where there is none or it is unreadable."""
+    import safetensors
+
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()["sweeper"])

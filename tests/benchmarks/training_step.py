@@ -6,7 +6,7 @@ On CUDA: the paper's size, batch 64, 4 s at 22,050 Hz, the whole step as `fit` d
 forward, loss with distillation, backward, clipping, AdamW, EMA), in float32, bf16 and compiled bf16, with the clips
 resident on the GPU and streamed from host memory. On a CPU: a small size of both, to know that the script works.
 
-It needs torch, NumPy and safetensors, no Ray and no data set: the clips are noise, 512 of them. The table is written to
+It needs torch and NumPy alone, no Ray and no data set: the clips are noise, 512 of them. The table is written to
 `<results>/<device>.md` after every row, so that a run that is cut short leaves what it measured; a row that can't be
 measured says why. Rows come in the order of their use; those that no time is left for are listed as not measured.
 
@@ -114,9 +114,9 @@ def _try(setting: Setting, device: torch.device) -> Measured | str:
     except torch.OutOfMemoryError:
         return "out of memory"
     except Exception as error:  # one row must not cost the others: compilers fail in many ways
-        return f"failed: {type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"
+        return f"failed: {type(error).__name__}: {' '.join(str(error).split())[:160]}"
     finally:
-        torch._dynamo.reset()
+        torch.compiler.reset()
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
