@@ -15,12 +15,14 @@ Choices the paper's text leaves open
 - Every conv has three taps, as the text says of the detail branch's first three; the stem has seven.
 - The first conv of a stage keeps the number of channels, the second changes it.
 - A stage whose modules are switched off keeps its two convs, so length and depth do not change with the arm.
+- The BiLSTM computes in float32 (TF32 where cuDNN may) under autocast to bfloat16 too, see ``lstm_in_float32``.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from model.config import ModelConfig
@@ -102,8 +104,20 @@ class DetailBranch(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """``[B, patch, L] -> [B, transformer_width, ceil(L / 32)]``."""
         x_BCL = self.stages(self.downsample(frames))
-        x_BLC, _ = self.lstm(x_BCL.transpose(1, 2))
+        x_BLC = lstm_in_float32(self.lstm, x_BCL.transpose(1, 2))
         return self.transformer(x_BLC.transpose(1, 2))  # type: ignore[no-any-return]
+
+
+def lstm_in_float32(lstm: nn.LSTM, x_BLC: Tensor) -> Tensor:
+    """``[B, L, in] -> [B, L, out]``, in float32 whatever CUDA's autocast says.
+
+    torch 2.11 has no good bfloat16 for it: a bfloat16 input may miss cuDNN, and then each of the thousands of frames is
+    several kernels; in cuDNN, autocast makes it float16 whatever it was asked for, where gradients this small vanish.
+    """
+    if not torch.is_autocast_enabled("cuda"):
+        return lstm(x_BLC)[0]  # type: ignore[no-any-return]
+    with torch.autocast("cuda", enabled=False):
+        return lstm(x_BLC.float())[0]  # type: ignore[no-any-return]
 
 
 def _transformer(config: ModelConfig) -> TransformerEncoder:

@@ -88,7 +88,9 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, C, L] -> [B, C, 1]``."""
-        return self.bottleneck(x).sum(-1, keepdim=True).sigmoid()  # type: ignore[no-any-return]
+        # Not `sum`: under autocast on a GPU it returns float32, and so would all that is multiplied by this score.
+        average, maximum = self.bottleneck(x).split(1, dim=-1)
+        return (average + maximum).sigmoid()  # type: ignore[no-any-return]
 
 
 def sine_positions(length: int, width: int, device: torch.device) -> Tensor:

@@ -143,3 +143,17 @@ def test_it_learns(tiny: ModelConfig) -> None:
         losses.append(loss.item())
     assert losses[0] > 1.5
     assert losses[-1] < 0.1
+
+
+def test_the_lstm_computes_in_float32_under_cudas_autocast(tiny: ModelConfig) -> None:
+    network = build(tiny, seed=0)
+    seen: list[tuple[torch.dtype, bool]] = []
+    lstm = network.branches["detail"].lstm
+    lstm.register_forward_pre_hook(lambda _, x: seen.append((x[0].dtype, torch.is_autocast_enabled("cuda"))))
+    torch.set_autocast_enabled("cuda", True)  # as inside of `torch.autocast("cuda")`, which refuses without a GPU
+    try:
+        with torch.autocast("cpu", torch.bfloat16):  # gives it bfloat16, as CUDA's does
+            network(torch.randn(2, 1, 2048))
+    finally:
+        torch.set_autocast_enabled("cuda", False)
+    assert seen == [(torch.float32, False)]
