@@ -16,7 +16,10 @@ def training_loss(output: Output, targets: Tensor, mixed: bool, config: Training
         targets: label weights `[batch, classes]` in 0…1; one-hot unless the batch was mixed.
         mixed: two clips were mixed: binary cross-entropy on the union of their labels.
         config: label smoothing and distillation.
+
+    It is computed in float32: a log-softmax in bfloat16 has two or three digits, and distillation takes differences.
     """
+    output = _in_float32(output)
     loss = classification_loss(output.logits, targets, mixed, config.label_smoothing)
     if config.distillation is not None:
         for branch, logits in output.branch_logits.items():
@@ -25,6 +28,11 @@ def training_loss(output: Output, targets: Tensor, mixed: bool, config: Training
             alpha = config.distillation.alpha
             loss = loss + (1 - alpha) * hard + alpha * soft + config.distillation.hint * hint
     return loss
+
+
+def _in_float32(output: Output) -> Output:
+    features, branch_logits = ({k: v.float() for k, v in part.items()} for part in output[1:])
+    return Output(output.logits.float(), features, branch_logits)
 
 
 def classification_loss(logits: Tensor, targets: Tensor, mixed: bool, smoothing: float) -> Tensor:

@@ -57,3 +57,18 @@ def test_without_branches_distillation_vanishes():
     out, targets = output(branches=False), F.one_hot(torch.tensor([0, 1, 2, 3]), 5).float()
     with_, without = TrainingConfig(), TrainingConfig(distillation=None)
     torch.testing.assert_close(training_loss(out, targets, False, with_), training_loss(out, targets, False, without))
+
+
+def test_what_autocast_made_bfloat16_is_judged_in_float32():
+    config = TrainingConfig(distillation=DistillationConfig())
+    logits, features, branches = output(branches=True)
+    halved, *others = (
+        {name: value.bfloat16() for name, value in part.items()} for part in ({"": logits}, features, branches)
+    )
+    rounded = Output(halved[""], *others)
+    widened = Output(rounded.logits.float(), *({k: v.float() for k, v in part.items()} for part in rounded[1:]))
+    targets = F.one_hot(torch.tensor([0, 1, 2, 3]), 5).float()
+    for mixed in (False, True):
+        loss = training_loss(rounded, targets, mixed, config)
+        assert loss.dtype == torch.float32
+        assert torch.equal(loss, training_loss(widened, targets, mixed, config))
