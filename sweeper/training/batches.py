@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sweeper.audio.augmentation.draws import to_device
 from sweeper.audio.clips import Clips
 from sweeper.plan import derive_seed
 
 PEAK = 0.95  # full scale = 1; EAT's public code normalises each clip to this peak
-RESIDENT_SHARE = 0.4  # of the free GPU memory that the clips may take
+RESIDENT_SHARE = 0.4  # of the GPU memory that this process can still get that the clips may take
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Batches:
         self._lengths = np.concatenate([part.lengths for part in self._parts]).astype(np.int64)
         self._targets = torch.from_numpy(np.concatenate([part.targets for part in self._parts])).to(device)
         self._resident: tuple[Tensor, Tensor] | None = None
-        if device.type == "cuda" and self._nbytes() < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        if device.type == "cuda" and self._nbytes() < RESIDENT_SHARE * _free_memory(device):
             self.make_resident()
 
     def __len__(self) -> int:
@@ -77,17 +78,20 @@ class Batches:
             raw = self._gather_host(rows, starts)
         else:
             raw = self._gather_resident(self._resident, rows, starts)
-        index = torch.from_numpy(rows).to(self.device, non_blocking=True)
+        index = to_device(torch.from_numpy(rows), self.device)
         return Batch(normalise(raw).unsqueeze(1), self._targets[index], rows)
 
     def _gather_host(self, rows: np.ndarray, starts: np.ndarray) -> Tensor:
-        out = np.zeros((len(rows), self.length), dtype=np.int16)
+        # Pinned for a GPU: from other memory the copy would wait for all that is queued there, so each batch would be
+        # gathered while the GPU stands still. torch reuses pinned memory only once copies from it are done.
+        batch = torch.zeros(len(rows), self.length, dtype=torch.int16, pin_memory=self.device.type == "cuda")
+        out = batch.numpy()
         for i, (row, start) in enumerate(zip(rows, starts, strict=True)):
             part = self._parts[self._part[row]]
             length = min(self._lengths[row] - start, self.length)
             offset = part.offsets[self._row[row]] + start
             out[i, :length] = part.samples[offset : offset + length]
-        return torch.from_numpy(out).to(self.device, non_blocking=True)
+        return batch.to(self.device, non_blocking=True)
 
     def _nbytes(self) -> int:
         return sum(part.samples.nbytes for part in self._parts)
@@ -102,11 +106,19 @@ class Batches:
     def _gather_resident(self, resident: tuple[Tensor, Tensor], rows: np.ndarray, starts: np.ndarray) -> Tensor:
         flat, offsets = resident
         host = torch.from_numpy(np.stack([rows, starts, self._lengths[rows] - starts]))
-        row, start, left = host.to(self.device, non_blocking=True).unbind()
+        row, start, left = to_device(host, self.device).unbind()
         position = torch.arange(self.length, device=self.device)
         index = (offsets[row] + start).unsqueeze(1) + position
         inside = position < left.unsqueeze(1)
         return flat[index.clamp_(max=flat.numel() - 1)] * inside
+
+
+def _free_memory(device: torch.device) -> float:
+    """Bytes that this process can still get on a GPU: what is free there or in its own cache, up to its share."""
+    free, total = torch.cuda.mem_get_info(device)
+    used = torch.cuda.memory_allocated(device)
+    reachable = free + torch.cuda.memory_reserved(device) - used
+    return min(reachable, total * torch.cuda.get_per_process_memory_fraction(device) - used)
 
 
 def normalise(raw: Tensor) -> Tensor:

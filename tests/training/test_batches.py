@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from sweeper.training import batches as batches_module
 from sweeper.training.batches import PEAK, Batches
 
 CPU = torch.device("cpu")
@@ -66,3 +67,12 @@ def test_silence_stays_silence(train):
 def test_evaluation_sees_every_clip_in_order(train):
     rows = np.concatenate([batch.rows for batch in Batches(train, 2000, CPU).evaluation(7)])
     np.testing.assert_array_equal(rows, np.arange(24))
+
+
+def test_clips_go_to_the_gpu_by_what_this_process_can_still_get(monkeypatch):
+    state = {"mem_get_info": (30, 100), "memory_reserved": 50, "memory_allocated": 10}
+    for name, value in state.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _device, value=value: value)
+    for fraction, expected in ((1.0, 70), (0.5, 40)):  # 30 free and 40 of its own cache; half the card less what it has
+        monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _device, f=fraction: f)
+        assert batches_module._free_memory(torch.device("cuda")) == expected
