@@ -17,6 +17,11 @@ class EMA:
 
     def __init__(self, network: nn.Module, config: EMAConfig) -> None:
         self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
+        for module in self.averaged.modules():
+            if isinstance(module, nn.RNNBase):
+                # The copy's weights no longer share one buffer, for which cuDNN would warn and gather them at each use.
+                # Before `_pairs` below: it moves the weights.
+                module.flatten_parameters()
         self.updates = 0
         self._config = config
         self._pairs = [

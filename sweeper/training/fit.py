@@ -133,6 +133,10 @@ class _Run:
         self.network = worker.synchronised(build(spec.model, spec.seed).to(device).train())
         self.ema = EMA(self.network, config.ema)
         parallel = worker.parallel(self.network)
+        if config.compile:
+            # In a process that trains one trial after another, torch would take the next arm for the same network with
+            # other guards, and after eight of them train on without compiling.
+            torch.compiler.reset()
         self.step_network = torch.compile(parallel) if config.compile else parallel
         self.optimiser = _optimiser(self.network, config)
         self.steps_per_epoch = batches.steps_per_epoch(config.batch_size)
@@ -163,7 +167,9 @@ class _Run:
                 after_step()
         if config.ema.unit == "epoch":
             self.ema.update()
-        return self._close_epoch()
+        totals = self._totals.tolist()  # the only wait for the device in an epoch, and part of its time
+        self._epoch_seconds += time.perf_counter() - mark
+        return self._close_epoch(*totals)
 
     def _step(self, batch: Batch) -> None:
         spec, config = self.spec, self.spec.training
@@ -200,8 +206,7 @@ class _Run:
         # Three numbers, summed over workers in each step: so the totals too are the same on all, see `distributed.py`.
         self._totals += self.worker.total(torch.stack([loss * clips, hits.to(loss.dtype), clips]).double())
 
-    def _close_epoch(self) -> Epoch:
-        loss_sum, hits, clips = self._totals.tolist()  # the only wait for the device in an epoch
+    def _close_epoch(self, loss_sum: float, hits: float, clips: float) -> Epoch:
         loss = loss_sum / clips
         if not math.isfinite(loss):
             raise NonFiniteLoss(self.epoch, loss, self.curve)

@@ -1,7 +1,10 @@
 """Training is a pure function of its spec: paired across arms, resumable at any step, honest about divergence."""
 
 import contextlib
+import functools
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,3 +228,48 @@ def test_a_search_follows_its_validation_clips_and_trains_as_ever(make_spec, tra
 def test_test_clips_are_never_followed(make_spec, train, test_clips):
     with pytest.raises(ValueError, match="opened after training"):
         run_trial(make_spec(), train, lambda: [test_clips], device=CPU, follow=True)
+
+
+def test_an_epoch_lasts_until_the_device_is_done(make_spec, train, monkeypatch):
+    clock = [0.0]
+
+    class Late(torch.Tensor):
+        """Totals on a device that is 5 s behind."""
+
+        def tolist(self):
+            clock[0] += 5.0
+            return super().tolist()
+
+    real = fit_module._Run.__init__
+
+    def init(run, *arguments):
+        real(run, *arguments)
+        run._totals = run._totals.as_subclass(Late)
+
+    monkeypatch.setattr(fit_module._Run, "__init__", init)
+    monkeypatch.setattr(fit_module.time, "perf_counter", lambda: clock[0])
+    assert [point.seconds for point in fit(make_spec(epochs=2), train, device=CPU).curve] == [5.0, 5.0]
+
+
+def test_each_trial_of_a_process_is_compiled(make_spec, train, monkeypatch):
+    compiled = []
+
+    def backend(graph, _inputs):
+        compiled[-1] += 1
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    with torch._dynamo.config.patch(recompile_limit=1):  # so that a second network reaches it, not a ninth
+        for arm in ("semantic-only", "dual-branch"):
+            compiled.append(0)
+            fit(make_spec(arm, epochs=1, batch_size=24, compile=True), train, device=CPU)
+    assert all(compiled), compiled
+
+
+def test_a_training_step_needs_torch_and_numpy_alone():
+    """So that it can be measured on a machine with a GPU and nothing else."""
+    code = "import sys, tests.benchmarks.training_step; print(*{name.split('.')[0] for name in sys.modules})"
+    root = Path(__file__).resolve().parents[2]
+    output = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+    others = {"ray", "optuna", "pyarrow", "pandas", "scipy", "soundfile", "torchaudio", "safetensors", "rich", "loky"}
+    assert others & set(output.split()) == set()
