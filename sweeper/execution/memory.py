@@ -28,8 +28,14 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> 
     """
     largest = max(trials, key=lambda trial: gflops_per_clip(trial.model, trial.data.length))
     if resources.gpus:
-        measure = ray.remote(_on_gpu).options(num_gpus=resources.gpus, num_cpus=0)
+        # Once: a process that Ray kept for the next task would keep the memory that was measured from the trials.
+        measure = ray.remote(max_calls=1, num_gpus=resources.gpus, num_cpus=0)(_on_gpu)
         needed, card = ray.get(measure.remote(largest))
+        if not card:
+            raise PlanError(
+                f"--gpus-per-trial {resources.gpus:g}: Ray counts a GPU that torch {torch.__version__} can't use; "
+                "`sweeper doctor` there says why, and --gpus-per-trial 0 computes on CPUs"
+            )
         share = card * min(resources.gpus, 1.0)
         if needed * RESERVE > share:
             raise PlanError(
@@ -49,7 +55,12 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> 
 
 
 def _on_gpu(spec: TrialSpec) -> tuple[int, int]:
-    """Peak bytes of one training step, and the card's memory; a step that does not fit counts as the whole card."""
+    """Peak bytes of one training step, and the card's memory; a step that does not fit counts as the whole card.
+
+    The card's memory is 0 where torch can't use it.
+    """
+    if not torch.cuda.is_available():
+        return 0, 0
     device = torch.device("cuda")
     total = torch.cuda.get_device_properties(device).total_memory
     try:

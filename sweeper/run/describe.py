@@ -87,6 +87,7 @@ def expected_cost(missing: Sequence[TrialSpec], dataset: Dataset) -> list[str]:
     speed = training_gflops_per_second(largest, missing[0].data.length)
     import torch
 
+    torch.cuda.empty_cache()  # this process lives as long as the sweep, and would keep it from the trials
     unit = "GPU-hours" if torch.cuda.is_available() else "core-hours"
     return [
         f"expected cost: {operations / 1e6:,.3g} PFLOP; at {speed:,.0f} GFLOP/s, measured here with one training step, "

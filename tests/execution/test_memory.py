@@ -1,6 +1,12 @@
 """Trials that would not fit are refused before they start."""
 
+import os
+import time
+from pathlib import Path
+
 import pytest
+import ray
+import torch
 
 from search_spaces.ablations import ARMS
 from search_spaces.recipes import RECIPES
@@ -38,12 +44,10 @@ class Ray:
             {"Alive": False, "Resources": dead},
         ]
 
-    def remote(self, _function):
-        return self
-
-    def options(self, **resources):
+    def remote(self, **resources):
         self.asked = resources
-        return type("Task", (), {"remote": lambda _self, spec: spec})()
+        task = type("Task", (), {"remote": lambda _self, spec: spec})()
+        return lambda _function: task
 
     def get(self, spec):
         self.asked["arm"] = spec.arm
@@ -61,9 +65,39 @@ def test_the_papers_size_needs_more_than_a_laptop_has(monkeypatch):
 
 
 def test_a_share_of_a_gpu_must_hold_a_trial(monkeypatch):
-    ray = Ray(gpu=(7e9, 24e9))
-    monkeypatch.setattr(memory, "ray", ray)
+    asked_ray = Ray(gpu=(7e9, 24e9))
+    monkeypatch.setattr(memory, "ray", asked_ray)
     assert memory_per_trial(trials("quick"), TrialResources(1, 0.5)) == 0
-    assert ray.asked == {"num_gpus": 0.5, "num_cpus": 0, "arm": "full"}
+    assert asked_ray.asked == {"max_calls": 1, "num_gpus": 0.5, "num_cpus": 0, "arm": "full"}
     with pytest.raises(PlanError, match=r"--gpus-per-trial 0\.25: a trial of full needs 7\.0 GB .* is 6\.0 GB"):
         memory_per_trial(trials("quick"), TrialResources(1, 0.25))
+
+
+@pytest.fixture
+def one_gpu():
+    """A cluster that counts one GPU, whether it is there or not."""
+    ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    yield TrialResources(1, 1.0)
+    ray.shutdown()
+
+
+def test_measuring_leaves_nothing_on_the_gpu(one_gpu, monkeypatch, tmp_path):
+    note = tmp_path / "process"
+
+    def on_gpu(_spec):
+        note.write_text(str(os.getpid()))
+        return 1, 10
+
+    monkeypatch.setattr(memory, "_on_gpu", on_gpu)
+    assert memory_per_trial(trials("quick"), one_gpu) == 0
+    process = Path("/proc") / note.read_text()
+    deadline = time.monotonic() + 30
+    while process.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not process.exists(), "its process, and with it the memory that torch keeps, is there while trials run"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_torch_cannot_use_is_refused(one_gpu):
+    with pytest.raises(PlanError, match=r"Ray counts a GPU that torch .* can't use; `sweeper doctor` there says why"):
+        memory_per_trial(trials("quick"), one_gpu)
