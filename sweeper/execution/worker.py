@@ -6,6 +6,7 @@ happens to the driver.
 """
 
 import contextlib
+import gc
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -65,6 +66,8 @@ def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
     spec: TrialSpec = config["spec"]
     fold = sweep.folds[spec.data.fold]
     torch.set_num_threads(sweep.cpus)
+    if 0 < sweep.gpus < 1:  # a trial that takes more than its share must fail, not those beside it
+        torch.cuda.set_per_process_memory_fraction(sweep.gpus)
 
     def run() -> Row:
         with (
@@ -95,6 +98,7 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
     """
     tune.report({"outcome": "started"})  # returns unless Tune stops the trial here
     for failures in range(sweep.max_failures + 1):
+        _free_gpu()
         if sweep.study.is_finished(spec.trial_id):  # by another cluster on the same folder, or just before a crash
             tune.report({"outcome": "complete"})
             return
@@ -105,19 +109,30 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
         except Exception as error:
             if isinstance(error, torch.AcceleratorError):
                 raise
-            failure = error
+            # Without its frames: they hold the network and all that it had put on the GPU.
+            failure = error.with_traceback(None)
+            failure.__context__ = failure.__cause__ = None
             if isinstance(error, NonFiniteLoss):
                 break
         else:
             tune.report({"outcome": "complete", "accuracy": row["accuracy"], "seconds": row["seconds"]})
             return
     reason = f"{type(failure).__name__}: {failure}"
+    if isinstance(failure, torch.OutOfMemoryError):
+        reason += " Give each trial more of a GPU (--gpus-per-trial), or choose a smaller recipe."
     curve = curve_rows(spec.trial_id, failure.curve) if isinstance(failure, NonFiniteLoss) else []
     with contextlib.suppress(OSError):  # a full disk, say, which may be the very reason
         row = failed_row(spec, circumstances(sweep, spec), reason)
         cost = costs(sweep.study, spec.trial_id).get(spec.trial_id, Cost(0, 0.0, 0.0))
         sweep.study.record_failure(row | asdict(cost), curve)
     tune.report({"outcome": "failed", "error": reason})
+
+
+def _free_gpu() -> None:
+    """Give back what an earlier try or trial of this process held on the GPU, also to trials beside it on the card."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gc.collect()  # an optimiser and its scheduler hold each other
+        torch.cuda.empty_cache()
 
 
 def commit_result(sweep: Sweep, result: TrialResult, fitted: Fitted) -> Row:
