@@ -31,8 +31,11 @@ def training_loss(output: Output, targets: Tensor, mixed: bool, config: Training
 
 
 def _in_float32(output: Output) -> Output:
-    features, branch_logits = ({k: v.float() for k, v in part.items()} for part in output[1:])
-    return Output(output.logits.float(), features, branch_logits)
+    def wide(value: Tensor) -> Tensor:
+        return value.to(torch.promote_types(value.dtype, torch.float32))  # float64 stays
+
+    features, branch_logits = ({name: wide(value) for name, value in part.items()} for part in output[1:])
+    return Output(wide(output.logits), features, branch_logits)
 
 
 def classification_loss(logits: Tensor, targets: Tensor, mixed: bool, smoothing: float) -> Tensor:
