@@ -2,8 +2,9 @@
 
 Everything random is keyed by (seed, step): batch order and crops (`batches.py`), augmentation draws
 (`sweeper.audio.augmentation`) and dropout. So arms of one block are paired, and a trial killed at any step and resumed
-ends with the same bits as one that never stopped. Several workers share each batch (`distributed.py`); what a step does
-is the same whatever their number.
+ends with the same bits as one that never stopped; on a GPU up to rounding, as the gradients of attention and of some
+convolutions are summed there in an order that varies. Several workers share each batch (`distributed.py`); what a step
+does is the same whatever their number.
 """
 
 import math

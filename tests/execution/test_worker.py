@@ -17,7 +17,7 @@ def told(monkeypatch):
     monkeypatch.setattr(worker.time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(worker, "circumstances", lambda *_: None)
     monkeypatch.setattr(worker, "failed_row", lambda _spec, _circumstances, reason: {"error": reason})
-    monkeypatch.setattr(worker, "costs", lambda _study: {"t": worker.Cost(0, 0.0, 0.0)})
+    monkeypatch.setattr(worker, "costs", lambda *_: {"t": worker.Cost(0, 0.0, 0.0)})
     return reports
 
 
