@@ -4,7 +4,34 @@ import itertools
 
 import pytest
 
+LONGEST = (
+    "execution/test_run.py",
+    "execution/test_search.py",
+    "execution/test_object_storage.py",
+    "execution/test_multi_worker.py",
+    "execution/test_failures.py",
+    "training/test_fit.py",
+    "training/test_distributed.py",
+)
 _numbers = itertools.count()
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Tests mostly wait, for Ray above all: four files at once, even on two cores.
+
+    One at a time where tests are chosen that kill processes or set up hosts: they need the machine for themselves.
+    """
+    return 4 if {"not chaos", "not cluster"} <= set(config.option.markexpr.split(" and ")) else 0
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take a minute or more come first: short ones fill the gaps at the end."""
+
+    def place(item):
+        file = item.nodeid.split("::")[0].removeprefix("tests/")
+        return LONGEST.index(file) if file in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

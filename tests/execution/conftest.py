@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# What Ray believes to have, so that as many trials run at once on every machine: with many cores a sweep this small
+# would be over before it is interrupted, and each trial that runs at once starts a process, which costs more than it.
+TWO_CPUS = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2}'}
 
 
 class Command:
@@ -26,6 +29,7 @@ class Command:
             "PYTHONPATH": str(ROOT),
             "COLUMNS": "200",
             "RAY_TMPDIR": str(self.ray_folder),
+            **TWO_CPUS,
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
