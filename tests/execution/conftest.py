@@ -90,6 +90,14 @@ class Command:
         return process.returncode, output
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_niceness():
+    """Ray's workers give way to all else, which on a busy machine means that they get next to nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
