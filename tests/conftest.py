@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from loky import cpu_count
 
 LONGEST = (
     "execution/test_run.py",
@@ -17,11 +18,12 @@ _numbers = itertools.count()
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Tests mostly wait, for Ray above all: four files at once, even on two cores.
+    """A process per core, of which the container's share counts; more than four would need much memory.
 
-    One at a time where tests are chosen that kill processes or set up hosts: they need the machine for themselves.
+    One alone where tests are chosen that kill processes or set up hosts: they need the machine for themselves.
     """
-    return 4 if {"not chaos", "not cluster"} <= set(config.option.markexpr.split(" and ")) else 0
+    alone = not {"not chaos", "not cluster"} <= set(config.option.markexpr.split(" and "))
+    return 0 if alone else min(4, max(2, cpu_count()))
 
 
 def pytest_collection_modifyitems(items):

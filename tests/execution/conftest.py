@@ -12,9 +12,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# What Ray believes to have, so that as many trials run at once on every machine: with many cores a sweep this small
-# would be over before it is interrupted, and each trial that runs at once starts a process, which costs more than it.
-TWO_CPUS = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 2}'}
+
+
+def cpus(count: int) -> dict[str, str]:
+    """The environment in which Ray believes to have so many, so that as many trials run at once on every machine.
+
+    With many cores a sweep this small would be over before it is interrupted; and a process costs more than its trials.
+    """
+    return {"RAY_OVERRIDE_RESOURCES": f'{{"CPU": {count}}}'}
 
 
 class Command:
@@ -29,7 +34,7 @@ class Command:
             "PYTHONPATH": str(ROOT),
             "COLUMNS": "200",
             "RAY_TMPDIR": str(self.ray_folder),
-            **TWO_CPUS,
+            **cpus(2),
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

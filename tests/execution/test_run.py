@@ -25,11 +25,11 @@ def leaderboard(sweeper, study=STUDY):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, shared_cache):
-    """Folder and output of a run that nothing disturbed."""
+    """Folder and output of a run that nothing disturbed, and TensorBoard watched."""
     from tests.execution.conftest import Command
 
     sweeper = Command(tmp_path_factory.mktemp("undisturbed"), shared_cache)
-    yield sweeper, sweeper(*SMALL)
+    yield sweeper, sweeper(*SMALL, "--log", "tensorboard")
     shutil.rmtree(sweeper.ray_folder, ignore_errors=True)
 
 
@@ -75,6 +75,17 @@ def test_predictions_agree_with_the_scores(undisturbed):
         assert len(curve) == row.epochs == 1
         assert (folder / "weights" / f"{row.trial_id}.safetensors").exists()
     assert list((folder / "checkpoints").iterdir()) == []
+
+
+def test_tensorboard_files_are_kept_per_trial(undisturbed):
+    sweeper, _ = undisturbed
+    folder = sweeper.folder / "results" / STUDY / "logs" / "tensorboard"
+    assert {path.name for path in folder.iterdir()} == sweeper.finished(STUDY)
+    for trial in folder.iterdir():
+        (events,) = trial.iterdir()
+        content = events.read_bytes()
+        assert b"ray/tune/loss" in content
+        assert b"ray/tune/accuracy" in content
 
 
 def test_the_same_command_again_trains_nothing(undisturbed):
