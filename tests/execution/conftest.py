@@ -54,9 +54,9 @@ class Command:
         assert process.returncode == code, f"exit code {process.returncode}, expected {code}:\n{output}"
         return output
 
-    def ray_processes(self) -> list[str]:
-        """Names of the living Ray processes that these commands started: each keeps a log open in Ray's folder."""
-        names = []
+    def ray_processes(self) -> dict[int, str]:
+        """The living Ray processes that these commands started, by id: each keeps a log open in Ray's folder."""
+        names = {}
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 files = [str(file.readlink()) for file in (process / "fd").iterdir()]
@@ -64,14 +64,14 @@ class Command:
             except OSError:
                 continue
             if any(file.startswith(str(self.ray_folder)) for file in files):
-                names.append(name[:80])
+                names[int(process.name)] = name[:80]
         return names
 
     def wait_until_ray_is_gone(self, seconds: float, besides: tuple[str, ...] = ()) -> None:
         """Fails if a Ray process of these commands is alive after so long, but for those whose names begin so."""
 
         def left() -> list[str]:
-            return [name for name in self.ray_processes() if not any(map(name.startswith, besides))]
+            return [name for name in self.ray_processes().values() if not any(map(name.startswith, besides))]
 
         deadline = time.monotonic() + seconds
         while left() and time.monotonic() < deadline:

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -174,13 +173,9 @@ def test_kill_9_of_a_worker_is_retried(sweeper, undisturbed):
     killed = None
     deadline = time.monotonic() + 200
     while killed is None and time.monotonic() < deadline:
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                line = path.read_bytes()
-            except OSError:
-                continue
-            if line.startswith(b"ray::") and b"train" in line and len(sweeper.finished(STUDY)) >= 1:
-                killed = int(path.parent.name)
+        for worker, name in sweeper.ray_processes().items():
+            if name.startswith("ray::") and "train" in name and len(sweeper.finished(STUDY)) >= 1:
+                killed = worker
                 os.kill(killed, signal.SIGKILL)
                 break
         time.sleep(0.02)
