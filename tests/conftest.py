@@ -3,8 +3,37 @@
 import itertools
 
 import pytest
+from loky import cpu_count
 
+LONGEST = (
+    "execution/test_run.py",
+    "execution/test_search.py",
+    "execution/test_object_storage.py",
+    "execution/test_multi_worker.py",
+    "execution/test_failures.py",
+    "training/test_fit.py",
+    "training/test_distributed.py",
+)
 _numbers = itertools.count()
+
+
+def pytest_xdist_auto_num_workers(config):
+    """A process per core, of which the container's share counts; more than four would need much memory.
+
+    One alone where tests are chosen that kill processes or set up hosts: they need the machine for themselves.
+    """
+    alone = not {"not chaos", "not cluster"} <= set(config.option.markexpr.split(" and "))
+    return 0 if alone else min(4, max(2, cpu_count()))
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take a minute or more come first: short ones fill the gaps at the end."""
+
+    def place(item):
+        file = item.nodeid.split("::")[0].removeprefix("tests/")
+        return LONGEST.index(file) if file in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,15 @@ import soundfile
 from sweeper.cli import main
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def somewhere_else(tmp_path, monkeypatch):
+def somewhere_else(tmp_path, cache, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SWEEPER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SWEEPER_CACHE", str(cache))
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
 

@@ -14,6 +14,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def cpus(count: int) -> dict[str, str]:
+    """The environment in which Ray believes to have so many, so that as many trials run at once on every machine.
+
+    With many cores a sweep this small would be over before it is interrupted; and a process costs more than its trials.
+    """
+    return {"RAY_OVERRIDE_RESOURCES": f'{{"CPU": {count}}}'}
+
+
 class Command:
     """`python -m sweeper …` in a folder of its own."""
 
@@ -26,6 +34,7 @@ class Command:
             "PYTHONPATH": str(ROOT),
             "COLUMNS": "200",
             "RAY_TMPDIR": str(self.ray_folder),
+            **cpus(2),
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -45,9 +54,9 @@ class Command:
         assert process.returncode == code, f"exit code {process.returncode}, expected {code}:\n{output}"
         return output
 
-    def ray_processes(self) -> list[str]:
-        """Names of the living Ray processes that these commands started: each keeps a log open in Ray's folder."""
-        names = []
+    def ray_processes(self) -> dict[int, str]:
+        """The living Ray processes that these commands started, by id: each keeps a log open in Ray's folder."""
+        names = {}
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 files = [str(file.readlink()) for file in (process / "fd").iterdir()]
@@ -55,14 +64,14 @@ class Command:
             except OSError:
                 continue
             if any(file.startswith(str(self.ray_folder)) for file in files):
-                names.append(name[:80])
+                names[int(process.name)] = name[:80]
         return names
 
     def wait_until_ray_is_gone(self, seconds: float, besides: tuple[str, ...] = ()) -> None:
         """Fails if a Ray process of these commands is alive after so long, but for those whose names begin so."""
 
         def left() -> list[str]:
-            return [name for name in self.ray_processes() if not any(map(name.startswith, besides))]
+            return [name for name in self.ray_processes().values() if not any(map(name.startswith, besides))]
 
         deadline = time.monotonic() + seconds
         while left() and time.monotonic() < deadline:
@@ -84,6 +93,14 @@ class Command:
             process.send_signal(stop)
         output, _ = process.communicate(timeout=120)
         return process.returncode, output
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_niceness():
+    """Ray's workers give way to all else, which on a busy machine means that they get next to nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from sweeper.execution.examine import look
 
 HEAD = """
 import ray, sys
-context = ray.init(address="local", include_dashboard=False, num_cpus=1, log_to_driver=False)
+context = ray.init(address="local", include_dashboard=False, log_to_driver=False)
 print(context.address_info["gcs_address"], flush=True)
 sys.stdin.read()
 """
@@ -30,7 +30,7 @@ def test_every_node_speaks_for_itself(sweeper, address, s3):
     sweeper.environment |= s3.environment
     found = sweeper("doctor", "--address", address, "--results", f"{s3.url}/x", code=1).splitlines()
     start = next(index for index, line in enumerate(found) if line.startswith("ok      cluster: "))
-    assert f"{address}: ray 2.60.0, 1 node, 1 CPUs" in found[start]
+    assert f"{address}: ray 2.60.0, 1 node, 2 CPUs" in found[start]
     assert any(line.startswith(f"ok      results: {s3.url}/x") for line in found[:start])
     there = [line.split(": ")[1] for line in found[start + 1 : -1] if ": " in line]
     assert {"packages", "gpus", "shared memory", "cache", "results", "clock"} <= set(there)

@@ -21,11 +21,14 @@ from sweeper.execution.sweep import Machine, run_sweep
 from sweeper.plan import PlanError, build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
+from tests.execution.conftest import cpus
 
 
 @pytest.fixture
 def demo(shared_cache, monkeypatch):
     monkeypatch.setenv("SWEEPER_CACHE", str(shared_cache))
+    for name, value in cpus(1).items():
+        monkeypatch.setenv(name, value)
     store = prepare(datasets.load("demo", None), 8000)
     return store, cut(store, "official", (1,))
 

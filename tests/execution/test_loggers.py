@@ -1,4 +1,4 @@
-"""Learning curves in other tools: each tried for real where its package is installed."""
+"""Learning curves in other tools: each tried for real where its package is installed; TensorBoard in `test_run.py`."""
 
 import sqlite3
 
@@ -10,15 +10,6 @@ from sweeper.plan import PlanError
 from sweeper.results.store import Study
 
 SMALL = ("run", "ablations", "--epochs", "2", "--seeds", "1", "--arm", "detail-only", "--study", "s")
-
-
-def test_tensorboard_files_are_kept_per_trial(sweeper):
-    sweeper(*SMALL, "--log", "tensorboard")
-    (trial_id,) = sweeper.finished("s")
-    (events,) = (sweeper.folder / "results" / "s" / "logs" / "tensorboard" / trial_id).iterdir()
-    content = events.read_bytes()
-    assert b"ray/tune/loss" in content
-    assert b"ray/tune/accuracy" in content
 
 
 def test_mlflow_keeps_a_run_per_trial(sweeper):

@@ -9,7 +9,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pandas.testing import assert_frame_equal
 
+from sweeper.results import attempts
+from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
+from tests.execution.conftest import cpus
 
 TRIALS = 6
 SMALL = ("run", "ablations", "--epochs", "1", "--seeds", "3", "--arm", "full", "detail-only", "--study", "s")
@@ -33,7 +36,12 @@ REQUESTS_OF_A_TRIAL = {
 REQUESTS_OF_A_TRIAL |= {("GET", "trials"): 1, ("GET", "predictions"): 1}
 
 
+def lasted(attempt):
+    return (attempt["ended"] - attempt["started"]).total_seconds()
+
+
 def test_a_sweep_is_killed_continued_and_read_as_in_a_folder(sweeper, s3):
+    sweeper.environment |= cpus(1)
     sweeper(*SMALL)
     in_folder = pd.read_parquet(sweeper.folder / "results" / "s" / "leaderboard.parquet")
 
@@ -50,7 +58,9 @@ def test_a_sweep_is_killed_continued_and_read_as_in_a_folder(sweeper, s3):
     assert "0 of them already committed" not in output
     assert f"{study}/leaderboard.parquet: {TRIALS} trials" in output
     requests = {trial_id: s3.counts(trial_id) for trial_id in study.finished() - before}
-    once = {row["trial_id"] for row in study.trials().to_pylist() if row["attempts"] == 1} & requests.keys()
+    heartbeat = attempts.HEARTBEAT_SECONDS * study.storage.patience
+    short = {row["trial_id"] for row in read_attempts(study).to_pylist() if lasted(row) < 0.9 * heartbeat}
+    once = {row["trial_id"] for row in study.trials().to_pylist() if row["attempts"] == 1} & requests.keys() & short
     assert once, "trials that the kill did not touch"
     for trial_id in once:
         assert requests[trial_id].pop(("PUT", trial_id)) == 1, "TensorBoard's file"

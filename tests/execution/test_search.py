@@ -23,6 +23,7 @@ from sweeper.results.searching import Goal, read_searches
 from sweeper.results.store import Study
 from sweeper.search import Search, open_storage
 from tests.benchmarks.search_vs_random import arm_search
+from tests.execution.conftest import cpus
 from tests.search.conftest import row_of
 
 STUDY = "search-demo-quick-2epochs"
@@ -83,6 +84,7 @@ def test_dry_run_shows_what_is_searched_what_is_fixed_and_the_cost(sweeper):
 
 
 def test_every_arm_runs_the_grid_with_its_own_winner(sweeper):
+    sweeper.environment |= cpus(1)
     command = ("run", "tuned-ablations", "--arm", "full", "semantic-only", "--epochs", "1", "--trials", "2")
     output = sweeper(*command, "--top", "1", "--replicates", "1", "--seeds", "1")
     study = Study(sweeper.folder / "results" / "tuned-ablations-demo-quick-1epochs")

@@ -5,8 +5,7 @@ import pytest
 
 from sweeper.results import schema
 from sweeper.results.checks import find_problems
-from tests.results.rows import trial_row
-from tests.results.test_leaderboard import FAILED, grid, plan_of
+from tests.results.rows import FAILED, grid, plan_of, trial_row
 
 
 def problems(trials, plan=None):
