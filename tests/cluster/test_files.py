@@ -1,16 +1,13 @@
-"""Every file of cluster/ is what Ray, Kubernetes, EC2 or bash takes it for: checked here without any of these."""
+"""Every file of cluster/ is what Ray, EC2 or bash takes it for: checked here without any of these."""
 
 import copy
-import os
 import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
-import jsonschema
 import pytest
 import yaml
-from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from ray.autoscaler._private.resource_demand_scheduler import get_nodes_for
 from ray.autoscaler._private.util import prepare_config, validate_config
 
@@ -98,47 +95,3 @@ def test_on_demand_only_where_spot_was_refused_or_is_used_up(name):
     assert launched(kinds, (), [trial] * 3) == {"gpu-spot": 2, "gpu-on-demand": 1}
     assert launched(kinds, (), [{"CPU": 4}] * 4) == {"gpu-spot": 2}
     assert launched(kinds, (), [{"CPU": 4, "GPU": 2}]) == {}
-
-
-def test_kuberay_scales_gpu_pods_from_nothing_and_the_head_runs_no_trials():
-    job = read("kuberay.yaml")
-    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
-    cluster = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": {"name": "x", "namespace": "default"}}
-    config = _derive_autoscaling_config_from_ray_cr(cluster | {"spec": job["spec"]["rayClusterSpec"]})
-    kinds = config["available_node_types"]
-    assert kinds["headgroup"]["resources"]["CPU"] == 0
-    assert not kinds["headgroup"]["resources"].get("GPU")
-    assert (kinds["gpu"]["min_workers"], kinds["gpu"]["max_workers"]) == (0, 8)
-    assert (kinds["gpu"]["resources"]["CPU"], kinds["gpu"]["resources"]["GPU"]) == (8, 1)
-    assert job["spec"]["rayClusterSpec"]["rayVersion"] == pinned("ray")
-
-
-def pinned(package):
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    (version,) = [line.partition("==")[2] for line in lines if line.startswith(f"{package}==")]
-    return version
-
-
-@pytest.mark.skipif(
-    "KUBERAY_CRD" not in os.environ,
-    reason="KUBERAY_CRD names no ray.io_rayjobs.yaml (helm-chart/kuberay-operator/crds of ray-project/kuberay)",
-)
-def test_kuberay_manifest_fits_its_schema():
-    definition = yaml.safe_load(Path(os.environ["KUBERAY_CRD"]).read_text())
-    versions = {version["name"]: version["schema"]["openAPIV3Schema"] for version in definition["spec"]["versions"]}
-    jsonschema.validate(read("kuberay.yaml"), strict(versions["v1"]))
-
-
-def strict(schema):
-    """The same schema, but a field that it does not know is an error, as for the API server."""
-    if isinstance(schema, list):
-        return [strict(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    schema = {key: strict(value) for key, value in schema.items()}
-    if schema.pop("x-kubernetes-int-or-string", None) is True:
-        schema.pop("type", None)
-    keeps = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
-    if schema.get("type") == "object" and isinstance(schema.get("properties"), dict) and not keeps:
-        schema["additionalProperties"] = False
-    return schema
