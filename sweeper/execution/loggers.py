@@ -5,53 +5,61 @@ opens a connection unless its own environment variables tell it to (`WANDB_MODE=
 """
 
 import os
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from sweeper.plan import PlanError
+from sweeper.results.folder import Folder
+from sweeper.results.storage import locate
 from sweeper.results.store import Study
-from sweeper.results.tables import StudyError
 
 _PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 NAMES = tuple(_PACKAGES)
+# What writes files of its own while it runs, and so not to an object store; and what tells it another place.
+_PLACES = {
+    "mlflow": ("MLFLOW_TRACKING_URI", "a server, or sqlite:////FOLDER/mlflow.db"),
+    "wandb": ("WANDB_DIR", "a folder"),
+}
+
+
+def check_loggers(names: Iterable[str], results: Path | str) -> None:
+    """Refuse loggers that could not write; takes no time, and does not import Ray.
+
+    Raises:
+        PlanError: no such logger; it needs a folder, and results are in no folder; or its package is not installed.
+    """
+    for name in names:
+        if name not in _PACKAGES:
+            raise PlanError(f"unknown logger {name!r}; the loggers are: {', '.join(NAMES)}")
+        if name in _PLACES and not os.environ.get(_PLACES[name][0]) and not isinstance(locate(results), Folder):
+            variable, value = _PLACES[name]
+            raise PlanError(f"--log {name} can't write to {results}: set {variable} to {value}")
+        if find_spec(_PACKAGES[name]) is None:
+            raise PlanError(f"--log {name} needs a package that is not installed: pip install 'sweeper[{name}]'")
 
 
 def logger_callback(name: str, study: Study) -> Any:
-    """Tune's callback for one of `NAMES`.
-
-    Raises:
-        PlanError: no such logger, or its package is not installed.
-    """
-    if name not in _PACKAGES:
-        raise PlanError(f"unknown logger {name!r}; the loggers are: {', '.join(NAMES)}")
-    if find_spec(_PACKAGES[name]) is None:
-        raise PlanError(f"--log {name} needs a package that is not installed: pip install 'sweeper[{name}]'")
+    """Tune's callback for a logger that `check_loggers` lets pass."""
     if name == "mlflow":
         from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-        uri = (
-            os.environ.get("MLFLOW_TRACKING_URI")
-            or f"sqlite:///{_folder(name, study, 'MLFLOW_TRACKING_URI') / 'mlflow.db'}"
-        )
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_folder(name, study) / 'mlflow.db'}"
         return MLflowLoggerCallback(tracking_uri=uri, experiment_name=study.name)
     if name == "wandb":
         from ray.air.integrations.wandb import WandbLoggerCallback
 
         os.environ.setdefault("WANDB_MODE", "offline")
-        folder = os.environ.get("WANDB_DIR") or _folder(name, study, "WANDB_DIR")
+        folder = os.environ.get("WANDB_DIR") or _folder(name, study)
         return WandbLoggerCallback(project="sweeper", group=study.name, dir=str(folder))
     from ray.tune.logger import TBXLoggerCallback
 
     return TBXLoggerCallback()  # type: ignore[no-untyped-call]
 
 
-def _folder(name: str, study: Study, variable: str) -> Path:
-    """The study's folder of one logger that writes files of its own, and so can't write to an object store."""
-    try:
-        folder = study.folder / "logs" / name
-    except StudyError:
-        raise PlanError(f"--log {name} writes to a folder, and {study} is none: set {variable}") from None
+def _folder(name: str, study: Study) -> Path:
+    folder = study.folder / "logs" / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

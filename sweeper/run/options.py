@@ -9,6 +9,7 @@ from search_spaces.recipes import RECIPES, Recipe
 from sweeper.audio import datasets, splits
 from sweeper.audio.datasets import Dataset
 from sweeper.audio.store import ClipStore
+from sweeper.execution.loggers import check_loggers
 from sweeper.plan import PlanError
 from sweeper.results import provenance
 from sweeper.results.store import Study
@@ -86,7 +87,7 @@ class Outcome:
 
 
 def check(options: RunOptions, *names: str) -> None:
-    """Refuse numbers below 1.
+    """Refuse numbers below 1, and loggers that could not write.
 
     Raises:
         PlanError: naming the first one.
@@ -94,6 +95,7 @@ def check(options: RunOptions, *names: str) -> None:
     for name in ("workers_per_trial", "cpus_per_trial", *names):
         if getattr(options, name) < 1:
             raise PlanError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
+    check_loggers(options.log, options.results)
 
 
 def choose_recipe(options: RunOptions) -> Recipe:

@@ -1,4 +1,4 @@
-"""cluster/kuberay.yaml is what KubeRay and Kubernetes take it for: an unknown field is an error, as for the API server."""
+"""cluster/kuberay.yaml is what KubeRay and Kubernetes take it for; a field that they do not know is an error."""
 
 import copy
 from pathlib import Path

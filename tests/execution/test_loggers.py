@@ -4,10 +4,10 @@ import sqlite3
 
 import pytest
 
+from sweeper.cli import main
 from sweeper.execution import loggers
-from sweeper.execution.loggers import logger_callback
+from sweeper.execution.loggers import check_loggers
 from sweeper.plan import PlanError
-from sweeper.results.store import Study
 
 SMALL = ("run", "ablations", "--epochs", "2", "--seeds", "1", "--arm", "detail-only", "--study", "s")
 
@@ -26,9 +26,24 @@ def test_wandb_writes_offline(sweeper):
     assert list((sweeper.folder / "results" / "s" / "logs" / "wandb").rglob("*.wandb"))
 
 
-def test_a_missing_package_is_named_with_its_install_line(tmp_path, monkeypatch):
+def test_a_missing_package_is_named_with_its_install_line(monkeypatch):
     monkeypatch.setattr(loggers, "find_spec", lambda name: None)
     with pytest.raises(PlanError, match=r"pip install 'sweeper\[mlflow\]'"):
-        logger_callback("mlflow", Study(tmp_path))
+        check_loggers(["mlflow"], "results")
     with pytest.raises(PlanError, match="the loggers are: tensorboard, mlflow, wandb"):
-        logger_callback("aim", Study(tmp_path))
+        check_loggers(["aim"], "results")
+
+
+def test_what_writes_to_a_folder_is_refused_an_object_store_before_anything_else(s3, monkeypatch, capsys):
+    monkeypatch.setattr(loggers, "find_spec", lambda name: object())
+    results = f"{s3.url}/results"
+    check_loggers(["tensorboard"], results)
+    for name, variable in {"mlflow": "MLFLOW_TRACKING_URI", "wandb": "WANDB_DIR"}.items():
+        monkeypatch.delenv(variable, raising=False)
+        check_loggers([name], "results")
+        for design in ("ablations", "search", "tuned-ablations"):
+            assert main(["run", design, "--results", results, "--log", name]) == 2
+            assert f"--log {name} can't write to {results}: set {variable} to " in capsys.readouterr().err
+        monkeypatch.setenv(variable, "elsewhere")
+        check_loggers([name], results)
+    assert s3.requests == []

@@ -1,5 +1,6 @@
 """A sweep whose results lie in an object store: killed, continued, read; by the real command line and a real server."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pandas.testing import assert_frame_equal
 
 from sweeper.results import attempts
 from sweeper.results.attempts import read_attempts
+from sweeper.results.searching import read_searches
 from sweeper.results.store import Study
 from tests.execution.conftest import cpus
 
@@ -89,3 +91,27 @@ def test_a_sweep_is_killed_continued_and_read_as_in_a_folder(sweeper, s3):
     clip = next(Path(sweeper.environment["SWEEPER_CACHE"]).rglob("*.wav"))
     weights = f"{study}/weights/{in_store['trial_id'][0]}.safetensors"
     assert sweeper("predict", weights, str(clip), "--format", "csv").splitlines()[0].startswith("file,start_s")
+
+
+def test_a_search_is_killed_and_goes_on_with_what_was_committed(sweeper, s3):
+    """Optuna keeps nothing in an object store: the rows are all that the second command has of the first."""
+    sweeper.environment |= s3.environment
+    options = ("--epochs", "1", "--trials", "3", "--top", "1", "--replicates", "1", "--study", "q")
+    search = ("run", "search", "--arm", "detail-only", *options, "--results", f"{s3.url}/results")
+    study = Study(f"{s3.url}/results/q")
+    sweeper.finished = lambda _name: study.finished()
+    sweeper.stop_after(1, "q", [signal.SIGKILL], *search)
+    (found,) = read_searches(study)
+    before = {row["trial_id"]: row for row in found.explored}
+    assert before
+
+    s3.requests.clear()
+    assert "Winners" in sweeper(*search)
+    (found,) = read_searches(study)
+    assert len({row["params"] for row in found.explored}) == len(found.explored) == 3
+    assert {row["trial_id"]: row for row in found.explored if row["trial_id"] in before} == before
+    assert not [key for method, key in s3.requests if method == "PUT" and any(name in key for name in before)]
+    stages = pd.read_parquet(f"{study}/leaderboard.parquet").groupby("stage").size()
+    assert stages["explore"] == len(pd.read_parquet(f"{study}/search.parquet")) == 3
+    (winner,) = json.loads(study.storage.read("winners.json")[0])
+    assert len(winner["test"]["winner"]) == 1
