@@ -2,7 +2,9 @@
 
 The Tune function holds no resources: it asks a `TrainRun` actor to run the trial, and passes on what that tells. There
 are as many of these actors as trials fit into the cluster at once, and Tune runs no more trials than that; the rest
-queue. So nobody holds what another one waits for.
+queue. So nobody holds what another one waits for. Where nodes are started on demand, some more trials are handed out:
+Train asks for room for all of a trial's workers together, which an autoscaler sees, and the trial begins when that has
+come.
 """
 
 import contextlib
@@ -21,7 +23,7 @@ from ray import tune
 from sweeper.execution import train_run
 from sweeper.execution.cluster import grows, nodes, wait_for_room
 from sweeper.execution.train_run import Actor, Link, Work
-from sweeper.execution.worker import Row, Sweep, commit_result, device_name, epoch_reporter, see_through
+from sweeper.execution.worker import STARTED, Row, Sweep, commit_result, device_name, epoch_reporter, see_through
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.results.attempts import attempt
 from sweeper.training.distributed import Worker
@@ -29,6 +31,7 @@ from sweeper.training.trial import run_trial
 
 SEARCH_SECONDS = 1.0  # between looks for an actor that is free
 CLOSE_SECONDS = 20.0
+GROWTH = 8  # trials that a growing cluster is asked to run at once, if no more fit: each has processes on its head
 
 
 def share_of_batch(trial: TrialSpec, workers: int) -> TrialSpec:
@@ -41,8 +44,8 @@ def share_of_batch(trial: TrialSpec, workers: int) -> TrialSpec:
 
 
 @contextlib.contextmanager
-def trainable(sweep: Sweep, workers: int, memory: int, batch: int) -> Iterator[tuple[Any, int]]:
-    """Tune's trainable for the sweep's trials, and how many of them may run at once.
+def trainable(sweep: Sweep, workers: int, memory: int, batch: int, ahead: int) -> Iterator[tuple[Any, int]]:
+    """Tune's trainable for the sweep's trials, and how many of them may run, or wait for nodes, at once.
 
     On leaving, what still runs is stopped, and no process or placement group of it is left.
 
@@ -51,6 +54,7 @@ def trainable(sweep: Sweep, workers: int, memory: int, batch: int) -> Iterator[t
         workers: of each trial, at least 2.
         memory: in bytes, that each worker holds.
         batch: the smallest batch of all trials.
+        ahead: how many may wait for nodes at once, where the cluster starts nodes on demand.
 
     Raises:
         PlanError: the cluster has no room for one trial; a worker would hold part of a GPU; or a batch has fewer clips
@@ -63,6 +67,8 @@ def trainable(sweep: Sweep, workers: int, memory: int, batch: int) -> Iterator[t
     if sweep.gpus % 1:
         raise PlanError(f"--gpus-per-trial {sweep.gpus:g}: with --workers-per-trial {workers}, each needs whole GPUs")
     at_once = _room(resources | {"memory": memory + train_run.SPARE_MEMORY}, workers) // workers
+    if grows():
+        at_once = max(at_once, min(ahead, GROWTH))
     runs = [train_run.create(index) for index in range(at_once)]
     function = tune.with_parameters(train_trial, sweep=sweep, workers=workers, resources=resources, runs=runs)
     try:
@@ -146,6 +152,8 @@ def train_loop(config: dict[str, Any]) -> Row | None:
     link.join()
     context = ray.train.get_context()
     worker = Worker(context.get_world_rank(), context.get_world_size())
+    if worker.rank == 0:
+        link.report(STARTED)  # now that all workers have their nodes: Ctrl-C ends a trial that waited until here
     fold = sweep.folds[spec.data.fold]
     torch.set_num_threads(sweep.cpus)
 

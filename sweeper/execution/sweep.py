@@ -153,7 +153,9 @@ def run_trials(
             trainable, at_once = tune.with_resources(tune.with_parameters(train_trial, sweep=sweep), held), None
         else:
             batch = min(trial.training.batch_size for trial in like)
-            trainable, at_once = stack.enter_context(multi_worker.trainable(sweep, machine.workers, memory, batch))
+            trainable, at_once = stack.enter_context(
+                multi_worker.trainable(sweep, machine.workers, memory, batch, ahead)
+            )
         # Of a searcher's trials Tune lets one wait. The autoscaler would see one at a time, and start nodes one by one.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(ahead, MOST_WAITING) if grows() else 1)
         stopper = Brake()

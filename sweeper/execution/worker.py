@@ -30,6 +30,7 @@ BACKOFF_SECONDS = 2.0  # before the first retry; doubles with each further one
 MAX_BACKOFF_SECONDS = 60.0
 
 Row = dict[str, Any]
+STARTED: Row = {"outcome": "started"}  # a trial's first report, after which Tune goes on or stops it
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
             )
             return commit_result(sweep, result, fitted)
 
+    tune.report(STARTED)  # returns unless Tune stops the trial here
     see_through(sweep, spec, run)
 
 
@@ -96,7 +98,6 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
     again. A trial that keeps failing is recorded and reported, not raised, so that the sweep goes on with a warm
     process. What ends the process, and CUDA errors, after which it is of no use, are Tune's to retry in a new one.
     """
-    tune.report({"outcome": "started"})  # returns unless Tune stops the trial here
     for failures in range(sweep.max_failures + 1):
         _free_gpu()
         if sweep.study.is_finished(spec.trial_id):  # by another cluster on the same folder, or just before a crash

@@ -49,3 +49,51 @@ def test_ctrl_c_stops_trials_that_wait_for_a_node(head, sweeper):
     folder = sweeper.folder / "results" / study
     assert len(sweeper.finished(study)) == len(list((folder / "attempts").glob("*.parquet"))) < 4
     assert (pd.read_parquet(folder / "trials").threads == 2).all(), "threads follow --cpus-per-trial"
+
+
+def pending():
+    """How many bundles each placement group has that waits for nodes: what an autoscaler sees."""
+    groups = ray.util.placement_group_table().values()
+    return [len(group["bundles"]) for group in groups if group["state"] == "PENDING"]
+
+
+def wait_for(condition, process):
+    deadline = time.monotonic() + 200
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def start_with_two_workers(head, sweeper, epochs):
+    """Three trials in a cluster that has no room yet, and the folder of their attempts."""
+    command = ("run", "ablations", "--epochs", epochs, "--arm", "detail-only", "--seeds", "3", "--study", "s")
+    sweep = sweeper.start(*command, "--workers-per-trial", "2", "--address", head.address)
+    ray.init(address=head.address, log_to_driver=False, logging_level="ERROR")
+    wait_for(lambda: pending() == [1] * 6, sweep)
+    return sweep, sweeper.folder / "results" / "s" / "attempts"
+
+
+def test_trials_of_several_workers_ask_for_nodes_and_use_those_that_come_later(head, sweeper):
+    sweep, attempts = start_with_two_workers(head, sweeper, "5000")
+    for nodes in (1, 2):
+        head.add_node(num_cpus=2)
+        wait_for(lambda nodes=nodes: len(list(attempts.glob("*.parquet"))) == nodes, sweep)
+        wait_for(lambda nodes=nodes: pending() == [2] * (3 - nodes), sweep)
+    sweep.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    sweep.send_signal(signal.SIGINT)
+    output, _ = sweep.communicate(timeout=120)
+    assert sweep.returncode == 130, output
+    assert "waiting for nodes with room for 1 × CPU 1" in output
+    assert {group["state"] for group in ray.util.placement_group_table().values()} == {"REMOVED"}
+
+
+def test_ctrl_c_stops_trials_of_several_workers_that_wait_for_nodes(head, sweeper):
+    sweep, attempts = start_with_two_workers(head, sweeper, "2")
+    head.add_node(num_cpus=2)
+    wait_for(lambda: list(attempts.glob("*.parquet")), sweep)
+    sweep.send_signal(signal.SIGINT)
+    output, _ = sweep.communicate(timeout=200)
+    assert sweep.returncode == 130, output
+    assert len(sweeper.finished("s")) == 1, output

@@ -195,7 +195,7 @@ def test_a_trial_that_tune_stops_frees_what_it_held(address, tmp_path):
     study.create()
     sweep = replace(in_cluster(), study=study)
     (trial,) = plan(100_000, ["full"])
-    with multi_worker.trainable(sweep, 2, 0, trial.training.batch_size) as (trainable, at_once):
+    with multi_worker.trainable(sweep, 2, 0, trial.training.batch_size, 1) as (trainable, at_once):
         assert at_once == 2
         tuner = tune.Tuner(
             trainable,
@@ -222,5 +222,5 @@ def test_a_trial_that_tune_stops_frees_what_it_held(address, tmp_path):
 )
 def test_more_workers_than_there_is_room_for_are_refused(address, workers, cpus, gpus, message):
     sweep = replace(in_cluster(), cpus=cpus, gpus=gpus)
-    with pytest.raises(PlanError, match=message), multi_worker.trainable(sweep, workers, 0, 9):
+    with pytest.raises(PlanError, match=message), multi_worker.trainable(sweep, workers, 0, 9, 1):
         pass
