@@ -18,8 +18,9 @@
 #SBATCH --time=24:00:00
 set -euo pipefail
 . .venv/bin/activate
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address=$(getent ahostsv4 "$head" | awk '{print $1; exit}'):$((20000 + SLURM_JOB_ID % 10000))
+# Each line is read to the end: what writes to a closed pipe would end the job.
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
+address=$(getent ahostsv4 "$head" | awk 'NR == 1 {print $1}'):$((20000 + SLURM_JOB_ID % 10000))
 # Another user's Ray on the node has its files and ports; Slurm's OMP_NUM_THREADS would decide a trial's threads.
 export RAY_AUTH_MODE=disabled RAY_TMPDIR=/tmp/ray-$SLURM_JOB_ID
 unset OMP_NUM_THREADS

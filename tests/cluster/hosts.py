@@ -6,6 +6,7 @@ there, and can lose its power. They share the rest of the disk, thereby Python a
 """
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 PROGRAMS = ("ip", "unshare", "sshd", "ssh", "ssh-keygen", "rsync")
 LAPTOP = "172.31.255.254"  # hosts lie in 172.31.0.0/16, as in EC2's default network
+HOME = pwd.getpwnam("root").pw_dir  # of whom everything runs on the hosts
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 BOOT = """
@@ -24,7 +26,7 @@ mount --make-rprivate /
 {binds}
 mount --bind {disk}/hosts /etc/hosts
 mount --bind {disk}/passwd /etc/passwd
-mount --rbind {disk}/root /root
+mount --rbind {disk}/root {home}
 mount -t tmpfs -o size=2g tmpfs /dev/shm
 mount -t tmpfs tmpfs /run
 mkdir /run/sshd
@@ -34,7 +36,7 @@ exec /usr/sbin/sshd -D -e -f /run/sshd/sshd_config
 """
 SSHD = """Port 22
 HostKey /run/sshd/hostkey
-AuthorizedKeysFile /root/.ssh/authorized_keys
+AuthorizedKeysFile %h/.ssh/authorized_keys
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 UsePAM no
@@ -63,7 +65,7 @@ class Network:
     def __init__(self, folder: Path, shared: Iterable[Path | str]) -> None:
         """`folder` holds the hosts' disks; `shared` are folders that they all see under the same path."""
         self.folder = folder
-        self.shared = [str(path) for path in shared if str(path).startswith(("/tmp/", "/root/"))]
+        self.shared = [str(path) for path in shared if str(path).startswith(("/tmp/", f"{HOME}/"))]
         self.name = f"sw{os.getpid() % 100_000}"  # a network interface's name has 15 letters at most
         self.key = folder / "key"
         self._hosts: dict[str, subprocess.Popen[bytes]] = {}
@@ -104,7 +106,7 @@ class Network:
         # Its own name stands for its address: gloo listens where that leads.
         (disk / "hosts").write_text(f"127.0.0.1 localhost\n{address} {host}\n")
         # Cloud images log in as ubuntu: here another name of root.
-        (disk / "passwd").write_text(Path("/etc/passwd").read_text() + "ubuntu:x:0:0::/root:/bin/bash\n")
+        (disk / "passwd").write_text(Path("/etc/passwd").read_text() + f"ubuntu:x:0:0::{HOME}:/bin/bash\n")
         (disk / "sshd_config").write_text(SSHD)
         binds = "\n".join(f"mkdir -p {disk}{path}; mount --rbind {path} {disk}{path}" for path in self.shared)
         self._ip(f"netns add {space}")
@@ -119,12 +121,12 @@ class Network:
             self._ip(f"-n {self.name} route add {public}/32 via {address}")
         walls = "unshare --mount --pid --uts --ipc --fork --mount-proc --kill-child bash -c"
         self._hosts[host] = subprocess.Popen(
-            ["ip", "netns", "exec", space, *walls.split(), BOOT.format(name=host, disk=disk, binds=binds)],
+            ["ip", "netns", "exec", space, *walls.split(), BOOT.format(name=host, disk=disk, binds=binds, home=HOME)],
             stdin=subprocess.DEVNULL,
             stdout=(disk / "sshd.log").open("wb"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"},
+            env={"PATH": PATH, "HOME": HOME, "LANG": "C.UTF-8"},
         )
         deadline = time.monotonic() + 20
         while self.ssh(host, "true").returncode:

@@ -74,7 +74,10 @@ def test_sweeps_over_hosts_of_which_one_is_lost(laptop, cluster):
     assert sweep.returncode == 0, output
     assert len(pd.read_parquet(study / "trials")) == 2
     print(read_attempts(Study(study)).to_pandas()[["trial_id", "node", "started", "ended", "outcome"]].to_string())
-    assert sorted(read_attempts(Study(study)).column("outcome").to_pylist()) == ["complete", "complete", "lost"]
+    outcomes = read_attempts(Study(study)).column("outcome").to_pylist()
+    # The trial that waited may be given the lost host, until Ray has noticed: then it is begun twice, too.
+    assert outcomes.count("complete") == 2
+    assert outcomes.count("lost") in (1, 2)
 
     laptop.ray("down", "-y", cluster)
     laptop.say("ray down has returned")

@@ -19,6 +19,10 @@ for node in {nodes}; do
 done
 wait $first
 """
+# Slowly: who only reads the first line is gone when the second comes.
+SCONTROL = """#!/bin/bash
+for node in {nodes}; do echo $node; sleep 0.2; done
+"""
 
 
 @pytest.fixture
@@ -30,12 +34,12 @@ def project(laptop):
     for host, address in HOSTS.items():
         laptop.network.boot(host, address)
     made = laptop.network.ssh(
-        "n1", f"ln -s {project} ~/sweeper && {SETUP} && sed -i s#/root/sweeper#{project}# .venv/bin/*"
+        "n1", f"ln -s {project} ~/sweeper && {SETUP} && sed -i s#$HOME/sweeper#{project}# .venv/bin/*"
     )
     assert made.returncode == 0, made.stderr
     shutil.copy(laptop.network.key, project / "key")
     nodes = " ".join(HOSTS.values())
-    for name, text in {"srun": SRUN.format(nodes=nodes), "scontrol": f"#!/bin/bash\nprintf '%s\\n' {nodes}\n"}.items():
+    for name, text in {"srun": SRUN.format(nodes=nodes), "scontrol": SCONTROL.format(nodes=nodes)}.items():
         (project / ".venv/bin" / name).write_text(text)
         (project / ".venv/bin" / name).chmod(0o755)
     return project
