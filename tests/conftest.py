@@ -7,6 +7,7 @@ from loky import cpu_count
 
 LONGEST = (
     "execution/test_run.py",
+    "execution/test_growing_cluster.py",
     "execution/test_search.py",
     "execution/test_object_storage.py",
     "execution/test_multi_worker.py",
