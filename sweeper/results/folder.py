@@ -116,9 +116,10 @@ class Folder:
         """Set the file's time to now; `data` is what it holds."""
         os.utime(self.path / name)
 
-    def delete(self, name: str) -> None:
-        """Delete the file, if there is one."""
-        (self.path / name).unlink(missing_ok=True)
+    def delete(self, *names: str) -> None:
+        """Delete the files that there are."""
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def working_copy(self, name: str, *, fetch: bool = True) -> Iterator[WorkingCopy]:

@@ -1,5 +1,6 @@
 """The derived tables of a study: a row per trial, a row per arm. They can be deleted and derived again at any time."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,8 @@ def derive(study: Study) -> Leaderboard:
     Raises:
         StudyError: the study has no trial yet, or a damaged file.
     """
-    study.pack()
+    with contextlib.suppress(OSError):  # the rows stay where they are
+        study.pack()
     trials = study.trials()
     if not trials.num_rows:
         raise StudyError(f"{study} has no trial yet; start with: python -m sweeper run ablations")

@@ -111,10 +111,13 @@ class ObjectStore:
         """Set the object's time to now, for which it must be written again; `data` is what it holds."""
         self.write(name, data)
 
-    def delete(self, name: str) -> None:
-        """Delete the object, if there is one."""
+    def delete(self, *names: str) -> None:
+        """Delete the objects that there are."""
         with self._explained(), contextlib.suppress(FileNotFoundError):
-            self.filesystem.rm_file(self._path(name))
+            if len(names) == 1:
+                self.filesystem.rm_file(self._path(names[0]))
+            else:  # S3 takes a thousand in a request
+                self.filesystem.rm([self._path(name) for name in names])
 
     @contextlib.contextmanager
     def working_copy(self, name: str, *, fetch: bool = True) -> Iterator[WorkingCopy]:

@@ -6,6 +6,7 @@ holds `PACK_ROWS` of them, lies beside the others, and is called by a hash of it
 rows' own files are deleted. Being killed in between leaves both, and then the pack counts.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Sequence
 
@@ -14,9 +15,10 @@ import pyarrow.compute as pc
 
 from sweeper.results.folder import Folder
 from sweeper.results.object_store import ObjectStore
-from sweeper.results.tables import StudyError, parse_table, table_bytes, todays
+from sweeper.results.tables import TRY_AGAIN, StudyError, parse_table, table_bytes, todays
 
 PACK_ROWS = 1_000  # read in a second where they are files of their own, in some ms as a pack
+PACK_LOST = f"restore it from a copy: without it, what it holds of up to {PACK_ROWS} trials is lost"
 _PACK = "pack-"
 _READINGS = 5  # of a folder in which others are packing
 _names_in: dict[str, frozenset[str]] = {}  # packs by URL, which hold what they hold
@@ -49,11 +51,7 @@ class RowFiles:
 
     def packed(self) -> set[str]:
         """Names of the rows in packs."""
-        for path in (packs := self._packs()):
-            if (key := f"{self._storage}/{path}") not in _names_in:
-                (data,) = self._storage.read(path)
-                _names_in[key] = frozenset(self._names(parse_table(data, key, columns=self._name)).to_pylist())
-        return set().union(*(_names_in[f"{self._storage}/{path}"] for path in packs))
+        return set().union(*self._contents().values())
 
     def exists(self, name: str) -> bool:
         """Whether there is a row of that name."""
@@ -74,11 +72,14 @@ class RowFiles:
 
     def find(self, name: str) -> pa.Table:
         """The row of that name, or no row; raises StudyError if its file is damaged."""
-        try:
-            return self.read_single([name])
-        except FileNotFoundError:
-            packs = self._read(self._packs() if name in self.packed() else [])
-            return packs.filter(pc.equal(self._names(packs), name)).slice(0, 1)
+        for _ in range(2):  # it may be packed between the two looks
+            for path, names in self._contents().items():
+                if name in names:
+                    rows = self._read([path])
+                    return rows.filter(pc.equal(self._names(rows), name))
+            with contextlib.suppress(FileNotFoundError):
+                return self.read_single([name])
+        return self._columns.empty_table()
 
     def read(self) -> pa.Table:
         """All rows, in no order.
@@ -105,20 +106,25 @@ class RowFiles:
         Raises:
             StudyError: a file is damaged.
         """
-        packed, loose = self.packed(), []
-        for name in sorted(names):
-            if name in packed:  # whoever packed it was killed before this
-                self._storage.delete(self.path(name))
-            else:
-                loose.append(name)
+        names, packed = set(names), self.packed()
+        if left := names & packed:  # whoever packed them was killed before this
+            self._storage.delete(*(self.path(name) for name in left))
+        loose = sorted(names - packed)
         rows = self._columns.empty_table()
         for start in range(0, len(loose), PACK_ROWS):
             if len(rows) + len(loose) - start < PACK_ROWS:
                 return
             try:
-                part = self.read_single(loose[start : start + PACK_ROWS])
+                tables = self._tables([self.path(name) for name in loose[start : start + PACK_ROWS]])
             except FileNotFoundError:
                 return  # another process is packing, too
+            # Columns of a newer version would be lost: its rows stay where they are.
+            known = [
+                todays(table, self._columns, name)
+                for name, table in tables
+                if set(table.column_names) <= set(self._columns.names)
+            ]
+            part = pa.concat_tables([self._columns.empty_table(), *known])
             rows = pa.concat_tables([rows, part if only is None else part.filter(only)])
             if len(rows) >= PACK_ROWS:
                 self._write_pack(rows.slice(0, PACK_ROWS))
@@ -128,17 +134,29 @@ class RowFiles:
         names = self._names(rows).to_pylist()
         digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
         self._storage.write(f"{self._folder}/{_PACK}{digest}.parquet", table_bytes(rows, self._columns), once=True)
-        for name in names:
-            self._storage.delete(self.path(name))
+        self._storage.delete(*(self.path(name) for name in names))
 
     def _packs(self) -> list[str]:
         return sorted(f"{self._folder}/{name}" for name in self._storage.files(self._folder, _PACK))
 
-    def _read(self, paths: Sequence[str]) -> pa.Table:
-        tables = [
-            todays(parse_table(data, f"{self._storage}/{path}"), self._columns, f"{self._storage}/{path}")
-            for path, data in zip(paths, self._storage.read(*paths), strict=True)
+    def _contents(self) -> dict[str, frozenset[str]]:
+        """Names of the rows in each pack. A pack is read once by a process: it holds what it holds."""
+        keys = {path: f"{self._storage}/{path}" for path in self._packs()}
+        new = [path for path, key in keys.items() if key not in _names_in]
+        for name, table in self._tables(new, self._name):
+            _names_in[name] = frozenset(self._names(table).to_pylist())
+        return {path: _names_in[key] for path, key in keys.items()}
+
+    def _tables(self, paths: Sequence[str], columns: Sequence[str] | None = None) -> list[tuple[str, pa.Table]]:
+        """Each file's full name and table, as its version wrote it."""
+        names = [f"{self._storage}/{path}" for path in paths]
+        return [
+            (name, parse_table(data, name, PACK_LOST if f"/{_PACK}" in name else TRY_AGAIN, columns))
+            for name, data in zip(names, self._storage.read(*paths), strict=True)
         ]
+
+    def _read(self, paths: Sequence[str]) -> pa.Table:
+        tables = [todays(table, self._columns, name) for name, table in self._tables(paths)]
         return pa.concat_tables([self._columns.empty_table(), *tables]).combine_chunks()
 
     def _names(self, rows: pa.Table) -> pa.ChunkedArray:

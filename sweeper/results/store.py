@@ -2,10 +2,10 @@
 
 ```
 <study>/plan.json                      the design, the software, the data digest
-<study>/trials/<trial_id>.parquet      one row, written once: the trial is finished; old ones are put together in packs,
-                                       see `row_files.py`
+<study>/trials/<trial_id>.parquet      one row, written once: the trial is finished
 <study>/failures/<trial_id>.parquet    one row of the newest failed attempt, gone when the trial finishes
 <study>/attempts/                      one row per start of a trial, see `attempts.py`
+<study>/trials|attempts/pack-…         rows of many finished trials, in place of their own files, see `row_files.py`
 <study>/curves/  predictions/  weights/  by trial id, written before the row that declares them complete
 <study>/checkpoints/<trial_id>.safetensors    resumable state while a trial runs
 ```
@@ -121,6 +121,8 @@ class Study:
             False if another process committed the same trial first; its row stays.
         """
         trial_id = row["trial_id"]
+        if trial_id in self.rows.packed():  # so its own file is gone, which would say so below
+            return False
         self._write(f"predictions/{trial_id}.parquet", predictions, schema.PREDICTION)
         self._write(f"curves/{trial_id}.parquet", curve, schema.CURVE)
         first = self._write(f"trials/{trial_id}.parquet", [row], schema.TRIAL, once=True)
@@ -150,13 +152,12 @@ class Study:
         Raises:
             StudyError: a file is damaged.
         """
-        fresh = self.rows.single()
-        if len(fresh) < PACK_ROWS:
-            return
-        self.rows.pack(fresh)
-        finished = self.rows.packed()
-        over = [name for name in self.attempts.single() if name.partition("-")[0] in finished]
-        self.attempts.pack(over, only=pc.field("outcome") != "running")
+        if len(fresh := self.rows.single()) >= PACK_ROWS:
+            self.rows.pack(fresh)
+        if len(attempts := self.attempts.single()) >= PACK_ROWS:
+            finished = self.rows.packed()
+            over = [name for name in attempts if name.partition("-")[0] in finished]
+            self.attempts.pack(over, only=pc.field("outcome") != "running")
 
     def row(self, trial_id: str) -> dict[str, Any] | None:
         """One trial's row: committed, else of its newest failure; None where it has neither."""

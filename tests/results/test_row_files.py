@@ -1,5 +1,8 @@
 """Rows put together in packs are the same rows, whatever happens while they are moved."""
 
+from pathlib import Path
+
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -90,16 +93,16 @@ def test_death_at_any_moment_loses_no_row(tmp_path, monkeypatch):
         left = iter(range(moments))
 
         def dying(method, left=left):
-            def call(self, *args, **kwargs):
+            def call(path, *args, **kwargs):
                 if next(left, None) is None:
                     raise Killed
-                return method(self, *args, **kwargs)
+                return method(path, *args, **kwargs)
 
             return call
 
         with monkeypatch.context() as patch:
-            for name in ("write", "delete"):
-                patch.setattr(Folder, name, dying(getattr(Folder, name)))
+            patch.setattr(Folder, "write", dying(Folder.write))
+            patch.setattr(Path, "unlink", dying(Path.unlink))
             try:
                 study.pack()
             except Killed:
@@ -110,7 +113,8 @@ def test_death_at_any_moment_loses_no_row(tmp_path, monkeypatch):
         study.pack()
         assert seen(study) == before
         assert len(files(study)["trials"]) == 4
-    assert moments == 2 + 6 + 4 + 12  # a write for each pack, and a deletion for each row in one
+    # For each of 6 packs a write and its temporary file, and for each of 18 rows the file of its own.
+    assert moments == 6 * 2 + 18
 
 
 def test_what_may_still_change_keeps_its_own_file(tmp_path):
@@ -153,9 +157,7 @@ def test_a_row_that_is_committed_again_changes_nothing(tmp_path):
     study.pack()
     before = seen(study)
     for row in ROWS:
-        study.commit(row | {"accuracy": 0.99}, [], [])
-    assert seen(study)[0] == before[0]
-    study.pack()
+        assert not study.commit(row | {"accuracy": 0.99}, [], [])
     assert seen(study) == before
 
 
@@ -183,5 +185,28 @@ def test_a_damaged_pack_is_named(tmp_path):
     study.pack()
     pack = next((study.folder / "trials").glob("pack-*"))
     pack.write_bytes(b"PAR1")
-    with pytest.raises(StudyError, match=f"{pack.name} is damaged .*; delete it and run"):
+    with pytest.raises(StudyError, match=f"{pack.name} is damaged .*; restore it from a copy"):
         study.trials()
+
+
+def test_attempts_left_by_a_death_are_packed_the_next_time(tmp_path):
+    study = committed(tmp_path / "s")
+    before = seen(study)
+    study.rows.pack(study.rows.single())  # and then it was killed
+    assert len(study.rows.single()) < row_files.PACK_ROWS
+    study.pack()
+    assert len(files(study)["attempts"]) == 8
+    assert seen(study) == before
+
+
+def test_rows_of_a_newer_version_keep_their_files(tmp_path):
+    study = committed(tmp_path / "s")
+    newer = [study.folder / study.rows.path(row["trial_id"]) for row in ROWS[:2]]
+    for path in newer:
+        table = pq.read_table(path)
+        pq.write_table(table.append_column("future", pa.array([1])), path)
+    before = seen(study)
+    study.pack()
+    assert [pq.read_schema(path).names[-1] for path in newer] == ["future", "future"]
+    assert len(study.rows.packed()) == 6
+    assert seen(study) == before
