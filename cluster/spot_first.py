@@ -1,8 +1,8 @@
 """Which kind of node Ray's autoscaler adds: spot first, on demand for half an hour after there was no spot capacity.
 
-Ray 2.60 has no such fallback: it asks for the same kind again and again. But its first autoscaler (not v2) lets
-`RAY_AUTOSCALER_UTILIZATION_SCORER=cluster.spot_first.score` choose, and tells it which kinds were refused in the last
-30 minutes. Kinds whose names end in `-on-demand` are the fallback.
+Ray 2.60 has no such fallback: it asks for the same kind again and again. But its first autoscaler (not v2) lets a
+function choose (`RAY_AUTOSCALER_UTILIZATION_SCORER=sweeper.cluster.spot_first.score`), and tells it which kinds were
+refused in the last 30 minutes. Kinds whose names end in `-on-demand` are the fallback.
 """
 
 from collections.abc import Mapping, Sequence

@@ -23,8 +23,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.config import ACDNetConfig
-from model.network import Output, check_waveform
+from sweeper.model.config import ACDNetConfig
+from sweeper.model.network import Output, check_waveform
 
 FRONT_WIDTHS = (8, 64)
 BACK_WIDTHS = ((32,), (64, 64), (128, 128), (256, 256), (512, 512))

@@ -25,10 +25,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from model.config import ModelConfig
-from model.garm import Garm
-from model.layers import ConvBlock, TransformerEncoder, same_conv
-from model.macem import MacemA, MacemB
+from sweeper.model.config import ModelConfig
+from sweeper.model.garm import Garm
+from sweeper.model.layers import ConvBlock, TransformerEncoder, same_conv
+from sweeper.model.macem import MacemA, MacemB
 
 STRIDE = 32
 STEM_KERNEL = 7

@@ -6,11 +6,11 @@ from typing import overload
 
 import torch
 
-from model.acdnet import ACDNet
-from model.config import ACDNetConfig, EATConfig, ModelConfig
-from model.eat import CONVOLUTION_STD, EAT
-from model.initialisation import initialise
-from model.network import DualBranchNet
+from sweeper.model.acdnet import ACDNet
+from sweeper.model.config import ACDNetConfig, EATConfig, ModelConfig
+from sweeper.model.eat import CONVOLUTION_STD, EAT
+from sweeper.model.initialisation import initialise
+from sweeper.model.network import DualBranchNet
 
 
 @overload

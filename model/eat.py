@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.config import EATConfig
-from model.network import Output, check_waveform
+from sweeper.model.config import EATConfig
+from sweeper.model.network import Output, check_waveform
 
 CONVOLUTION_STD = 0.02
 STRIDE = 1024

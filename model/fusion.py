@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.layers import leaky_relu, same_conv
+from sweeper.model.layers import leaky_relu, same_conv
 
 
 class GuidedFusion(nn.Module):

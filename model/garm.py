@@ -25,7 +25,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from model.layers import ChannelAttention, PooledBottleneck, leaky_relu, same_conv
+from sweeper.model.layers import ChannelAttention, PooledBottleneck, leaky_relu, same_conv
 
 
 class _PooledOverTime(nn.Module):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.layers import ChannelAttention, leaky_relu, same_conv
+from sweeper.model.layers import ChannelAttention, leaky_relu, same_conv
 
 
 class _Macem(nn.Module):

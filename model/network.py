@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from model.branches import STRIDE, DetailBranch, SemanticBranch
-from model.config import ModelConfig
-from model.fusion import ConcatFusion, GuidedFusion, SumFusion
-from model.layers import fold_samples
+from sweeper.model.branches import STRIDE, DetailBranch, SemanticBranch
+from sweeper.model.config import ModelConfig
+from sweeper.model.fusion import ConcatFusion, GuidedFusion, SumFusion
+from sweeper.model.layers import fold_samples
 
 # Two frames remain at the end: in training, batch normalisation needs more than one value per channel, even
 # for a single clip.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from model.config import ModelConfig
+from sweeper.model.config import ModelConfig
 
 REFERENCE = "full"
 

@@ -7,7 +7,7 @@ be readable (and hashable into trial ids) without importing torch.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from search_spaces.augmentation import AugmentationConfig
+from sweeper.search_spaces.augmentation import AugmentationConfig
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ comparison with the reference: they differ from it in everything.
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from model.config import ACDNetConfig, EATConfig
+from sweeper.model.config import ACDNetConfig, EATConfig
 
 EAT_SHORTEST = 32_768  # samples; shorter than its reflection padding reaches
 

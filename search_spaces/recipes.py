@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from model.config import SIZES, ModelConfig
-from search_spaces.augmentation import AugmentationConfig
-from search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
+from sweeper.model.config import SIZES, ModelConfig
+from sweeper.search_spaces.augmentation import AugmentationConfig
+from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
 
 
 @dataclass(frozen=True)

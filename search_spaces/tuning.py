@@ -9,8 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
-from search_spaces.augmentation import AugmentationConfig, MixingConfig, NoiseConfig, ResamplingConfig, SignalConfig
-from search_spaces.config import TrainingConfig
+from sweeper.search_spaces.augmentation import (
+    AugmentationConfig,
+    MixingConfig,
+    NoiseConfig,
+    ResamplingConfig,
+    SignalConfig,
+)
+from sweeper.search_spaces.config import TrainingConfig
 
 Value = float | int | bool | str
 

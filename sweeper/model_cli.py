@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search_spaces.ablations import ARMS
-from search_spaces.published import INFERENCE_COST
-from search_spaces.recipes import RECIPES
 from sweeper.audio.datasets import DatasetError
 from sweeper.plan import PlanError, select_arms
 from sweeper.results.storage import local_file
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.published import INFERENCE_COST
+from sweeper.search_spaces.recipes import RECIPES
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from model.config import ACDNetConfig, EATConfig, ModelConfig
-from search_spaces.ablations import ARMS, REFERENCE, TABLES, Arm
-from search_spaces.config import TrainingConfig
-from search_spaces.peers import PEERS
-from search_spaces.recipes import Recipe
-from search_spaces.tuning import Turns, fixed_fields, flat_fields
+from sweeper.model.config import ACDNetConfig, EATConfig, ModelConfig
+from sweeper.search_spaces.ablations import ARMS, REFERENCE, TABLES, Arm
+from sweeper.search_spaces.config import TrainingConfig
+from sweeper.search_spaces.peers import PEERS
+from sweeper.search_spaces.recipes import Recipe
+from sweeper.search_spaces.tuning import Turns, fixed_fields, flat_fields
 
 STUDY_SEED = 0
 

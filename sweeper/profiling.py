@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.build import build
-from search_spaces.ablations import Arm
-from search_spaces.augmentation import AugmentationConfig
-from search_spaces.recipes import Recipe
 from sweeper.audio.clips import Clips
+from sweeper.model.build import build
 from sweeper.plan import TrialSpec, build_plan
+from sweeper.search_spaces.ablations import Arm
+from sweeper.search_spaces.augmentation import AugmentationConfig
+from sweeper.search_spaces.recipes import Recipe
 from sweeper.training.cost import count_parameters, gflops_per_clip, meta_network
 from sweeper.training.fit import fit
 

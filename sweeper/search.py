@@ -21,10 +21,10 @@ from optuna.study import Study as OptunaStudy
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search_spaces.tuning import Chosen, Trial, Value
 from sweeper.plan import STUDY_SEED, TrialSpec, canonical_json, derive_seed
 from sweeper.results.searching import Goal, Row, read_params
 from sweeper.results.tables import StudyError
+from sweeper.search_spaces.tuning import Chosen, Trial, Value
 
 JOURNAL = "journal.log"
 STARTUP_TRIALS = 10  # drawn at random before TPE has anything to go by; Optuna's default

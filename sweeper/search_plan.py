@@ -9,10 +9,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from search_spaces.ablations import Arm
-from search_spaces.config import TrainingConfig
-from search_spaces.recipes import Recipe
-from search_spaces.tuning import Chosen, Trial, Turns, recipe_values, tuned
 from sweeper.plan import (
     STUDY_SEED,
     DataConfig,
@@ -22,6 +18,10 @@ from sweeper.plan import (
     canonical_json,
     derive_seed,
 )
+from sweeper.search_spaces.ablations import Arm
+from sweeper.search_spaces.config import TrainingConfig
+from sweeper.search_spaces.recipes import Recipe
+from sweeper.search_spaces.tuning import Chosen, Trial, Turns, recipe_values, tuned
 
 
 @dataclass(frozen=True)

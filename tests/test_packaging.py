@@ -1,5 +1,8 @@
 """What `pip install .` carries, as the installed distribution lists it."""
 
+import os
+import subprocess
+import sys
 from importlib.metadata import distributions, entry_points
 from pathlib import Path
 
@@ -16,12 +19,26 @@ def installed():
     pytest.skip("sweeper is not installed here, only on the path")
 
 
-@pytest.mark.parametrize("package", ["sweeper", "model", "search_spaces", "cluster"])
-def test_every_file_of_the_packages_is_carried(package, installed):
+@pytest.mark.parametrize("package", ["sweeper", "sweeper/model", "sweeper/search_spaces", "sweeper/cluster"])
+def test_every_file_of_the_package_is_carried(package, installed):
     suffixes = {".py", ".html", ".css", ".js", ".yaml"}
     there = {str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*") if p.suffix in suffixes}
     assert there
     assert there <= installed
+
+
+def test_nothing_but_sweeper_is_importable_by_what_is_installed(installed):
+    tops = {path.split("/")[0] for path in installed if not path.startswith("..")}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"sweeper"}
+
+
+def test_files_of_the_user_do_not_shadow_ours(tmp_path):
+    for name in ("model", "search_spaces", "cluster", "plan", "study"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken for a file of sweeper')")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "sweeper", "run", "ablations", "--help"]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 def test_there_is_a_console_command(installed):

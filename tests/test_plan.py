@@ -8,14 +8,14 @@ from types import MappingProxyType
 
 import pytest
 
-from model.config import SIZES
-from search_spaces.ablations import ARMS, REFERENCE, TABLE_6, TABLE_7, Arm
-from search_spaces.config import EMAConfig
-from search_spaces.recipes import RECIPES
-from search_spaces.tuning import Turns
+from sweeper.model.config import SIZES
 from sweeper.plan import PlanError, Tuning, build_plan, check_unconfounded, derive_seed, select_arms
 from sweeper.results.searching import STAGES
 from sweeper.search_plan import plan_searches
+from sweeper.search_spaces.ablations import ARMS, REFERENCE, TABLE_6, TABLE_7, Arm
+from sweeper.search_spaces.config import EMAConfig
+from sweeper.search_spaces.recipes import RECIPES
+from sweeper.search_spaces.tuning import Turns
 
 
 def plan(**changes):

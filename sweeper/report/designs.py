@@ -6,7 +6,6 @@ with the same budget is what the part itself is worth.
 
 from typing import Any
 
-from search_spaces.ablations import ARMS, REFERENCE
 from sweeper.report.cells import NONE, PaperTable, points
 from sweeper.report.tables import accuracy, difference
 from sweeper.results import leaderboard
@@ -14,6 +13,7 @@ from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.storage import under
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
+from sweeper.search_spaces.ablations import ARMS, REFERENCE
 
 Row = dict[str, Any]
 Pair = tuple[Row, Row]

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from search_spaces.ablations import ARMS, REFERENCE
-from search_spaces.recipes import RECIPES
-from search_spaces.tuning import Turns, tuned
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.predictions import read_answers
 from sweeper.results.searching import Found
+from sweeper.search_spaces.ablations import ARMS, REFERENCE
+from sweeper.search_spaces.recipes import RECIPES
+from sweeper.search_spaces.tuning import Turns, tuned
 from sweeper.training.metrics import confusion_matrix
 
 MAX_POINTS = 250  # of a learning curve; a screen shows no more

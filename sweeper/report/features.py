@@ -19,13 +19,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from search_spaces.ablations import REFERENCE
 from sweeper.audio import datasets
 from sweeper.audio.clips import Clips
 from sweeper.audio.datasets import DatasetError
 from sweeper.audio.sides import cut
 from sweeper.audio.store import prepare
 from sweeper.results.leaderboard import Leaderboard
+from sweeper.search_spaces.ablations import REFERENCE
 from sweeper.training import weights
 from sweeper.training.weights import Classifier
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.ablations import REFERENCE
 from sweeper.report.tables import accuracy, difference
+from sweeper.search_spaces.ablations import REFERENCE
 from sweeper.statistics.pareto import front
 
 Row = dict[str, Any]

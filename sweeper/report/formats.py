@@ -12,11 +12,11 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from search_spaces.ablations import REFERENCE
 from sweeper.report.cells import PaperTable
 from sweeper.report.tables import document
 from sweeper.results import schema
 from sweeper.results.leaderboard import Leaderboard
+from sweeper.search_spaces.ablations import REFERENCE
 
 _LATEX = str.maketrans(
     {

@@ -12,8 +12,6 @@ import jinja2
 import numpy as np
 import plotly.offline
 
-from search_spaces.ablations import REFERENCE
-from search_spaces.published_claims import CLAIMS
 from sweeper import __version__
 from sweeper.report import evidence, facts, features, figures, search_figures
 from sweeper.report.designs import designs_table, pairs, sibling
@@ -25,6 +23,8 @@ from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.searching import read_searches
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
+from sweeper.search_spaces.ablations import REFERENCE
+from sweeper.search_spaces.published_claims import CLAIMS
 
 _HERE = files("sweeper.report")
 

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from search_spaces.ablations import ARMS
-from search_spaces.recipes import RECIPES
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.recipes import RECIPES
 
 
 def rerun_command(plan: Mapping[str, Any]) -> str:

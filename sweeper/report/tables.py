@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from search_spaces.ablations import ARMS, REFERENCE, TABLES
-from search_spaces.recipes import RECIPES
 from sweeper.report.cells import NONE, PaperTable, percent, points
 from sweeper.report.search_tables import search_notes, search_tables
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.searching import read_searches
 from sweeper.results.summary import ALPHA, UNCOMPARED
+from sweeper.search_spaces.ablations import ARMS, REFERENCE, TABLES
+from sweeper.search_spaces.recipes import RECIPES
 
 Row = dict[str, Any]
 

@@ -53,7 +53,7 @@ def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: floa
         "gpus": gpus,
         "process": os.getpid(),
     } | provenance.node()
-    name = f"attempts/{trial_id}-{row['attempt_id']}.parquet"
+    name = study.attempts.path(f"{trial_id}-{row['attempt_id']}")
     running = Attempt()
     begun = table_bytes([row | {"ended": row["started"]}], schema.ATTEMPT)
     study.storage.write(name, begun)

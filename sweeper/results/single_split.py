@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from search_spaces.ablations import REFERENCE
 from sweeper.results.predictions import Answers, read_answers, same_clips
 from sweeper.results.store import Study
+from sweeper.search_spaces.ablations import REFERENCE
 from sweeper.statistics import bootstrap_accuracy, bootstrap_difference, mcnemar_clustered
 
 # 24 intervals in about a second; more draws would steady the bounds by less than a recording more or less moves them.

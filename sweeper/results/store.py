@@ -121,19 +121,18 @@ class Study:
             False if another process committed the same trial first; its row stays.
         """
         trial_id = row["trial_id"]
-        if trial_id in self.rows.packed():  # so its own file is gone, which would say so below
-            return False
-        self._write(f"predictions/{trial_id}.parquet", predictions, schema.PREDICTION)
-        self._write(f"curves/{trial_id}.parquet", curve, schema.CURVE)
-        first = self._write(f"trials/{trial_id}.parquet", [row], schema.TRIAL, once=True)
-        self.storage.delete(f"failures/{trial_id}.parquet")
+        if first := trial_id not in self.rows.packed():  # there, its own file is gone, which would say so below
+            self._write(f"predictions/{trial_id}.parquet", predictions, schema.PREDICTION)
+            self._write(f"curves/{trial_id}.parquet", curve, schema.CURVE)
+            first = self._write(self.rows.path(trial_id), [row], schema.TRIAL, once=True)
+        self.storage.delete(self.failures.path(trial_id))
         self.storage.delete(f"checkpoints/{trial_id}.safetensors")
         return first
 
     def record_failure(self, row: dict[str, Any], curve: Sequence[dict[str, Any]]) -> None:
         """Keep why a trial failed, and its curve so far; a later run of the plan tries it again."""
         self._write(f"curves/{row['trial_id']}.parquet", curve, schema.CURVE)
-        self._write(f"failures/{row['trial_id']}.parquet", [row], schema.TRIAL)
+        self._write(self.failures.path(row["trial_id"]), [row], schema.TRIAL)
 
     def trials(self) -> pa.Table:
         """All rows, complete and failed, in a fixed order: the leaderboard's.

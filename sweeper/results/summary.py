@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from search_spaces.ablations import ARMS, REFERENCE
-from search_spaces.published import published_accuracy
 from sweeper.results import schema
 from sweeper.results.single_split import single_split_columns
 from sweeper.results.store import Study
 from sweeper.results.verdict import protocol_differences, published_difference, verdict
+from sweeper.search_spaces.ablations import ARMS, REFERENCE
+from sweeper.search_spaces.published import published_accuracy
 from sweeper.statistics import blocks_needed, compare_paired, holm, mean_interval
 
 ALPHA = 0.05

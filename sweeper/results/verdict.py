@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from search_spaces.ablations import REFERENCE
-from search_spaces.published import PROTOCOL, published_accuracy
-from search_spaces.recipes import paper
+from sweeper.search_spaces.ablations import REFERENCE
+from sweeper.search_spaces.published import PROTOCOL, published_accuracy
+from sweeper.search_spaces.recipes import paper
 
 PAPER_DATASET, PAPER_CLIPS = "urbansound8k", 8732
 PAPER_TEST_CLIPS = round(PROTOCOL.test_share * PAPER_CLIPS)

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from search_spaces.ablations import ARMS
-from search_spaces.peers import PEERS
-from search_spaces.recipes import RECIPES
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
 from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.peers import PEERS
+from sweeper.search_spaces.recipes import RECIPES
 
 
 def add_parser(

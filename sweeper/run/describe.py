@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from search_spaces.ablations import REFERENCE
-from search_spaces.recipes import Recipe
 from sweeper.audio import splits
 from sweeper.audio.datasets import Dataset
 from sweeper.plan import Plan, TrialSpec
+from sweeper.search_spaces.ablations import REFERENCE
+from sweeper.search_spaces.recipes import Recipe
 
 
 def describe(plan: Plan, missing: int, dataset: Dataset, recipe: Recipe) -> list[str]:

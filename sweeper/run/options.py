@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from search_spaces.recipes import RECIPES, Recipe
 from sweeper.audio import datasets, splits
 from sweeper.audio.datasets import Dataset
 from sweeper.audio.store import ClipStore
@@ -13,6 +12,7 @@ from sweeper.execution.loggers import check_loggers
 from sweeper.plan import PlanError
 from sweeper.results import provenance
 from sweeper.results.store import Study
+from sweeper.search_spaces.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from sweeper.execution.sweep import Machine

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
-from search_spaces.tuning import Searched, Turns, fixed_fields, searched_fields
 from sweeper.audio.datasets import Dataset
 from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore, prepare
@@ -35,6 +34,7 @@ from sweeper.run.options import (
     study_name,
 )
 from sweeper.search_plan import ArmSearch, plan_searches
+from sweeper.search_spaces.tuning import Searched, Turns, fixed_fields, searched_fields
 
 
 def run_search(options: SearchOptions, say: Say) -> Outcome:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.build import build
-from model.config import ACDNetConfig, EATConfig, ModelConfig
+from sweeper.model.build import build
+from sweeper.model.config import ACDNetConfig, EATConfig, ModelConfig
 
 AnyModelConfig = ModelConfig | EATConfig | ACDNetConfig
 

@@ -9,7 +9,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from search_spaces.config import EMAConfig
+from sweeper.search_spaces.config import EMAConfig
 
 
 class EMA:

@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.build import build
-from search_spaces.config import TrainingConfig
 from sweeper.audio.augmentation import augment
 from sweeper.audio.clips import Clips
+from sweeper.model.build import build
 from sweeper.plan import TrialSpec, canonical_json, derive_seed
+from sweeper.search_spaces.config import TrainingConfig
 from sweeper.training import checkpoint
 from sweeper.training.batches import Batch, Batches
 from sweeper.training.distributed import ALONE, Worker

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.network import Output
-from search_spaces.config import DistillationConfig, TrainingConfig
+from sweeper.model.network import Output
+from sweeper.search_spaces.config import DistillationConfig, TrainingConfig
 
 
 def training_loss(output: Output, targets: Tensor, mixed: bool, config: TrainingConfig) -> Tensor:

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from model.build import build
-from model.config import ACDNetConfig, EATConfig, ModelConfig
+from sweeper.model.build import build
+from sweeper.model.config import ACDNetConfig, EATConfig, ModelConfig
 from sweeper.plan import TrialSpec
 from sweeper.training import checkpoint
 from sweeper.training.fit import Fitted

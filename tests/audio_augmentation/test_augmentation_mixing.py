@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces.augmentation import MixingConfig
 from sweeper.audio.augmentation import mixing
 from sweeper.audio.augmentation.draws import Draws
 from sweeper.audio.augmentation.stft import istft, stft
+from sweeper.search_spaces.augmentation import MixingConfig
 
 KINDS = ("mixup", "time_mix", "frequency_mix", "phase_mix")
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from search_spaces.augmentation import (
+from sweeper.audio.augmentation import augment
+from sweeper.search_spaces.augmentation import (
     AugmentationConfig,
     MixingConfig,
     NoiseConfig,
     ResamplingConfig,
     SignalConfig,
 )
-from sweeper.audio.augmentation import augment
 
 PAPER = AugmentationConfig()
 EVERYTHING = dataclasses.replace(

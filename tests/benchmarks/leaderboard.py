@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from search_spaces.ablations import ARMS
 from sweeper.results import schema
 from sweeper.results.row_files import PACK_ROWS
 from sweeper.results.store import Study
 from sweeper.results.tables import table_bytes
+from sweeper.search_spaces.ablations import ARMS
 from tests.results.rows import trial_row
 
 FOLDS = 10

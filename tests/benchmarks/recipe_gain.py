@@ -21,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from search_spaces.ablations import ARMS, REFERENCE
-from search_spaces.augmentation import AugmentationConfig, MixingConfig, SignalConfig
-from search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
-from search_spaces.recipes import small
 from sweeper.audio import datasets, splits
 from sweeper.audio.clips import Clips
 from sweeper.audio.store import prepare
 from sweeper.plan import TrialSpec, build_plan
+from sweeper.search_spaces.ablations import ARMS, REFERENCE
+from sweeper.search_spaces.augmentation import AugmentationConfig, MixingConfig, SignalConfig
+from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
+from sweeper.search_spaces.recipes import small
 
 DATASET, FOLD, CLASSES = "fsdd", 1, 10
 CLIPS_PER_CLASS = 10

@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 import optuna
 
-from search_spaces.ablations import ARMS
-from search_spaces.config import TrainingConfig
-from search_spaces.recipes import RECIPES
-from search_spaces.tuning import Turns
 from sweeper.results.searching import Goal
 from sweeper.search import Search
 from sweeper.search_plan import ArmSearch, plan_searches
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.config import TrainingConfig
+from sweeper.search_spaces.recipes import RECIPES
+from sweeper.search_spaces.tuning import Turns
 from sweeper.statistics import sign_flip_p
 
 NOISE = 0.01  # of a score, standard deviation: about what another seed does to an accuracy on a few hundred clips

@@ -35,12 +35,12 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from model.config import SIZES, EATConfig
-from search_spaces.ablations import ARMS, REFERENCE
-from search_spaces.augmentation import AugmentationConfig, MixingConfig
-from search_spaces.recipes import Recipe, paper
 from sweeper.audio.clips import Clips
+from sweeper.model.config import SIZES, EATConfig
 from sweeper.plan import TrialSpec, build_plan
+from sweeper.search_spaces.ablations import ARMS, REFERENCE
+from sweeper.search_spaces.augmentation import AugmentationConfig, MixingConfig
+from sweeper.search_spaces.recipes import Recipe, paper
 from sweeper.training import batches as batches_module
 from sweeper.training import fit as fit_module
 from sweeper.training.batches import Batches

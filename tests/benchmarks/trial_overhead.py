@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from ray import tune
 
-from search_spaces.ablations import ARMS
-from search_spaces.recipes import RECIPES
 from sweeper.audio import datasets
 from sweeper.audio.sides import cut
 from sweeper.audio.store import prepare
@@ -26,6 +24,8 @@ from sweeper.plan import build_plan
 from sweeper.results.attempts import Cost
 from sweeper.results.rows import failed_row
 from sweeper.results.store import Study
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.recipes import RECIPES
 
 
 def trains_nothing(config: dict[str, Any], sweep: Sweep) -> None:

@@ -12,8 +12,6 @@ import pandas as pd
 import pytest
 import ray
 
-from search_spaces.ablations import ARMS
-from search_spaces.recipes import RECIPES
 from sweeper.audio import datasets
 from sweeper.audio.sides import cut
 from sweeper.audio.store import prepare
@@ -23,6 +21,8 @@ from sweeper.execution.sweep import Machine, run_sweep
 from sweeper.plan import build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.recipes import RECIPES
 
 pytestmark = pytest.mark.chaos
 TIMES = ["seconds", "evaluation_seconds", "finished", "node", "attempts", "device_seconds", "waste_device_seconds"]

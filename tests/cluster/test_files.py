@@ -11,7 +11,7 @@ import yaml
 from ray.autoscaler._private.resource_demand_scheduler import get_nodes_for
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from cluster.spot_first import score
+from sweeper.cluster.spot_first import score
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "cluster"

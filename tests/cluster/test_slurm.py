@@ -29,7 +29,7 @@ for node in {nodes}; do echo $node; sleep 0.2; done
 def project(laptop):
     """A copy of the project that both nodes see, with the environment and the two commands of Slurm's."""
     project = laptop.results / "sweeper"
-    for name in ("sweeper", "model", "search_spaces", "cluster"):
+    for name in ("sweeper", "cluster"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for host, address in HOSTS.items():
         laptop.network.boot(host, address)

@@ -9,8 +9,6 @@ import pandas as pd
 import pytest
 import ray
 
-from search_spaces.ablations import ARMS
-from search_spaces.recipes import RECIPES
 from sweeper.audio import datasets
 from sweeper.audio.sides import cut
 from sweeper.audio.store import prepare
@@ -21,6 +19,8 @@ from sweeper.execution.sweep import Machine, run_sweep
 from sweeper.plan import PlanError, build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.recipes import RECIPES
 from tests.execution.conftest import cpus
 
 

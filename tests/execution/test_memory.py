@@ -8,12 +8,12 @@ import pytest
 import ray
 import torch
 
-from search_spaces.ablations import ARMS
-from search_spaces.recipes import RECIPES
 from sweeper.execution import cluster, memory
 from sweeper.execution.cluster import TrialResources
 from sweeper.execution.memory import memory_per_trial
 from sweeper.plan import PlanError, build_plan
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.recipes import RECIPES
 
 
 def trials(recipe):

@@ -17,17 +17,17 @@ import ray
 import torch
 from ray import tune
 
-from model.config import SIZES
-from search_spaces.ablations import ARMS
-from search_spaces.augmentation import AugmentationConfig
-from search_spaces.config import DistillationConfig, TrainingConfig
-from search_spaces.recipes import Recipe
 from sweeper.audio.sides import Sides
 from sweeper.execution import multi_worker, sweep
 from sweeper.execution.worker import FoldClips, Sweep, tune_config
+from sweeper.model.config import SIZES
 from sweeper.plan import PlanError, build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.augmentation import AugmentationConfig
+from sweeper.search_spaces.config import DistillationConfig, TrainingConfig
+from sweeper.search_spaces.recipes import Recipe
 from sweeper.training.trial import run_trial
 from tests.training.conftest import CLASSES, RATE, SECONDS, make_clips
 

@@ -11,7 +11,6 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
-from search_spaces.recipes import quick
 from sweeper.audio import datasets
 from sweeper.audio.sides import cut
 from sweeper.audio.splits import split
@@ -22,6 +21,7 @@ from sweeper.results.attempts import attempt
 from sweeper.results.searching import Goal, read_searches
 from sweeper.results.store import Study
 from sweeper.search import Search, open_storage
+from sweeper.search_spaces.recipes import quick
 from tests.benchmarks.search_vs_random import arm_search
 from tests.execution.conftest import cpus
 from tests.search.conftest import row_of

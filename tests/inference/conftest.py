@@ -13,18 +13,18 @@ import soundfile
 import torch
 from torch import nn
 
-from model.network import Output
-from search_spaces.ablations import ARMS
-from search_spaces.config import DistillationConfig
-from search_spaces.recipes import quick
 from sweeper import model_cli
 from sweeper.audio.datasets.base import Clip, Dataset
 from sweeper.audio.sides import cut
 from sweeper.audio.store import prepare
+from sweeper.model.network import Output
 from sweeper.plan import build_plan
 from sweeper.results import schema
 from sweeper.results.rows import prediction_rows
 from sweeper.results.store import Study
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.config import DistillationConfig
+from sweeper.search_spaces.recipes import quick
 from sweeper.training import weights
 from sweeper.training.trial import run_trial
 from sweeper.training.weights import Classifier

@@ -15,7 +15,7 @@ from sweeper.training import weights
 ALONE = """
 import json, sys
 import torch
-sys.modules["sweeper"] = sys.modules["model"] = None  # any import of them fails
+sys.modules["sweeper"] = None  # any import of it fails
 extra = {"sweeper.json": ""}
 program = torch.export.load(sys.argv[1], extra_files=extra).module()
 clips = torch.tensor(json.loads(sys.stdin.read()))

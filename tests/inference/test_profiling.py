@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from search_spaces.ablations import ARMS
-from search_spaces.augmentation import AugmentationConfig
-from search_spaces.recipes import paper, quick
 from sweeper import profiling
 from sweeper.profiling import peak_training_memory, profile
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.augmentation import AugmentationConfig
+from sweeper.search_spaces.recipes import paper, quick
 
 CPU = torch.device("cpu")
 

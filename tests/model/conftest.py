@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.config import SIZES, ModelConfig
+from sweeper.model.config import SIZES, ModelConfig
 
 NO_MODULES = {"macem_a": False, "macem_b": False, "garm": False}
 ARMS: dict[str, dict[str, object]] = {

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.fusion import ConcatFusion, GuidedFusion, SumFusion
-from model.garm import Garm
-from model.layers import sine_positions
-from model.macem import MacemA, MacemB
+from sweeper.model.fusion import ConcatFusion, GuidedFusion, SumFusion
+from sweeper.model.garm import Garm
+from sweeper.model.layers import sine_positions
+from sweeper.model.macem import MacemA, MacemB
 
 BATCH, CHANNELS, LENGTH = 2, 6, 40
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from model.build import build
-from model.config import ModelConfig
-from model.initialisation import initialise
+from sweeper.model.build import build
+from sweeper.model.config import ModelConfig
+from sweeper.model.initialisation import initialise
 
 
 def parameters_of(config: ModelConfig, seed: int) -> dict[str, torch.Tensor]:

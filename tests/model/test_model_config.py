@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from model.config import SIZES, ModelConfig
+from sweeper.model.config import SIZES, ModelConfig
 
 
 @pytest.mark.parametrize(

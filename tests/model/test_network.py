@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.build import build
-from model.config import ModelConfig
-from model.layers import fold_samples
-from model.network import MIN_FRAMES
+from sweeper.model.build import build
+from sweeper.model.config import ModelConfig
+from sweeper.model.layers import fold_samples
+from sweeper.model.network import MIN_FRAMES
 
 SAMPLES = 1100
 

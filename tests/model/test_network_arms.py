@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import torch
 
-from model.branches import SEMANTIC_ORDER
-from model.build import build
-from model.config import ModelConfig
-from model.network import MIN_FRAMES
+from sweeper.model.branches import SEMANTIC_ORDER
+from sweeper.model.build import build
+from sweeper.model.config import ModelConfig
+from sweeper.model.network import MIN_FRAMES
 
 BATCH = 2
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from model import acdnet, eat
-from model.build import build
-from model.config import ACDNetConfig, EATConfig
+from sweeper.model import acdnet, eat
+from sweeper.model.build import build
+from sweeper.model.config import ACDNetConfig, EATConfig
 
 EAT_TINY = EATConfig(classes=7, samples=40_960, stem_width=2, transformer_width=8, heads=2, feedforward=16)
 PEERS = [(EAT_TINY, 40_960), (EAT_TINY, 33_001), (ACDNetConfig(classes=7, sample_rate=8000), 8000)]

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.build import build
-from search_spaces.recipes import quick
 from sweeper.audio import datasets
 from sweeper.audio.store import prepare
+from sweeper.model.build import build
 from sweeper.plan import Plan, build_plan, select_arms
 from sweeper.results import leaderboard
 from sweeper.results.attempts import attempt
 from sweeper.results.store import Study
+from sweeper.search_spaces.recipes import quick
 from sweeper.training import weights
 from sweeper.training.fit import Fitted
 from tests.results.rows import trial_row

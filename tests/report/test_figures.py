@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from search_spaces.ablations import ARMS
 from sweeper.report import evidence, facts, features, figures
 from sweeper.results.attempts import attempt, costs
 from sweeper.results.leaderboard import derive
+from sweeper.search_spaces.ablations import ARMS
 from tests.report.conftest import EPOCHS
 
 

@@ -8,9 +8,6 @@ from pathlib import Path
 import optuna
 import pytest
 
-from search_spaces.ablations import ARMS
-from search_spaces.recipes import RECIPES
-from search_spaces.tuning import Turns
 from sweeper.cli import main
 from sweeper.plan import Tuning, build_plan, design
 from sweeper.report.designs import designs_table, pairs, sibling
@@ -24,6 +21,9 @@ from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.search import Search
 from sweeper.search_plan import plan_searches
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.recipes import RECIPES
+from sweeper.search_spaces.tuning import Turns
 from tests.benchmarks.search_vs_random import surface
 from tests.report.test_page import browser, drawn, opened  # noqa: F401
 from tests.search.conftest import row_of, stopped

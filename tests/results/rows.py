@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from search_spaces.ablations import ARMS
-from search_spaces.recipes import RECIPES
 from sweeper.plan import ABLATION_SWITCHES
 from sweeper.results import schema
 from sweeper.results.store import Study
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.recipes import RECIPES
 
 _DEFAULTS = {"string": "x", "int64": 1, "double": 0.5, "bool": True}
 # Over a row, that of a trial which failed.

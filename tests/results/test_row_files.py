@@ -157,8 +157,11 @@ def test_a_row_that_is_committed_again_changes_nothing(tmp_path):
     study.pack()
     before = seen(study)
     for row in ROWS:
+        with study.checkpoint(row["trial_id"]) as state:
+            state.path.write_bytes(b"of the second one")
         assert not study.commit(row | {"accuracy": 0.99}, [], [])
     assert seen(study) == before
+    assert study.storage.files("checkpoints") == {}
 
 
 def test_readers_do_not_mind_who_packs(tmp_path, monkeypatch):

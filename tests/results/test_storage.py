@@ -196,6 +196,17 @@ def test_a_killed_attempt_is_lost_after_its_last_upload(s3, monkeypatch):
     assert read_attempts(study, "b").num_rows == 0
 
 
+def test_a_leaderboard_takes_a_request_per_row_and_ten_more(s3):
+    study = Study(f"{s3.url}/s")
+    for fold in (1, 2, 3):
+        row = trial_row("full", fold)
+        with attempt(study, row["trial_id"], device="cpu", cpus=1, gpus=0):
+            study.commit(row, [], [])
+    s3.requests.clear()
+    assert derive(study).trials.num_rows == 3
+    assert len(s3.requests) == 3 + 10  # the README says so
+
+
 def complaint(capsys, results):
     capsys.readouterr()
     begin = time.monotonic()

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from search_spaces.published import published_accuracy
 from sweeper.audio.datasets import definition
 from sweeper.results import verdict as module
 from sweeper.results.verdict import protocol_differences, verdict
+from sweeper.search_spaces.published import published_accuracy
 from tests.results.rows import trial_row
 
 PAPER = {"dataset": "urbansound8k", "split": "paper", "recipe": "paper", "epochs": 1500}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from search_spaces import ablations, published, published_claims
-from search_spaces.published import TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, TABLE_7
+from sweeper.search_spaces import ablations, published, published_claims
+from sweeper.search_spaces.published import TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, TABLE_7
 
 COMPARISONS = {"ESC-50": TABLE_1, "UrbanSound8K": TABLE_2, "RAVDESS": TABLE_3, "CREMA-D": TABLE_4}
 CLAIMS = {claim.key: claim for claim in published_claims.CLAIMS}

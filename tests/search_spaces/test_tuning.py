@@ -6,12 +6,12 @@ import optuna
 import pytest
 import torch
 
-from search_spaces.ablations import ARMS
-from search_spaces.config import EMAConfig, TrainingConfig
-from search_spaces.recipes import RECIPES
-from search_spaces.tuning import Chosen, Turns, fixed_fields, flat_fields, recipe_values, searched_fields, tuned
 from sweeper.audio.augmentation import augment
 from sweeper.search_plan import plan_searches
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.config import EMAConfig, TrainingConfig
+from sweeper.search_spaces.recipes import RECIPES
+from sweeper.search_spaces.tuning import Chosen, Turns, fixed_fields, flat_fields, recipe_values, searched_fields, tuned
 
 TURNS = (Turns(ema=True), Turns(ema=False), Turns(ema=True, epochs=True))
 

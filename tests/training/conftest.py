@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from model.config import SIZES
-from search_spaces.ablations import ARMS
-from search_spaces.augmentation import AugmentationConfig
-from search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
-from search_spaces.recipes import Recipe
 from sweeper.audio.clips import Clips
+from sweeper.model.config import SIZES
 from sweeper.plan import build_plan
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.augmentation import AugmentationConfig
+from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
+from sweeper.search_spaces.recipes import Recipe
 
 RATE, SECONDS, CLASSES = 8000, 0.25, 3
 

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from model.config import SIZES
-from search_spaces.ablations import ARMS
-from search_spaces.augmentation import AugmentationConfig, MixingConfig
-from search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
-from search_spaces.recipes import Recipe
 from sweeper.audio.clips import Clips
+from sweeper.model.config import SIZES
 from sweeper.plan import build_plan
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.augmentation import AugmentationConfig, MixingConfig
+from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
+from sweeper.search_spaces.recipes import Recipe
 from sweeper.training.batches import Batches
 from sweeper.training.fit import fit
 

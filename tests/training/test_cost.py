@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from model.build import build
-from model.config import SIZES
-from search_spaces.ablations import ARMS
+from sweeper.model.build import build
+from sweeper.model.config import SIZES
+from sweeper.search_spaces.ablations import ARMS
 from sweeper.training.cost import _CountedLSTM, count_parameters, gflops_per_clip, training_gflops_per_second
 
 

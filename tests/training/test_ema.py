@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from search_spaces.config import EMAConfig
+from sweeper.search_spaces.config import EMAConfig
 from sweeper.training.ema import EMA
 
 

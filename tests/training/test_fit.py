@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from search_spaces.ablations import ARMS
-from search_spaces.augmentation import AugmentationConfig
-from search_spaces.config import EMAConfig
 from sweeper.results.store import Study
+from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.augmentation import AugmentationConfig
+from sweeper.search_spaces.config import EMAConfig
 from sweeper.training import checkpoint
 from sweeper.training import fit as fit_module
 from sweeper.training.fit import NonFiniteLoss, fit

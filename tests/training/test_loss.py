@@ -3,8 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from model.network import Output
-from search_spaces.config import DistillationConfig, TrainingConfig
+from sweeper.model.network import Output
+from sweeper.search_spaces.config import DistillationConfig, TrainingConfig
 from sweeper.training.loss import classification_loss, training_loss
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from search_spaces.augmentation import MixingConfig
 from sweeper.audio.augmentation.draws import Draws, choose, to_device
 from sweeper.audio.augmentation.stft import istft, rotate, stft
+from sweeper.search_spaces.augmentation import MixingConfig
 
 _KINDS = ("mixup", "time_mix", "frequency_mix", "phase_mix")
 

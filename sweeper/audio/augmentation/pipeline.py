@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from search_spaces.augmentation import AugmentationConfig
 from sweeper.audio.augmentation.draws import Draws
 from sweeper.audio.augmentation.effects import random_effects
 from sweeper.audio.augmentation.mixing import random_mixing
@@ -15,6 +14,7 @@ from sweeper.audio.augmentation.noise import random_noise
 from sweeper.audio.augmentation.resampling import random_resampling
 from sweeper.audio.augmentation.signal import signal_set
 from sweeper.audio.augmentation.stft import scaled_size
+from sweeper.search_spaces.augmentation import AugmentationConfig
 
 
 class Augmented(NamedTuple):

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from search_spaces.augmentation import ResamplingConfig
 from sweeper.audio.augmentation.draws import Draws
+from sweeper.search_spaces.augmentation import ResamplingConfig
 
 
 def resample(waveforms: Tensor, factor: float) -> Tensor:
