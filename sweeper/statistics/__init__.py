@@ -15,6 +15,7 @@ A *block* is a fold × seed on which both arms were run. `tests/statistics/simul
 of each method beside those of the naive one.
 """
 
+from sweeper.statistics.arms import ArmComparison, compare_arms, verdicts
 from sweeper.statistics.bootstrap import bootstrap_accuracy, bootstrap_difference
 from sweeper.statistics.intervals import Interval, mean_interval
 from sweeper.statistics.mcnemar import McNemarResult, mcnemar_clustered
@@ -24,12 +25,14 @@ from sweeper.statistics.power import blocks_needed, reach_sentence, smallest_det
 from sweeper.statistics.sign_flip import sign_flip_p, smallest_p
 
 __all__ = [
+    "ArmComparison",
     "Interval",
     "McNemarResult",
     "PairedComparison",
     "blocks_needed",
     "bootstrap_accuracy",
     "bootstrap_difference",
+    "compare_arms",
     "compare_paired",
     "holm",
     "mcnemar_clustered",
@@ -38,4 +41,5 @@ __all__ = [
     "sign_flip_p",
     "smallest_detectable_difference",
     "smallest_p",
+    "verdicts",
 ]
