@@ -63,7 +63,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         return Outcome(OK, None)
     study.create()
     store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
-    study.write_plan(plan.describe() | data_facts(dataset, store))
+    study.write_plan(plan.describe() | data_facts(dataset, store, options.split))
     if not missing:
         say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
         return Outcome(OK, study)

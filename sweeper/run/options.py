@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What every design is asked; None where a default depends on the rest."""
+    """What every design is asked; None where a default depends on the rest. `margin` is in points."""
 
     dataset: str = "demo"
     data: Path | None = None
@@ -42,6 +42,7 @@ class RunOptions:
     max_failures: int = 2
     address: str | None = None
     log: tuple[str, ...] = ()
+    margin: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,12 @@ def choose_folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[i
     return tuple(sorted(set(options.folds)))
 
 
-def data_facts(dataset: Dataset, store: ClipStore) -> dict[str, object]:
+def data_facts(dataset: Dataset, store: ClipStore, split: str) -> dict[str, object]:
     """What a study's plan says about its data and its code."""
     return {
         "data_digest": store.digest,
         "synthetic": dataset.synthetic,
+        "all_folds": list(splits.folds_of(dataset, split)),
         "classes": list(dataset.classes),
         "notes": list(store.notes),
         "skipped": [list(pair) for pair in store.skipped],

@@ -71,7 +71,7 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
     # The winners hold for the whole grid, so what named them belongs to the design: it can't change half-way.
     budget = {name: getattr(options, name) for name in ("trials", "top", "replicates")}
     design = search_design(searches[0], options)
-    facts = data_facts(dataset, store) | {"design": design | {"budget": budget}, "fixed_study": fixed}
+    facts = data_facts(dataset, store, options.split) | {"design": design | {"budget": budget}, "fixed_study": fixed}
     write_search_plan(study, searches, options, facts)
     with ExitStack() as stack:
         seeker = Seeker(options, searches, study, store, say, stack)
