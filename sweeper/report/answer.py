@@ -67,7 +67,11 @@ def _remedy(board: Leaderboard) -> list[str]:
     finds = ", ".join(f"from {_points(size)} with {_grid(step)}" for step, size in steps)
     sentence = f"True differences that 4 of 5 studies find, by simulation: {finds}"
     if last == design and found > board.margin:
-        why = "the folds' training sets overlap" if spread.seed else "one seed per fold does not show what more bring"
+        why = (
+            "the folds' training sets overlap"
+            if spread.seed is not None
+            else "one seed per fold does not show what more bring"
+        )
         return [f"{sentence}. No further seeds are known to reach {margin(board)}: {why}."]
     trials = count(last.arms * last.folds * last.seeds, "trial")
     more = "" if found <= 1.05 * board.margin else ", and all the folds there are"

@@ -10,10 +10,10 @@ import pyarrow as pa
 from sweeper.results import schema
 from sweeper.results.checks import Problem, find_problems
 from sweeper.results.effects import effect_rows
-from sweeper.results.score_grid import REFERENCE_KIND, ScoreGrid, score_grid
+from sweeper.results.score_grid import REFERENCE_KIND, ScoreGrid, score_grid, trial_frame
 from sweeper.results.store import Study
 from sweeper.results.study_arms import StudyArms, study_arms
-from sweeper.results.summary import MARGIN, Row, summarise, trial_frame
+from sweeper.results.summary import MARGIN, Row, summarise
 from sweeper.results.tables import StudyError
 
 LEADERBOARD, SUMMARY, EFFECTS = "leaderboard.parquet", "summary.parquet", "effects.parquet"

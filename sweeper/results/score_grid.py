@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweeper.results.study_arms import StudyArms
@@ -13,6 +14,11 @@ from sweeper.statistics import ArmComparison, compare_arms
 
 REFERENCE_KIND = "ablation"
 UNCOMPARED = "search"  # a search's trials have different settings: no mean or difference of theirs means anything
+
+_COLUMNS = (
+    *("trial_id", "kind", "status", "arm", "dataset", "split", "recipe", "epochs", "fold", "replicate", "accuracy"),
+    *("accuracy_ema", "train_clips", "test_clips", "parameters", "gflops_per_clip", "seconds", "params"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,12 @@ class ScoreGrid:
     folds_in_all: int
 
     def compare(self, limits: tuple[float, float] = (0.0, 1.0)) -> ArmComparison | None:
-        """All arms against the reference; None where nothing is known.
+        """All arms against the reference; None where nothing is known, or all is 0, which tells nothing of noise.
 
         Args:
             limits: lowest and highest possible score.
         """
-        if not np.isfinite(self.scores).any():
+        if not np.nan_to_num(self.scores).any():
             return None
         return compare_arms(
             self.scores,
@@ -51,6 +57,11 @@ class ScoreGrid:
             folds_in_all=self.folds_in_all,
             limits=limits,
         )
+
+
+def trial_frame(trials: pa.Table) -> pd.DataFrame:
+    """The columns of `schema.TRIAL` that the statistics use."""
+    return trials.select(list(_COLUMNS)).to_pandas().fillna({"params": ""})  # an older version had none
 
 
 def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: StudyArms) -> ScoreGrid:

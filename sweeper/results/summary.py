@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sweeper.results import schema
-from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED, ScoreGrid, score_grid
+from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED, ScoreGrid, score_grid, trial_frame
 from sweeper.results.single_split import single_split_columns
 from sweeper.results.store import Study
 from sweeper.results.study_arms import StudyArms, study_arms
@@ -25,10 +25,6 @@ from sweeper.statistics import ArmComparison, verdicts
 MARGIN = 0.01  # differences this small don't matter, unless the user says otherwise
 
 Row = dict[str, Any]
-_COLUMNS = (
-    *("trial_id", "kind", "status", "arm", "dataset", "split", "recipe", "epochs", "fold", "replicate", "accuracy"),
-    *("accuracy_ema", "train_clips", "test_clips", "parameters", "gflops_per_clip", "seconds", "params"),
-)
 
 
 def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: float = MARGIN) -> list[Row]:
@@ -62,11 +58,6 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
                 _against_published(rows, complete, arms)
         summary += rows
     return summary
-
-
-def trial_frame(trials: pa.Table) -> pd.DataFrame:
-    """The columns of `schema.TRIAL` that the statistics use."""
-    return trials.select(list(_COLUMNS)).to_pandas().fillna({"params": ""})  # an older version had none
 
 
 def _planned(plan: Mapping[str, Any]) -> dict[tuple[str, str], int]:
