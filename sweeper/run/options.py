@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What every design is asked; None where a default depends on the rest."""
+    """What every design is asked; None where a default depends on the rest. `margin` is in points."""
 
     dataset: str = "demo"
     data: Path | None = None
@@ -47,6 +47,7 @@ class RunOptions:
     address: str | None = None
     log: tuple[str, ...] = ()
     grace: float = 20.0
+    margin: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,12 @@ def choose_folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[i
     return tuple(sorted(set(options.folds)))
 
 
-def data_facts(dataset: Dataset, store: ClipStore) -> dict[str, object]:
+def data_facts(dataset: Dataset, store: ClipStore, split: str) -> dict[str, object]:
     """What a study's plan says about its data and its code."""
     return {
         "data_digest": store.digest,
         "synthetic": dataset.synthetic,
+        "all_folds": list(splits.folds_of(dataset, split)),
         "classes": list(dataset.classes),
         "notes": list(store.notes),
         "skipped": [list(pair) for pair in store.skipped],

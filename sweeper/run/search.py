@@ -74,7 +74,7 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
         return Outcome(OK, None)
     study.create()
     store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
-    write_search_plan(study, searches, options, data_facts(dataset, store))
+    write_search_plan(study, searches, options, data_facts(dataset, store, options.split))
     with ExitStack() as stack:
         seeker = Seeker(options, searches, study, store, say, stack)
         code = seeker.name_winners()
