@@ -24,6 +24,7 @@ from sweeper.results.tables import table_bytes
 
 HEARTBEAT_SECONDS = 5.0
 LOST_SECONDS = 30.0  # without a heartbeat: the process is gone
+RUN_DIGITS = 6  # of an attempt's twelve: those of the run that began it
 
 
 @dataclass
@@ -33,8 +34,13 @@ class Attempt:
     outcome: str = ""
 
 
+def new_run() -> str:
+    """A mark for a run: for all that one process starts in one study."""
+    return uuid.uuid4().hex[:RUN_DIGITS]
+
+
 @contextlib.contextmanager
-def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: float) -> Iterator[Attempt]:
+def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: float, run: str = "") -> Iterator[Attempt]:
     """Record one attempt at a trial, however it ends.
 
     Args:
@@ -42,9 +48,10 @@ def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: floa
         trial_id: of what.
         device: 'cpu' or the GPU's name.
         cpus, gpus: what the attempt holds, over all its workers.
+        run: the run's mark (`new_run`), by which it knows its own attempts from those of others.
     """
     row = {
-        "attempt_id": uuid.uuid4().hex[:12],
+        "attempt_id": (run + uuid.uuid4().hex)[:12],
         "trial_id": trial_id,
         "started": datetime.datetime.now(datetime.UTC),
         "outcome": "running",
