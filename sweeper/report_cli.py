@@ -1,11 +1,12 @@
 """`sweeper leaderboard`, `report`, `compare`: showing what studies found. Parsing and printing only."""
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from sweeper.results.storage import under
-from sweeper.results.store import Study, studies_under
+from sweeper.results.store import Study, studies_under, study_of
 from sweeper.results.tables import StudyError
 
 RESULTS = "results"
@@ -62,8 +63,7 @@ def resolve_study(given: str, results: str) -> Study:
         StudyError: there is none.
         StorageError: an object store can't be asked.
     """
-    places = [given] if "://" in given else [given, under(results, given)]
-    for study in map(Study, places):
+    for study in (Study(given), *_named(given, results)):
         if study.exists():
             return study
     known = studies_under(results)
@@ -71,6 +71,12 @@ def resolve_study(given: str, results: str) -> Study:
         f"no study {given!r}, neither as a folder nor under {results}/; "
         + (f"there: {', '.join(known)}" if known else "run one first: python -m sweeper run ablations")
     )
+
+
+def _named(given: str, results: str) -> Iterator[Study]:
+    """The study of that name, if it is a name."""
+    with contextlib.suppress(StudyError):
+        yield study_of(results, given)
 
 
 def print_tables(study: Study) -> None:
@@ -115,6 +121,9 @@ def _print_leaderboard(study: Study, form: str, price: float | None) -> tuple[st
     print(RENDERERS[form](board))
     if form == "table":
         print(cost_sentence(board, price))
+    if board.unwritten:
+        print(f"sweeper: the tables were not written: {board.unwritten}", file=sys.stderr)
+    elif form == "table":
         trials, arms = len(board.trials), len(board.summary)
         print(f"{study}/leaderboard.parquet: {trials} trials · summary.parquet: {arms} arms")
     return tuple(str(problem) for problem in board.problems)

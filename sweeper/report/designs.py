@@ -10,7 +10,6 @@ from sweeper.report.cells import NONE, PaperTable, points
 from sweeper.report.tables import accuracy, difference
 from sweeper.results import leaderboard
 from sweeper.results.leaderboard import Leaderboard
-from sweeper.results.storage import under
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.search_spaces.ablations import ARMS, REFERENCE
@@ -27,7 +26,7 @@ def sibling(board: Leaderboard, against: Study | None = None) -> Leaderboard | N
     """
     if "fixed_study" not in board.plan and against is None:
         return None
-    study = against or Study(under(str(board.study).rpartition("/")[0], str(board.plan["fixed_study"])))
+    study = against or board.study.beside(str(board.plan["fixed_study"]))
     if against is None and not study.finished():
         return None
     fixed = leaderboard.derive(study)

@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from sweeper.results import schema
-from sweeper.results.checks import Problem, find_problems
+from sweeper.results.checks import SHOWN, Problem, find_problems
+from sweeper.results.row_files import Doubts
+from sweeper.results.soundness import leave_out, unplanned
 from sweeper.results.store import Study
 from sweeper.results.summary import Row, summarise
 from sweeper.results.tables import StudyError
@@ -26,6 +28,8 @@ class Leaderboard:
         trials: a row per trial (`schema.TRIAL`).
         summary: a row per arm (`schema.SUMMARY`), the paper's arms first and in its order.
         problems: holes, failures, mixtures, leaks; empty for a study that can be published.
+        unwritten: why its tables could not be written, if so: a colleague's study, or an archive, can be read all the
+            same.
     """
 
     study: Study
@@ -33,6 +37,7 @@ class Leaderboard:
     trials: pa.Table
     summary: tuple[Row, ...]
     problems: tuple[Problem, ...]
+    unwritten: str = ""
 
 
 def derive(study: Study) -> Leaderboard:
@@ -43,11 +48,37 @@ def derive(study: Study) -> Leaderboard:
     """
     with contextlib.suppress(OSError):  # the rows stay where they are
         study.pack()
-    trials = study.trials()
-    if not trials.num_rows:
-        raise StudyError(f"{study} has no trial yet; start with: python -m sweeper run ablations")
+    doubts = Doubts()
+    trials = study.trials(doubts)
+    if doubts.damage:
+        more = f" (and {len(doubts.damage) - 1} more files are damaged)" if len(doubts.damage) > 1 else ""
+        raise StudyError(doubts.damage[0] + more)
     plan = study.read_plan() or {}
+    contradicting = unplanned(trials, plan)
+    doubts.unsound += [f"{study.file_of(trial_id)}: {reason}" for trial_id, reason in contradicting.items()]
+    trials = leave_out(trials, contradicting)
+    if not trials.num_rows:
+        wrong = f"{study} has no trial that could be used: {doubts.unsound[0]}" if doubts.unsound else ""
+        raise StudyError(wrong or f"{study} has no trial yet; start with: python -m sweeper run ablations")
     summary = summarise(trials, plan, study)
-    study.write_table(LEADERBOARD, trials, schema.TRIAL)
-    study.write_table(SUMMARY, pa.Table.from_pylist(summary, schema=schema.SUMMARY), schema.SUMMARY)
-    return Leaderboard(study, plan, trials, tuple(summary), find_problems(trials, plan))
+    unwritten = ""
+    try:
+        study.write_table(LEADERBOARD, trials, schema.TRIAL)
+        study.write_table(SUMMARY, pa.Table.from_pylist(summary, schema=schema.SUMMARY), schema.SUMMARY)
+    except OSError as error:
+        unwritten = str(error)
+    problems = (*_doubtful(doubts), *find_problems(trials, plan))
+    return Leaderboard(study, plan, trials, tuple(summary), problems, unwritten)
+
+
+def _doubtful(doubts: Doubts) -> list[Problem]:
+    """What is wrong with the study's files, by kind."""
+    remedy = "left out; delete the file, or restore it, and run the study's command again"
+    found = [Problem("impossible row", f"{line}: {remedy}") for line in doubts.unsound[:SHOWN]]
+    if len(doubts.unsound) > SHOWN:
+        found.append(Problem("impossible row", f"and {len(doubts.unsound) - SHOWN} more"))
+    if doubts.strays:
+        names = ", ".join(map(ascii, doubts.strays[:SHOWN]))
+        more = f", and {len(doubts.strays) - SHOWN} more" if len(doubts.strays) > SHOWN else ""
+        found.append(Problem("stray file", f"{names}{more}: no trial's, and not read; move it out of the study"))
+    return found

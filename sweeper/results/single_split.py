@@ -64,8 +64,9 @@ def _compare(
 
 def _answers(complete: pd.DataFrame, study: Study) -> dict[str, dict[int, Answers]]:
     answers: dict[str, dict[int, Answers]] = {}
-    for trial in complete[["trial_id", "arm", "replicate"]].to_dict("records"):
-        found = read_answers(study, trial["trial_id"])
+    columns = ["trial_id", "arm", "replicate", "evidence", "test_clips", "accuracy"]
+    for trial in complete[columns].to_dict("records"):
+        found = read_answers(study, trial)
         if found is not None:
             answers.setdefault(trial["arm"], {})[trial["replicate"]] = found
     return answers

@@ -33,6 +33,7 @@ Row = dict[str, Any]
 _COLUMNS = (
     *("trial_id", "kind", "status", "arm", "dataset", "split", "recipe", "epochs", "fold", "replicate", "accuracy"),
     *("accuracy_ema", "train_clips", "test_clips", "parameters", "gflops_per_clip", "seconds", "params"),
+    "evidence",
 )
 
 
