@@ -11,6 +11,7 @@ from sweeper.audio.store import ClipStore
 from sweeper.execution.loggers import check_loggers
 from sweeper.plan import PlanError
 from sweeper.results import provenance
+from sweeper.results.names import check_study_name
 from sweeper.results.store import Study
 from sweeper.search_spaces.recipes import RECIPES, Recipe
 
@@ -88,11 +89,13 @@ class Outcome:
 
 
 def check(options: RunOptions, *names: str) -> None:
-    """Refuse numbers below 1, and loggers that could not write.
+    """Refuse numbers below 1, a study's name that is none, and loggers that could not write.
 
     Raises:
-        PlanError: naming the first one.
+        PlanError, StudyError: naming the first one.
     """
+    if options.study is not None:
+        check_study_name(options.study)
     for name in ("workers_per_trial", "cpus_per_trial", *names):
         if getattr(options, name) < 1:
             raise PlanError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
