@@ -9,7 +9,6 @@ from sweeper.results.store import Study, study_of
 from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
-    INTERRUPTED,
     OK,
     AblationOptions,
     Outcome,
@@ -19,6 +18,7 @@ from sweeper.run.options import (
     choose_folds,
     choose_recipe,
     data_facts,
+    interrupted,
     load,
     machine,
     study_name,
@@ -81,5 +81,5 @@ def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, s
         say(f"failed: {spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: {failure.error}")
     if left:
         say(f"Interrupted with {len(left)} of {len(missing)} trials to go. The same command continues.")
-        return INTERRUPTED
+        return interrupted()
     return FAILED if failures else OK

@@ -1,10 +1,13 @@
 """What the command line asks of each design, and what all three make of it first."""
 
-from collections.abc import Callable
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sweeper import signals
 from sweeper.audio import datasets, splits
 from sweeper.audio.datasets import Dataset
 from sweeper.audio.store import ClipStore
@@ -13,12 +16,13 @@ from sweeper.plan import PlanError
 from sweeper.results import provenance
 from sweeper.results.names import check_study_name
 from sweeper.results.store import Study
+from sweeper.run.describe import count
 from sweeper.search_spaces.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from sweeper.execution.sweep import Machine
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
+OK, FAILED = 0, 1
 
 Say = Callable[[str], None]
 
@@ -44,6 +48,7 @@ class RunOptions:
     address: str | None = None
     log: tuple[str, ...] = ()
     margin: float = 1.0
+    grace: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -173,4 +178,24 @@ def machine(options: RunOptions) -> "Machine":
         max_failures=options.max_failures,
         address=options.address,
         loggers=options.log,
+        grace=options.grace,
     )
+
+
+def interrupted() -> int:
+    """The exit code of a run that was asked to end."""
+    asked = signals.asked()
+    return signals.exit_code(signal.SIGINT if asked is None else asked.number)
+
+
+@contextlib.contextmanager
+def resumable(study: Study) -> Iterator[None]:
+    """Whatever ends the block before its time says what is kept of the study."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as error:
+        with contextlib.suppress(OSError):
+            finished = len(study.finished())
+            kept = "no trial has finished" if not finished else f"{count(finished, 'finished trial')} kept"
+            error.add_note(f"{kept}: the same command continues")
+        raise

@@ -19,7 +19,6 @@ from sweeper.run.ablations import sweep
 from sweeper.run.describe import count, describe_data, expected_cost
 from sweeper.run.options import (
     FAILED,
-    INTERRUPTED,
     OK,
     Outcome,
     Say,
@@ -28,6 +27,7 @@ from sweeper.run.options import (
     choose_folds,
     choose_recipe,
     data_facts,
+    interrupted,
     load,
     machine,
     study_name,
@@ -177,7 +177,7 @@ class Seeker:
         if left > sum(self.study.row(failure.spec.trial_id) is None for failure in failures):
             self.say(f"Interrupted with {left} trials of the search to go. The same command continues.")
             self._interrupted = True
-            return INTERRUPTED
+            return interrupted()
         if left:
             self.say(f"{count(left, 'trial')} of the search died without a result. The same command tries others.")
             return FAILED
@@ -197,7 +197,7 @@ class Seeker:
         self.say(f"{stage}: {_STAGES[stage]}; {count(len(missing), 'trial')} to run, of {len(trials)}")
         self.start()
         code = sweep(self.options, missing, self.store, self.study, self.say)
-        self._interrupted = code == INTERRUPTED
+        self._interrupted = code not in (OK, FAILED)
         return code
 
 

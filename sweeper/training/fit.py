@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,9 @@ from sweeper.training.ema import EMA
 from sweeper.training.loss import training_loss
 
 CHECKPOINT_SECONDS = 30.0
+
+# What whoever runs a trial wishes of it while it trains: nothing, that it keeps its state now, or that it leaves.
+Wish = Literal["", "keep", "leave"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,10 @@ class NonFiniteWeights(Diverged):
     """The trained network, or its moving average, has weights that are NaN or infinite."""
 
 
+class TrialLeft(RuntimeError):
+    """Training ended before its time, as was wished; its state is kept."""
+
+
 def fit(
     spec: TrialSpec,
     train: Sequence[Clips],
@@ -93,6 +100,7 @@ def fit(
     on_state: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
     validate: Callable[[nn.Module], float] | None = None,
+    wish: Callable[[], Wish] = lambda: "",
     worker: Worker = ALONE,
 ) -> Fitted:
     """Train `spec.model` on `train` by the recipe `spec.training`.
@@ -106,11 +114,13 @@ def fit(
         on_epoch: called after each epoch with its point of the curve.
         validate: called after each epoch with the network, which it may put into evaluation mode; returns an accuracy
             for the curve. What is trained does not depend on it.
+        wish: asked after each step. Worker 0 does as is wished.
         worker: which of several processes this is; each is given all clips, and returns the same networks and curve.
 
     Raises:
         NonFiniteLoss: the mean loss of an epoch was NaN or infinite.
         NonFiniteWeights: the weights were at the end, or their average.
+        TrialLeft: that was wished.
         ValueError: a batch has fewer clips than there are workers.
         WorkersDisagree: the workers read different checkpoints.
     """
@@ -120,13 +130,19 @@ def fit(
         run = _Run(spec, batches, device, worker)  # a part of the state may be in it
     worker.check_agreement(run.steps_done, device)
     saved = time.monotonic()
+    answered: Wish = ""
 
     def keep() -> None:
-        nonlocal saved
-        if state is not None and worker.rank == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
+        nonlocal saved, answered
+        if worker.rank:
+            return
+        wished = wish()
+        if state is not None and (wished != answered or time.monotonic() - saved > CHECKPOINT_SECONDS):
             run.save(state)
             on_state()
-            saved = time.monotonic()
+            saved, answered = time.monotonic(), wished
+        if wished == "leave":
+            raise TrialLeft
 
     while run.epoch < spec.training.epochs:
         point = run.train_epoch(keep)

@@ -17,7 +17,7 @@ from sweeper.plan import TrialSpec
 from sweeper.training.batches import Batches
 from sweeper.training.cost import count_parameters, gflops_per_clip
 from sweeper.training.distributed import ALONE, Worker
-from sweeper.training.fit import Diverged, Epoch, Fitted, fit
+from sweeper.training.fit import Diverged, Epoch, Fitted, Wish, fit
 from sweeper.training.metrics import Metrics, confusion_matrix, metrics
 
 
@@ -62,6 +62,7 @@ def run_trial(
     on_state: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
     follow: bool = False,
+    wish: Callable[[], Wish] = lambda: "",
     worker: Worker = ALONE,
 ) -> tuple[TrialResult, Fitted]:
     """Train, then evaluate the last epoch's weights and their average on the test clips, or on validation clips.
@@ -76,10 +77,12 @@ def run_trial(
         on_state, on_epoch: see `fit`.
         follow: find a search's validation accuracy after each epoch too. It is that of the network itself: an average
             of its weights lags behind, the more the slower it is, and would be stopped for that.
+        wish: see `fit`.
         worker: see `fit`; the scored clips too are shared, and each worker returns the whole result.
 
     Raises:
         Diverged: weights, probabilities or scores can't be, see `fit`.
+        TrialLeft: see `fit`.
         ValueError: `follow` was asked of a trial that is scored on test clips.
     """
     classes, batch_size = spec.model.classes, spec.training.batch_size
@@ -103,6 +106,7 @@ def run_trial(
         on_state=on_state,
         on_epoch=on_epoch,
         validate=validate,
+        wish=wish,
         worker=worker,
     )
     begin = time.perf_counter()
