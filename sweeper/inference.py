@@ -50,7 +50,7 @@ def predict(classifier: Classifier, path: Path) -> Prediction:
 
     Args:
         classifier: from `sweeper.training.weights.load`.
-        path: a .wav or .flac file of any length, rate and number of channels.
+        path: a file of any length, rate and number of channels, in any format that `sweeper.audio.reader` reads.
 
     Raises:
         AudioError: the file can't be used, or the network's answers to it are no numbers.
