@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.plan import TrialSpec, build_plan, select_arms
-from sweeper.results.storage import under
-from sweeper.results.store import Study
+from sweeper.results.store import Study, study_of
 from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
-    INTERRUPTED,
     OK,
     AblationOptions,
     Outcome,
@@ -20,6 +18,7 @@ from sweeper.run.options import (
     choose_folds,
     choose_recipe,
     data_facts,
+    interrupted,
     load,
     machine,
     study_name,
@@ -52,7 +51,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         replicates=options.seeds,
         peers=options.peers,
     )
-    study = Study(under(options.results, plan.study))
+    study = study_of(options.results, plan.study)
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
     for line in describe(plan, len(missing), dataset, recipe):
@@ -82,5 +81,5 @@ def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, s
         say(f"failed: {spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: {failure.error}")
     if left:
         say(f"Interrupted with {len(left)} of {len(missing)} trials to go. The same command continues.")
-        return INTERRUPTED
+        return interrupted()
     return FAILED if failures else OK
