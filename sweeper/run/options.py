@@ -47,8 +47,8 @@ class RunOptions:
     max_failures: int = 2
     address: str | None = None
     log: tuple[str, ...] = ()
-    margin: float = 1.0
     grace: float = 20.0
+    margin: float = 1.0
 
 
 @dataclass(frozen=True)
