@@ -145,7 +145,7 @@ class _Run:
             # other guards, and after eight of them train on without compiling.
             torch.compiler.reset()
         self.step_network = torch.compile(parallel) if config.compile else parallel
-        self.optimiser = _optimiser(self.network, config)
+        self.optimiser = optimiser(self.network, config)
         self.steps_per_epoch = batches.steps_per_epoch(config.batch_size)
         self.scheduler = _one_cycle(self.optimiser, config, config.epochs * self.steps_per_epoch)
         self.epoch = 0
@@ -274,7 +274,7 @@ class _Run:
         self.curve = [Epoch(**point) for point in header["curve"]]
 
 
-def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+def optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW; no weight decay on biases and norms, as in EAT's public code."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
