@@ -25,7 +25,7 @@ from sweeper.execution.cluster import grows, nodes, wait_for_room
 from sweeper.execution.train_run import Actor, Link, Work
 from sweeper.execution.worker import STARTED, Row, Sweep, commit_result, device_name, epoch_reporter, see_through
 from sweeper.plan import PlanError, TrialSpec
-from sweeper.results.attempts import attempt
+from sweeper.results.attempts import Attempt, attempt
 from sweeper.training.distributed import Worker
 from sweeper.training.trial import run_trial
 
@@ -157,7 +157,7 @@ def train_loop(config: dict[str, Any]) -> Row | None:
     fold = sweep.folds[spec.data.fold]
     torch.set_num_threads(sweep.cpus)
 
-    def run() -> Row | None:
+    def run(running: Attempt | None) -> Row | None:
         with sweep.study.checkpoint(spec.trial_id) as state:
             result, fitted = run_trial(
                 spec,
@@ -170,10 +170,10 @@ def train_loop(config: dict[str, Any]) -> Row | None:
                 follow=sweep.follow,
                 worker=worker,
             )
-            return commit_result(sweep, result, fitted) if worker.rank == 0 else None
+            return None if running is None else commit_result(sweep, result, fitted, running)
 
     if worker.rank:
-        return run()
+        return run(None)
     held = {"cpus": worker.world_size * sweep.cpus, "gpus": worker.world_size * sweep.gpus}
-    with attempt(sweep.study, spec.trial_id, device=device_name(sweep), **held):
-        return run()
+    with attempt(sweep.study, spec.trial_id, device=device_name(sweep), **held) as running:
+        return run(running)

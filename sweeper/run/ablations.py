@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.plan import TrialSpec, build_plan, select_arms
-from sweeper.results.storage import under
-from sweeper.results.store import Study
-from sweeper.run.describe import describe, expected_cost
+from sweeper.results.store import Study, study_of
+from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
     INTERRUPTED,
@@ -52,18 +51,18 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         replicates=options.seeds,
         peers=options.peers,
     )
-    study = Study(under(options.results, plan.study))
+    study = study_of(options.results, plan.study)
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
     for line in describe(plan, len(missing), dataset, recipe):
         say(line)
     if options.dry_run:
-        for line in expected_cost(missing, dataset):
+        for line in [*describe_reach(plan, dataset, study, options.results), *expected_cost(missing, dataset)]:
             say(line)
         return Outcome(OK, None)
     study.create()
     store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
-    study.write_plan(plan.describe() | data_facts(dataset, store))
+    study.write_plan(plan.describe() | data_facts(dataset, store, options.split))
     if not missing:
         say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
         return Outcome(OK, study)

@@ -11,6 +11,7 @@ from sweeper.audio.store import ClipStore
 from sweeper.execution.loggers import check_loggers
 from sweeper.plan import PlanError
 from sweeper.results import provenance
+from sweeper.results.names import check_study_name
 from sweeper.results.store import Study
 from sweeper.search_spaces.recipes import RECIPES, Recipe
 
@@ -24,7 +25,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What every design is asked; None where a default depends on the rest."""
+    """What every design is asked; None where a default depends on the rest. `margin` is in points."""
 
     dataset: str = "demo"
     data: Path | None = None
@@ -42,6 +43,7 @@ class RunOptions:
     max_failures: int = 2
     address: str | None = None
     log: tuple[str, ...] = ()
+    margin: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,13 @@ class Outcome:
 
 
 def check(options: RunOptions, *names: str) -> None:
-    """Refuse numbers below 1, and loggers that could not write.
+    """Refuse numbers below 1, a study's name that is none, and loggers that could not write.
 
     Raises:
-        PlanError: naming the first one.
+        PlanError, StudyError: naming the first one.
     """
+    if options.study is not None:
+        check_study_name(options.study)
     for name in ("workers_per_trial", "cpus_per_trial", *names):
         if getattr(options, name) < 1:
             raise PlanError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
@@ -145,11 +149,12 @@ def choose_folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[i
     return tuple(sorted(set(options.folds)))
 
 
-def data_facts(dataset: Dataset, store: ClipStore) -> dict[str, object]:
+def data_facts(dataset: Dataset, store: ClipStore, split: str) -> dict[str, object]:
     """What a study's plan says about its data and its code."""
     return {
         "data_digest": store.digest,
         "synthetic": dataset.synthetic,
+        "all_folds": list(splits.folds_of(dataset, split)),
         "classes": list(dataset.classes),
         "notes": list(store.notes),
         "skipped": [list(pair) for pair in store.skipped],

@@ -60,15 +60,30 @@ class Fitted:
     seconds: float
 
 
-class NonFiniteLoss(RuntimeError):
-    """Training diverged; `curve` holds the epochs before."""
+class Diverged(RuntimeError):
+    """Training went astray, which it would do again; `curve` holds the epochs before."""
 
-    def __init__(self, epoch: int, loss: float, curve: Sequence[Epoch]) -> None:
-        super().__init__(f"the loss became {loss} in epoch {epoch}: lower the learning rate or check the data")
-        self.epoch, self.loss, self.curve = epoch, loss, tuple(curve)
+    def __init__(self, reason: str, curve: Sequence[Epoch]) -> None:
+        super().__init__(f"{reason}: lower the learning rate or check the data")
+        self.reason, self.curve = reason, tuple(curve)
 
     def __reduce__(self) -> tuple[Any, ...]:  # it travels between processes
+        return type(self), (self.reason, self.curve)
+
+
+class NonFiniteLoss(Diverged):
+    """The loss became NaN or infinite in an epoch."""
+
+    def __init__(self, epoch: int, loss: float, curve: Sequence[Epoch]) -> None:
+        super().__init__(f"the loss became {loss} in epoch {epoch}", curve)
+        self.epoch, self.loss = epoch, loss
+
+    def __reduce__(self) -> tuple[Any, ...]:
         return NonFiniteLoss, (self.epoch, self.loss, self.curve)
+
+
+class NonFiniteWeights(Diverged):
+    """The trained network, or its moving average, has weights that are NaN or infinite."""
 
 
 def fit(
@@ -97,13 +112,14 @@ def fit(
 
     Raises:
         NonFiniteLoss: the mean loss of an epoch was NaN or infinite.
+        NonFiniteWeights: the weights were at the end, or their average.
         ValueError: a batch has fewer clips than there are workers.
         WorkersDisagree: the workers read different checkpoints.
     """
     batches = Batches(train, spec.data.length, device)
     run = _Run(spec, batches, device, worker)
-    if state is not None:
-        run.resume(state)
+    if state is not None and not run.resume(state):
+        run = _Run(spec, batches, device, worker)  # a part of the state may be in it
     worker.check_agreement(run.steps_done, device)
     saved = time.monotonic()
 
@@ -120,6 +136,7 @@ def fit(
             point = run.note(validate(run.network))
         on_epoch(point)
         keep()
+    run.check_weights()
     return Fitted(run.network, run.ema.averaged, tuple(run.curve), run.seconds)
 
 
@@ -135,6 +152,7 @@ class _Run:
             )
         self.network = worker.synchronised(build(spec.model, spec.seed).to(device).train())
         self.ema = EMA(self.network, config.ema)
+        self._unbounded = _non_finite(self.network)  # by intention, such as a mask's infinities
         self.own_loss: OwnLoss | None = getattr(spec.model, "loss", None)
         # The networks of this package use all of their parameters in each step, and of their buffers only the
         # statistics of batch norm move; of others, neither is known.
@@ -241,6 +259,13 @@ class _Run:
         self.curve[-1] = replace(self.curve[-1], validation_accuracy=validation_accuracy)
         return self.curve[-1]
 
+    def check_weights(self) -> None:
+        """Raise NonFiniteWeights where some became NaN or infinite: after the last step no loss would show it."""
+        for whose, network in (("weights", self.network), ("averaged weights", self.ema.averaged)):
+            if wrong := sorted(_non_finite(network) - self._unbounded):
+                reason = f"the {whose} became NaN or infinite by epoch {self.epoch - 1} ({', '.join(wrong[:3])})"
+                raise NonFiniteWeights(reason, self.curve)
+
     def save(self, path: Path) -> None:
         """Write everything that decides the next step."""
         header: dict[str, Any] = {
@@ -257,21 +282,36 @@ class _Run:
         tensors = checkpoint.gather(self.network, self.ema, self.optimiser)
         checkpoint.save(path, tensors | {"totals": self._totals}, header)
 
-    def resume(self, path: Path) -> None:
-        """Continue from `path` if it holds a state of this very trial; start afresh otherwise."""
+    def resume(self, path: Path) -> bool:
+        """Continue from `path` if it holds a state of this very trial; start afresh otherwise.
+
+        Returns:
+            False if the state is damaged, and this run is of no use any more.
+        """
         state = checkpoint.load(path)
-        if state is None or state[1]["trial"] != canonical_json(asdict(self.spec)):
-            return
+        if state is None or state[1].get("trial") != canonical_json(asdict(self.spec)):
+            return True
         tensors, header = state
-        self._totals.copy_(tensors.pop("totals"))
-        checkpoint.scatter(tensors, self.network, self.ema, self.optimiser)
-        self.scheduler.load_state_dict(header["scheduler"])
-        for group, rates in zip(self.optimiser.param_groups, header["rates"], strict=True):
-            group["lr"], group["betas"] = rates["lr"], tuple(rates["betas"])
-        self.ema.updates = header["ema_updates"]
-        self.epoch, self.position = header["epoch"], header["position"]
-        self.seconds, self._epoch_seconds = header["seconds"], header["epoch_seconds"]
-        self.curve = [Epoch(**point) for point in header["curve"]]
+        try:
+            self._totals.copy_(tensors.pop("totals"))
+            checkpoint.scatter(tensors, self.network, self.ema, self.optimiser)
+            self.scheduler.load_state_dict(header["scheduler"])
+            for group, rates in zip(self.optimiser.param_groups, header["rates"], strict=True):
+                group["lr"], group["betas"] = rates["lr"], tuple(rates["betas"])
+            self.ema.updates = header["ema_updates"]
+            self.epoch, self.position = header["epoch"], header["position"]
+            self.seconds, self._epoch_seconds = header["seconds"], header["epoch_seconds"]
+            self.curve = [Epoch(**point) for point in header["curve"]]
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            return False
+        return True
+
+
+def _non_finite(network: nn.Module) -> set[str]:
+    """Names of the parameters and buffers that hold NaN or infinity."""
+    values = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+    sound = torch.stack([torch.isfinite(value).all() for value in values.values()]).tolist()  # one wait for the device
+    return {name for name, finite in zip(values, sound, strict=True) if not finite}
 
 
 def optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:

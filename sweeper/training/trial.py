@@ -18,7 +18,7 @@ from sweeper.plan import TrialSpec
 from sweeper.training.batches import Batches
 from sweeper.training.cost import count_parameters, gflops_per_clip
 from sweeper.training.distributed import ALONE, Worker
-from sweeper.training.fit import Epoch, Fitted, fit
+from sweeper.training.fit import Diverged, Epoch, Fitted, fit
 from sweeper.training.metrics import Metrics, confusion_matrix, metrics
 
 
@@ -80,6 +80,7 @@ def run_trial(
         worker: see `fit`; the scored clips too are shared, and each worker returns the whole result.
 
     Raises:
+        Diverged: weights, probabilities or scores can't be, see `fit`.
         ValueError: `follow` was asked of a trial that is scored on test clips.
     """
     classes, batch_size = spec.model.classes, spec.training.batch_size
@@ -92,6 +93,7 @@ def run_trial(
 
         def validate(network: nn.Module) -> float:
             found = predict(network, clips, batch_size, classes, worker)
+            _check_probabilities(found, ())
             return float((found.argmax(1) == answers).mean())
 
     fitted = fit(
@@ -112,8 +114,8 @@ def run_trial(
     targets = np.concatenate([part.targets for part in scored])
     result = TrialResult(
         spec=spec,
-        metrics=metrics(confusion_matrix(targets, raw.argmax(1), classes)),
-        metrics_ema=metrics(confusion_matrix(targets, averaged.argmax(1), classes)),
+        metrics=_scores(targets, raw, fitted.curve),
+        metrics_ema=_scores(targets, averaged, fitted.curve),
         curve=fitted.curve,
         predictions=Predictions(
             ids=np.concatenate([part.ids for part in scored]),
@@ -130,6 +132,20 @@ def run_trial(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     )
     return result, fitted
+
+
+def _check_probabilities(probabilities: np.ndarray, curve: Sequence[Epoch]) -> None:
+    """Raise Diverged where some are no numbers: the largest of them would be the first class's."""
+    if not np.isfinite(probabilities).all():
+        raise Diverged("the network's answers became NaN", curve)
+
+
+def _scores(targets: np.ndarray, probabilities: np.ndarray, curve: Sequence[Epoch]) -> Metrics:
+    _check_probabilities(probabilities, curve)
+    try:
+        return metrics(confusion_matrix(targets, probabilities.argmax(1), probabilities.shape[1]))
+    except ValueError as error:
+        raise Diverged(str(error), curve) from None
 
 
 @torch.no_grad()

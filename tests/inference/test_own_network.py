@@ -63,7 +63,7 @@ def file(tmp_path):
         spec_of = replace(spec, model=network, training=replace(spec.training, epochs=1, batch_size=8))
         fitted = fit(spec_of, [make_clips(16)], device=torch.device("cpu"))
         path = tmp_path / "weights.safetensors"
-        weights.save(path, fitted, spec_of, CLASSES, "bark.py")
+        weights.save(path, fitted, spec_of, CLASSES, file="bark.py")
         return path, fitted
 
     return save
@@ -105,7 +105,7 @@ def test_with_the_code_the_classifier_answers_as_it_was_trained(file, averaged, 
 
 def test_code_that_does_not_fit_is_told(file):
     path, _ = file(Wide(**CLIP))
-    with pytest.raises(WeightsError, match=r"does not fit Tiny as it is here: .*unexpected keyword argument 'layers'"):
+    with pytest.raises(WeightsError, match=r"does not fit Tiny as it is here \(.*unexpected keyword argument 'layers'"):
         weights.load(path, code=lambda _needs: Tiny)
 
     @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ def test_code_that_does_not_fit_is_told(file):
         def build(self):
             return nn.Sequential(nn.Flatten(), nn.Linear(2000, 3))
 
-    with pytest.raises(WeightsError, match=r"does not fit Other as it is here: .*size mismatch|Unexpected key"):
+    with pytest.raises(WeightsError, match=r"does not fit Other as it is here .*size mismatch|Unexpected key"):
         weights.load(path, code=lambda _needs: Other)
 
 
