@@ -1,6 +1,5 @@
 """`sweeper data …` as a user types it."""
 
-import argparse
 import subprocess
 import sys
 import time
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sweeper import data_cli
+from sweeper import cli, data_cli
 from sweeper.audio.check import check
 from sweeper.audio.datasets import NAMES, load
 from sweeper.audio.datasets.base import Clip, Dataset
@@ -19,10 +18,7 @@ from sweeper.audio.datasets.base import Clip, Dataset
 @pytest.fixture
 def run(capsys):
     def call(*words: str) -> tuple[int, str, str]:
-        parser = argparse.ArgumentParser()
-        data_cli.add_parser(parser.add_subparsers(required=True))
-        arguments = parser.parse_args(["data", *words])
-        code = arguments.command(arguments)
+        code = cli.main(["data", *words])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -61,8 +57,8 @@ def test_prepare_reports_digest_and_leaks(run, zoo):
 def test_prepare_stops_at_a_bad_file_or_skips_it(run, zoo):
     (zoo / "cat" / "3.wav").write_text("not audio")
     code, _out, err = run("prepare", "folder", "--data", str(zoo), "--sample-rate", "8000")
-    assert code == 1
-    assert err.startswith("sweeper data prepare: ")
+    assert code == 2
+    assert err.startswith("sweeper: error: ")
     assert "3.wav: neither WAV nor FLAC" in err
     assert "--bad-clips skip" in err
     assert err.count("\n") == 1
@@ -121,14 +117,14 @@ def test_plot_draws_four_rows_per_clip(run, zoo, tmp_path):
     assert header.startswith(b"\x89PNG")
     assert int.from_bytes(header[16:20], "big") > int.from_bytes(header[20:24], "big") // 4 > 100
     code, _out, err = run("plot", "folder", "--data", str(zoo), "--clip", "cow/1", "--out", str(picture))
-    assert code == 1
+    assert code == 2
     assert "has no clip 'cow/1'; its clips are cat/" in err
 
 
 def test_plot_without_matplotlib_says_what_to_install(run, zoo, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, _out, err = run("plot", "folder", "--data", str(zoo))
-    assert code == 1
+    assert code == 2
     assert "pip install 'sweeper[plot]'" in err
 
 
@@ -151,7 +147,7 @@ def test_plots_show_what_is_there():
 def test_fetch_wants_the_licence_accepted(run, monkeypatch):
     monkeypatch.setattr("sweeper.audio.fetch.fetch", lambda *_args: pytest.fail("fetched"))
     code, out, err = run("fetch", "ravdess")
-    assert code == 1
+    assert code == 2
     assert "licence: CC BY-NC-SA 4.0, see https://zenodo.org/records/1188976" in out
     assert "not accepted" in err
 
@@ -177,7 +173,8 @@ def test_fetch_with_the_licence_accepted(run, monkeypatch, zoo):
 )
 def test_errors_are_one_line(run, words, reason):
     code, _out, err = run(*words)
-    assert code == 1
+    assert code == 2
+    assert err.startswith("sweeper: error: ")
     assert reason in err
     assert err.count("\n") == 1
 
