@@ -166,7 +166,7 @@ def test_an_official_splits_sides_are_not_called_classes(zoo):
     shutil.copytree(zoo, zoo.parent / "both/train")
     shutil.copytree(zoo, zoo.parent / "both/test")
     with pytest.raises(
-        DatasetError, match="its folders test, train are parts of a split and no classes; .*path,label,split"
+        DatasetError, match=r"its folders test, train are parts of a split and no classes; .*path,label,split"
     ):
         load("folder", zoo.parent / "both")
 
@@ -258,7 +258,7 @@ def test_a_folder_that_cannot_be_read(zoo):
 def test_one_clip_in_each_class_is_told_with_the_numbers(tmp_path):
     for name in "abc":
         write(tmp_path / name / "0.wav")
-    with pytest.raises(DatasetError, match="3 clips in 3 classes, one in each: .*add clips, 5 or more to a class"):
+    with pytest.raises(DatasetError, match=r"3 clips in 3 classes, one in each: .*add clips, 5 or more to a class"):
         load("folder", tmp_path)
 
 
@@ -268,7 +268,7 @@ def test_fewer_folds_where_there_are_fewer_groups_or_clips(zoo):
     assert "3 folds and not 5: 3 groups" in notes(zoo)
     assert load("folder", zoo).folds == (1, 2, 3)
     (zoo / "groups.csv").write_text("file,group\n" + "".join(f"{n},one\n" for n in names))
-    with pytest.raises(DatasetError, match="only one group: .*name more groups"):
+    with pytest.raises(DatasetError, match=r"only one group: .*name more groups"):
         load("folder", zoo)
     (zoo / "groups.csv").unlink()
     for i in range(2, 6):

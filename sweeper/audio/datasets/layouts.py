@@ -13,7 +13,7 @@ from sweeper.audio.datasets.base import DatasetError, shorten
 from sweeper.audio.datasets.copies import equal
 from sweeper.audio.datasets.files import MOST, Found, collect, entries, is_hidden, key, preference, suffixes
 
-DEEP = 3  # folders down, and up, in which a table is looked for
+DEEP = 4  # folders down, and up, in which a table is looked for
 TABLE_FOLDERS = ("metadata", "meta")
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 
@@ -170,11 +170,15 @@ def _holds(folder: Path, marker: str) -> bool:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [folder / entry.name for entry in entries(folder) if not is_hidden(entry.name) and entry.is_dir()]
+    return [path for path in _inside(folder) if not is_hidden(path.name) and path.is_dir()]
 
 
 def _named(folder: Path, name: str) -> list[Path]:
+    return [path for path in _inside(folder) if path.name.casefold() == name.casefold()]
+
+
+def _inside(folder: Path) -> list[Path]:
     try:
-        return [folder / entry.name for entry in entries(folder) if entry.name.casefold() == name.casefold()]
-    except DatasetError:  # a folder above, of somebody else
+        return [folder / entry.name for entry in entries(folder)]
+    except DatasetError:  # somebody else's
         return []

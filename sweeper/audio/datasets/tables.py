@@ -88,7 +88,7 @@ def _text(path: Path) -> str:
 def _header(path: Path, content: str, columns: tuple[str, ...]) -> tuple[str, list[str]]:
     """What separates the fields, such that the header has most of the columns; and the header."""
     lines = [line for line in content.splitlines()[:20] if line.strip(" \t,;|\"'")]
-    lines = [line for line in lines if not _is_hint([line])][:1]
+    lines = [line for line in lines if not _is_hint([line.strip('"')])][:1]
     best: tuple[int, str, list[str]] = (-1, ",", [])
     for separator in SEPARATORS:
         names = [name.strip().casefold() for fields in csv.reader(lines, delimiter=separator) for name in fields]
