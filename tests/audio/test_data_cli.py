@@ -197,3 +197,42 @@ def test_help_is_fast_and_loads_no_heavy_library():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert run.stdout.strip() == "[]"
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("command", "way"), [("check", "begins again"), ("prepare", "begins again"), ("fetch", "continues")]
+)
+def test_an_interruption_says_what_the_same_command_does(run, monkeypatch, command, way):
+    def interrupted(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data_cli, "load", interrupted)
+    monkeypatch.setattr("sweeper.audio.fetch.fetch", interrupted)
+    options = ("--accept-licence",) if command == "fetch" else ()
+    code, _out, err = run(command, "esc50", *options)
+    assert code == 130
+    assert err == f"sweeper: error: interrupted; the same command {way}\n"  # and nothing of trials: none were trained
+
+
+def test_check_says_that_an_official_split_cannot_be_run(run, tmp_path):
+    for i in range(3):
+        path = tmp_path / "recordings" / f"{i}_george_7.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, np.random.default_rng(i).uniform(-0.5, 0.5, 2000), 8000)
+    soundfile.write(tmp_path / "recordings" / "0_george_1.wav", np.random.default_rng(9).uniform(-1, 1, 2000), 8000)
+    code, out, _err = run("check", "fsdd", "--data", str(tmp_path))
+    assert code == 1
+    assert "official split: fsdd: 3 clips of 3 classes, 1 in the smallest, are too few to draw 20%" in out
+
+
+@pytest.mark.parametrize(
+    "command", [("data", "check", "folder"), ("run", "ablations", "--dry-run", "--dataset", "folder")]
+)
+def test_one_clip_in_each_class_is_one_line(capsys, tmp_path, command):
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "0.wav", np.zeros(100), 8000)
+    assert cli.main([*command, "--data", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"sweeper: error: {tmp_path}: 3 clips in 3 classes, one in each")
+    assert err.count("\n") == 1
