@@ -5,6 +5,7 @@ with the trial's share of the card. Without one, host memory is estimated and be
 that no more trials run at once than memory allows.
 """
 
+import math
 from collections.abc import Sequence
 
 import ray
@@ -23,13 +24,19 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> 
     Raises:
         PlanError: the largest arm does not fit on its share of a GPU, or in the largest node's memory.
     """
-    largest = max(trials, key=lambda trial: gflops_per_clip(trial.model, trial.data.length))
+    largest = max(trials, key=_operations)
     if resources.gpus:
         # Once: a process that Ray kept for the next task would keep the memory that was measured from the trials.
         measure = ray.remote(max_calls=1, num_gpus=resources.gpus, num_cpus=0)(_on_gpu)
         judge_gpu(largest, resources.gpus, *ray.get(measure.remote(largest)))
         return 0
     return host_memory(largest, nodes())
+
+
+def _operations(trial: TrialSpec) -> float:
+    """Of one clip; a network in which they can't be counted may be the largest."""
+    gflops = gflops_per_clip(trial.model, trial.data.length)
+    return math.inf if gflops is None else gflops
 
 
 def _on_gpu(spec: TrialSpec) -> tuple[int, int]:

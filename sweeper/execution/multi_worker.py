@@ -33,6 +33,7 @@ from sweeper.execution.worker import (
     see_through,
 )
 from sweeper.plan import TrialSpec
+from sweeper.results.attempts import Attempt
 from sweeper.training.distributed import Worker
 from sweeper.training.trial import run_trial
 
@@ -134,7 +135,7 @@ def train_loop(config: dict[str, Any]) -> Row | None:
     fold = sweep.folds[spec.data.fold]
     torch.set_num_threads(sweep.cpus)
 
-    def run() -> Row | None:
+    def run(running: Attempt | None) -> Row | None:
         with sweep.study.checkpoint(spec.trial_id) as state, watched() as wish:
             result, fitted = run_trial(
                 spec,
@@ -148,9 +149,9 @@ def train_loop(config: dict[str, Any]) -> Row | None:
                 wish=wish,
                 worker=worker,
             )
-            return commit_result(sweep, result, fitted) if worker.rank == 0 else None
+            return None if running is None else commit_result(sweep, result, fitted, running)
 
     if worker.rank:
-        return run()
-    with recorded(sweep, spec, worker.world_size):
-        return run()
+        return run(None)
+    with recorded(sweep, spec, worker.world_size) as running:
+        return run(running)

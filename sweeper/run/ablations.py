@@ -6,8 +6,7 @@ from sweeper import signals
 from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.plan import TrialSpec, build_plan, select_arms
-from sweeper.results.storage import under
-from sweeper.results.store import Study
+from sweeper.results.store import Study, study_of
 from sweeper.run.describe import count, describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
@@ -53,7 +52,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         replicates=options.seeds,
         peers=options.peers,
     )
-    study = Study(under(options.results, plan.study))
+    study = study_of(options.results, plan.study)
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
     for line in describe(plan, len(missing), dataset, recipe):

@@ -14,6 +14,7 @@ from sweeper.audio.store import ClipStore
 from sweeper.execution.loggers import check_loggers
 from sweeper.plan import PlanError
 from sweeper.results import provenance
+from sweeper.results.names import check_study_name
 from sweeper.results.store import Study
 from sweeper.run.describe import count
 from sweeper.search_spaces.recipes import RECIPES, Recipe
@@ -93,11 +94,13 @@ class Outcome:
 
 
 def check(options: RunOptions, *names: str) -> None:
-    """Refuse numbers below 1, and loggers that could not write.
+    """Refuse numbers below 1, a study's name that is none, and loggers that could not write.
 
     Raises:
-        PlanError: naming the first one.
+        PlanError, StudyError: naming the first one.
     """
+    if options.study is not None:
+        check_study_name(options.study)
     for name in ("workers_per_trial", "cpus_per_trial", *names):
         if getattr(options, name) < 1:
             raise PlanError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
@@ -139,16 +142,17 @@ def choose_folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[i
 
     Raises:
         PlanError: the split has no such fold.
+        SplitError: too few clips, groups or classes for it.
     """
     available = splits.folds_of(dataset, options.split)
-    if options.folds is None:
-        return available[:1] if few else available
-    if unknown := sorted(set(options.folds) - set(available)):
+    chosen = tuple(sorted(set(options.folds or (available[:1] if few else available))))
+    if unknown := sorted(set(chosen) - set(available)):
         raise PlanError(
             f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has here "
             f"the folds {','.join(map(str, available))}"
         )
-    return tuple(sorted(set(options.folds)))
+    splits.check(dataset, options.split, chosen)
+    return chosen
 
 
 def data_facts(dataset: Dataset, store: ClipStore, split: str) -> dict[str, object]:

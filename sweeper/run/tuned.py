@@ -11,8 +11,7 @@ from sweeper.audio.datasets import Dataset
 from sweeper.audio.store import prepare
 from sweeper.plan import Plan, PlanError, Tuning, build_plan, select_arms
 from sweeper.results.searching import read_searches, write_searches
-from sweeper.results.storage import under
-from sweeper.results.store import Study
+from sweeper.results.store import Study, study_of
 from sweeper.run.ablations import sweep
 from sweeper.run.describe import count, describe, describe_reach, expected_cost
 from sweeper.run.options import (
@@ -59,7 +58,7 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
         classes=len(dataset.classes),
         turns=turns(options),
     )
-    study = Study(under(options.results, searches[0].study))
+    study = study_of(options.results, searches[0].study)
     for line in describe_searches(searches, options, study, dataset):
         say(line)
     if options.dry_run:
