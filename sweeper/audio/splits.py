@@ -11,6 +11,7 @@ itself. The test rows serve the final evaluation alone. All draws are scikit-lea
 split is the same on every machine.
 """
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -85,9 +86,10 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
 
     Raises:
         SplitError: too few clips, groups or classes; with the numbers.
+        LeakError: an official split with groups on both sides, not by its author's design.
     """
     _check_name(name)
-    _names, groups = np.unique([clip.group for clip in dataset.clips], return_inverse=True)
+    names, groups = np.unique([clip.group for clip in dataset.clips], return_inverse=True)
     labels = _Labels(
         dataset,
         np.array([clip.target for clip in dataset.clips], dtype=np.int64),
@@ -99,6 +101,8 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
         test = _test_rows(labels, name, fold, count, seed)
         training = _training_rows(labels, fold, test)
         _validation_rows(labels, name, fold, training, seed)
+        if name == "official" and dataset.separates_groups:
+            _refuse_shared_groups(labels, names, training, test)
         trained = np.unique(labels.targets[training])
         if len(trained) < 2:
             raise SplitError(
@@ -112,6 +116,20 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
             )
 
 
+def _refuse_shared_groups(labels: "_Labels", names: NDArray[np.str_], training: Rows, test: Rows) -> None:
+    both = np.intersect1d(labels.groups[training], labels.groups[test])
+    found = LeakAudit(
+        test_clips=len(test),
+        shared_groups=tuple(map(str, names[both])),
+        leaking_clips=int(np.isin(labels.groups[test], both).sum()),
+        exact_duplicates=(),
+        near_duplicates=(),
+        group_name=labels.dataset.group_name,
+        by_design=False,
+    )
+    found.refuse(labels.dataset.name)
+
+
 @dataclass(frozen=True, eq=False)
 class _Labels:
     """What a split is drawn from: int64 `[clips]` each; `groups` are numbers of what stays together."""
@@ -122,6 +140,7 @@ class _Labels:
     groups: Rows
 
 
+@functools.lru_cache(maxsize=64)  # the audit of a large store takes a second, and the stages of a search ask again
 def split(store: ClipStore, name: str, fold: int, seed: int = 0) -> Split:
     """One fold of a split.
 

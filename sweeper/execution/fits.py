@@ -19,6 +19,28 @@ Node = Mapping[str, float]  # amounts by name, as Ray calls them: `CPU`, `GPU`, 
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What each trial holds, and where.
+
+    Attributes:
+        cpus, gpus: of each trial, or, with several `workers`, of each of its workers; None: one GPU where there is one.
+        workers: processes that share a trial's batches.
+        max_failures: how often a trial is tried again.
+        address: of a running Ray cluster; None: see `cluster`.
+        loggers: names of further loggers for learning curves.
+        grace: seconds that running trials have to finish after SIGTERM or SIGHUP.
+    """
+
+    cpus: int = 1
+    gpus: float | None = None
+    workers: int = 1
+    max_failures: int = 2
+    address: str | None = None
+    loggers: tuple[str, ...] = ()
+    grace: float = 20.0
+
+
+@dataclass(frozen=True)
 class TrialResources:
     """What one trial holds while it runs. Threads follow `cpus`, so a result does not depend on what else runs."""
 
@@ -57,7 +79,18 @@ def resources_on(nodes: Sequence[Node], cpus: int, gpus: float | None) -> TrialR
     return resources
 
 
-def host_memory(largest: TrialSpec, nodes: Sequence[Node]) -> int:
+def largest(trials: Sequence[TrialSpec]) -> TrialSpec:
+    """The trial of the most operations; a network in which they can't be counted may be the largest."""
+    from sweeper.training.cost import gflops_per_clip
+
+    def operations(trial: TrialSpec) -> float:
+        gflops = gflops_per_clip(trial.model, trial.data.length)
+        return math.inf if gflops is None else gflops
+
+    return max(trials, key=operations)
+
+
+def host_memory(trial: TrialSpec, nodes: Sequence[Node]) -> int:
     """Host memory in bytes that a trial needs, or each of its workers.
 
     Raises:
@@ -67,18 +100,18 @@ def host_memory(largest: TrialSpec, nodes: Sequence[Node]) -> int:
 
     from sweeper.profiling import peak_training_memory
 
-    needed = int(PROCESS_BYTES + RESERVE * peak_training_memory(largest, torch.device("cpu")))
+    needed = int(PROCESS_BYTES + RESERVE * peak_training_memory(trial, torch.device("cpu")))
     most = max(node.get("memory", 0.0) for node in nodes if node.get("CPU"))
     if needed > most:
         raise PlanError(
-            f"a trial of {largest.arm} needs about {needed / GIGABYTE:.1f} GB of memory and Ray has "
+            f"a trial of {trial.arm} needs about {needed / GIGABYTE:.1f} GB of memory and Ray has "
             f"{most / GIGABYTE:.1f} GB for it here; choose a smaller recipe than "
-            f"{largest.recipe}, or a machine with a GPU"
+            f"{trial.recipe}, or a machine with a GPU"
         )
     return needed
 
 
-def judge_gpu(largest: TrialSpec, gpus: float, needed: int, card: int) -> None:
+def judge_gpu(trial: TrialSpec, gpus: float, needed: int, card: int) -> None:
     """Compare the bytes that one training step was seen to need with a share of a card that has so many.
 
     Raises:
@@ -94,7 +127,7 @@ def judge_gpu(largest: TrialSpec, gpus: float, needed: int, card: int) -> None:
     share = card * min(gpus, 1.0)
     if needed * RESERVE > share:
         raise PlanError(
-            f"--gpus-per-trial {gpus:g}: a trial of {largest.arm} needs {needed / GIGABYTE:.1f} GB and "
+            f"--gpus-per-trial {gpus:g}: a trial of {trial.arm} needs {needed / GIGABYTE:.1f} GB and "
             f"its share of the GPU is {share / GIGABYTE:.1f} GB; give each trial more, or choose a smaller recipe"
         )
 

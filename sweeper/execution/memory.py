@@ -5,17 +5,17 @@ with the trial's share of the card. Without one, host memory is estimated and be
 that no more trials run at once than memory allows.
 """
 
-import math
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import ray
 import torch
 
 from sweeper.execution.cluster import nodes
-from sweeper.execution.fits import TrialResources, host_memory, judge_gpu
+from sweeper.execution.fits import TrialResources, host_memory, judge_gpu, largest
 from sweeper.plan import TrialSpec
 from sweeper.profiling import peak_training_memory
-from sweeper.training.cost import gflops_per_clip
 
 
 def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> int:
@@ -24,19 +24,19 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> 
     Raises:
         PlanError: the largest arm does not fit on its share of a GPU, or in the largest node's memory.
     """
-    largest = max(trials, key=_operations)
+    most = largest(trials)
     if resources.gpus:
         # Once: a process that Ray kept for the next task would keep the memory that was measured from the trials.
         measure = ray.remote(max_calls=1, num_gpus=resources.gpus, num_cpus=0)(_on_gpu)
-        judge_gpu(largest, resources.gpus, *ray.get(measure.remote(largest)))
+        judge_gpu(most, resources.gpus, *ray.get(measure.remote(most)))
         return 0
-    return host_memory(largest, nodes())
+    return host_memory(most, nodes())
 
 
-def _operations(trial: TrialSpec) -> float:
-    """Of one clip; a network in which they can't be counted may be the largest."""
-    gflops = gflops_per_clip(trial.model, trial.data.length)
-    return math.inf if gflops is None else gflops
+def measured_here(spec: TrialSpec) -> tuple[int, int]:
+    """As `_on_gpu`, before Ray runs: in a process of its own, which leaves nothing on the card."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_on_gpu, spec).result()
 
 
 def _on_gpu(spec: TrialSpec) -> tuple[int, int]:
