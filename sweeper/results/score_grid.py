@@ -79,15 +79,13 @@ def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: S
     """
     reference = (trials["kind"] == REFERENCE_KIND) & (trials["arm"] == arms.reference)
     mine = trials[reference | (trials["kind"] == kind)]
-    planned = [
-        (trial["arm"], trial["fold"], trial["replicate"])
-        for trial in plan.get("trials", ())
-        if trial.get("kind", REFERENCE_KIND) == kind
-    ]
-    cells = {*planned, *zip(mine["arm"], mine["fold"], mine["replicate"], strict=True)}
-    names = arms.ordered({arm for arm, _, _ in cells} | {arms.reference})
-    folds = tuple(sorted({int(fold) for _, fold, _ in cells})) or (1,)
-    seeds = tuple(sorted({int(seed) for _, _, seed in cells})) or (0,)
+    planned = [trial for trial in plan.get("trials", ()) if trial.get("kind", REFERENCE_KIND) == kind]
+    seen = {
+        column: {trial[column] for trial in planned} | set(mine[column].unique().tolist())
+        for column in ("arm", "fold", "replicate")
+    }
+    names = arms.ordered(seen["arm"] | {arms.reference})
+    folds, seeds = tuple(sorted(seen["fold"] or {1})), tuple(sorted(seen["replicate"] or {0}))
     complete = mine[mine["status"] == "complete"].drop_duplicates(["arm", "fold", "replicate"])
     scores = np.full((len(names), len(folds), len(seeds)), np.nan)
     places = [
