@@ -11,7 +11,6 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
+from sweeper.execution.fits import TrialResources, own_cpus, resources_on
 from sweeper.execution.own_ray import connected, sheltered
 from sweeper.plan import PlanError
 
@@ -30,14 +30,6 @@ MEGABYTE = 2**20
 KNOCK_SECONDS = 2.0
 MOST_WAITING = 200  # placement groups at once: Ray's scheduler was tested with a few hundred
 NODE_SECONDS = 1200.0  # until a node that the autoscaler asked for has booted and installed its packages
-
-
-@dataclass(frozen=True)
-class TrialResources:
-    """What one trial holds while it runs. Threads follow `cpus`, so a result does not depend on what else runs."""
-
-    cpus: int
-    gpus: float
 
 
 @contextlib.contextmanager
@@ -84,6 +76,7 @@ def _start(shared_bytes: int) -> None:
     ray.init(
         address="local",
         include_dashboard=False,
+        num_cpus=own_cpus(),
         object_store_memory=memory,
         log_to_driver=False,
         logging_level=logging.ERROR,
@@ -122,15 +115,7 @@ def trial_resources(cpus: int, gpus: float | None, trials: int = 1) -> TrialReso
     wanted = {"CPU": float(cpus), "GPU": float(gpus or 0)}
     if grows() and not any(all(node.get(name, 0.0) >= wanted[name] for name in wanted) for node in nodes()):
         wait_for_room([wanted], trials)
-    most_cpus = max(node.get("CPU", 0.0) for node in nodes())
-    most_gpus = max(node.get("GPU", 0.0) for node in nodes())
-    resources = TrialResources(cpus, min(1.0, most_gpus) if gpus is None else gpus)
-    place = "this machine has" if len(nodes()) == 1 else "the largest node has"
-    if cpus < 1 or cpus > most_cpus:
-        raise PlanError(f"--cpus-per-trial {cpus}: {place} {most_cpus:g}")
-    if resources.gpus < 0 or resources.gpus > most_gpus:
-        raise PlanError(f"--gpus-per-trial {resources.gpus:g}: {place} {most_gpus:g}")
-    return resources
+    return resources_on(nodes(), cpus, gpus)
 
 
 def nodes() -> list[dict[str, float]]:

@@ -121,7 +121,7 @@ def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | 
 
 
 def _features(
-    classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float
+    classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float | None
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
     """By stage `[clips, dimensions]`, and the targets; at most `MAX_CLIPS`, evenly spaced."""
     import torch
@@ -135,7 +135,7 @@ def _features(
     network = classifier.network.to(device)
     batches = Batches(parts, round(classifier.sample_rate * classifier.seconds), device)
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in STAGES}
-    light = gflops_per_clip * len(chosen) < LIGHT_GFLOP
+    light = gflops_per_clip is not None and gflops_per_clip * len(chosen) < LIGHT_GFLOP
     # On a busy machine, many threads with little to do wait for each other far longer than they work.
     with threadpool_limits(1 if light else None), torch.no_grad():
         for start in range(0, len(chosen), BATCH):

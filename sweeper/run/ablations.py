@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from sweeper import signals
 from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.plan import TrialSpec, build_plan, select_arms
 from sweeper.results.store import Study, study_of
-from sweeper.run.describe import describe, describe_reach, expected_cost
+from sweeper.run.describe import count, describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
     OK,
@@ -79,7 +80,9 @@ def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, s
     for failure in failures:
         spec = failure.spec
         say(f"failed: {spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: {failure.error}")
-    if left:
+    if left and signals.asked():
         say(f"Interrupted with {len(left)} of {len(missing)} trials to go. The same command continues.")
         return interrupted()
+    if left:
+        say(f"{count(len(left), 'trial')} left to the other command, which is at it; if that is lost, run this again.")
     return FAILED if failures else OK

@@ -47,8 +47,8 @@ class RunOptions:
     max_failures: int = 2
     address: str | None = None
     log: tuple[str, ...] = ()
-    margin: float = 1.0
     grace: float = 20.0
+    margin: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -142,16 +142,17 @@ def choose_folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[i
 
     Raises:
         PlanError: the split has no such fold.
+        SplitError: too few clips, groups or classes for it.
     """
     available = splits.folds_of(dataset, options.split)
-    if options.folds is None:
-        return available[:1] if few else available
-    if unknown := sorted(set(options.folds) - set(available)):
+    chosen = tuple(sorted(set(options.folds or (available[:1] if few else available))))
+    if unknown := sorted(set(chosen) - set(available)):
         raise PlanError(
             f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has here "
             f"the folds {','.join(map(str, available))}"
         )
-    return tuple(sorted(set(options.folds)))
+    splits.check(dataset, options.split, chosen)
+    return chosen
 
 
 def data_facts(dataset: Dataset, store: ClipStore, split: str) -> dict[str, object]:

@@ -20,14 +20,16 @@ from torch import Tensor, nn
 
 from sweeper.audio.augmentation import augment
 from sweeper.audio.clips import Clips
-from sweeper.model.build import build
+from sweeper.model.build import build, is_of_this_package
+from sweeper.model.output import as_output
+from sweeper.model.pairing import seeded_outside_torch
 from sweeper.plan import TrialSpec, canonical_json, derive_seed
 from sweeper.search_spaces.config import TrainingConfig
 from sweeper.training import checkpoint
 from sweeper.training.batches import Batch, Batches
-from sweeper.training.distributed import ALONE, Worker
+from sweeper.training.distributed import ALONE, Drift, Worker
 from sweeper.training.ema import EMA
-from sweeper.training.loss import training_loss
+from sweeper.training.loss import OwnLoss, training_loss
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -167,13 +169,17 @@ class _Run:
         self.network = worker.synchronised(build(spec.model, spec.seed).to(device).train())
         self.ema = EMA(self.network, config.ema)
         self._unbounded = _non_finite(self.network)  # by intention, such as a mask's infinities
-        parallel = worker.parallel(self.network)
+        self.own_loss: OwnLoss | None = getattr(spec.model, "loss", None)
+        # The networks of this package use all of their parameters in each step, and of their buffers only the
+        # statistics of batch norm move; of others, neither is known.
+        parallel = worker.parallel(self.network, unused=not is_of_this_package(spec.model))
+        self.drift = Drift(self.network, worker) if not is_of_this_package(spec.model) else None
         if config.compile:
             # In a process that trains one trial after another, torch would take the next arm for the same network with
             # other guards, and after eight of them train on without compiling.
             torch.compiler.reset()
         self.step_network = torch.compile(parallel) if config.compile else parallel
-        self.optimiser = _optimiser(self.network, config)
+        self.optimiser = optimiser(self.network, config)
         self.steps_per_epoch = batches.steps_per_epoch(config.batch_size)
         self.scheduler = _one_cycle(self.optimiser, config, config.epochs * self.steps_per_epoch)
         self.epoch = 0
@@ -209,7 +215,8 @@ class _Run:
     def _step(self, batch: Batch) -> None:
         spec, config = self.spec, self.spec.training
         step, rows = self.steps_done, self.worker.rows(len(batch.rows))
-        torch.manual_seed(derive_seed(spec.seed, "dropout", step, *([] if self.worker.alone else [self.worker.rank])))
+        seed = derive_seed(spec.seed, "dropout", step, *([] if self.worker.alone else [self.worker.rank]))
+        torch.manual_seed(seed)
         one_hot = F.one_hot(batch.targets, spec.model.classes).float()
         # Draws and mixing partners belong to a row of the whole batch. So each worker augments all of it and keeps its
         # rows: exact, at the price that this part of a step takes as long as on one worker.
@@ -223,17 +230,20 @@ class _Run:
             epoch=self.epoch,
         )
         bf16 = self.device.type == "cuda" and config.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            output = self.step_network(augmented.waveforms[rows])
-        loss = training_loss(output, augmented.targets[rows], augmented.mixed, config)
+        with seeded_outside_torch(seed):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                answer = self.step_network(augmented.waveforms[rows])
+            loss = training_loss(answer, augmented.targets[rows], augmented.mixed, config, self.own_loss)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
         nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         self.optimiser.step()
         self.scheduler.step()
+        if self.drift is not None:
+            self.drift.stop(len(batch.rows))
         if config.ema.unit == "step":
             self.ema.update()
-        self._count(loss.detach(), output.logits.detach(), augmented.targets[rows])
+        self._count(loss.detach(), as_output(answer).logits.detach(), augmented.targets[rows])
 
     def _count(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         hits = (logits.argmax(dim=1) == targets.argmax(dim=1)).sum()
@@ -320,7 +330,7 @@ def _non_finite(network: nn.Module) -> set[str]:
     return {name for name, finite in zip(values, sound, strict=True) if not finite}
 
 
-def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+def optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW; no weight decay on biases and norms, as in EAT's public code."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
