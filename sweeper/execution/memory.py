@@ -5,8 +5,8 @@ with the trial's share of the card. Without one, host memory is estimated and be
 that no more trials run at once than memory allows.
 """
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import ray
 import torch
@@ -24,19 +24,26 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> 
     Raises:
         PlanError: the largest arm does not fit on its share of a GPU, or in the largest node's memory.
     """
-    largest = max(trials, key=_operations)
     if resources.gpus:
         # Once: a process that Ray kept for the next task would keep the memory that was measured from the trials.
         measure = ray.remote(max_calls=1, num_gpus=resources.gpus, num_cpus=0)(_on_gpu)
-        judge_gpu(largest, resources.gpus, *ray.get(measure.remote(largest)))
+        for trial in _largest(trials):
+            judge_gpu(trial, resources.gpus, *ray.get(measure.remote(trial)))
         return 0
-    return host_memory(largest, nodes())
+    return max(host_memory(trial, nodes()) for trial in _largest(trials))
 
 
-def _operations(trial: TrialSpec) -> float:
-    """Of one clip; a network in which they can't be counted may be the largest."""
-    gflops = gflops_per_clip(trial.model, trial.data.length)
-    return math.inf if gflops is None else gflops
+def _largest(trials: Sequence[TrialSpec]) -> list[TrialSpec]:
+    """One with the most operations in a step, and one of each network in which they can't be counted: it may be it."""
+    counted: dict[float, TrialSpec] = {}
+    others: dict[Any, TrialSpec] = {}
+    for trial in trials:
+        gflops, batch = gflops_per_clip(trial.model, trial.data.length), trial.training.batch_size
+        if gflops is None:
+            others.setdefault((trial.model, batch), trial)
+        else:
+            counted.setdefault(gflops * batch, trial)
+    return [counted[most] for most in sorted(counted)[-1:]] + list(others.values())
 
 
 def _on_gpu(spec: TrialSpec) -> tuple[int, int]:

@@ -246,3 +246,14 @@ def test_a_study_without_its_reference_has_means_alone():
     rows = by_arm(grid(("garm", "macem-a")))
     assert list(rows) == ["macem-a", "garm"]
     assert all(row["mean"] is not None and row["diff"] is None and row["outcome"] == "" for row in rows.values())
+
+
+def test_operations_that_could_not_be_counted_are_null():
+    trials = grid(("full", "garm"))
+    for row in trials:
+        if row["arm"] == "garm":
+            row["gflops_per_clip"] = None
+    rows = by_arm(trials)
+    assert rows["garm"]["gflops_per_clip"] is None
+    assert rows["garm"]["parameters"] is not None
+    assert rows["full"]["gflops_per_clip"] is not None
