@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from sweeper.audio.clips import Clips
 from sweeper.audio.datasets.base import Dataset, DatasetError, shorten
-from sweeper.audio.places import cache_folder
+from sweeper.audio.places import cache_folder, failed_write
 
 FORMAT = 4  # raise it when a store's content changes: decoding, resampling, layout
 SAMPLES, TABLE, DESCRIPTION = "samples", "table.npz", "store.json"
@@ -167,7 +167,7 @@ def prepare(
                     build(folder, dataset, sample_rate, bad_clips, workers, progress)
                     store = _open(folder, dataset, sample_rate)
         except OSError as error:
-            raise StoreError(f"{folder}: {error.strerror or error}; set SWEEPER_CACHE to a folder with room") from None
+            raise StoreError(failed_write(folder, error)) from None
     if store is None:
         raise StoreError(f"{folder}: can't be read back; is the disk failing?")
     if store.skipped and bad_clips == "fail":

@@ -1,30 +1,35 @@
 """What the command line asks of each design, and what all three make of it first."""
 
-from collections.abc import Callable
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sweeper import signals
 from sweeper.audio import datasets, splits
 from sweeper.audio.datasets import Dataset
 from sweeper.audio.store import ClipStore
 from sweeper.execution.loggers import check_loggers
 from sweeper.plan import PlanError
 from sweeper.results import provenance
+from sweeper.results.names import check_study_name
 from sweeper.results.store import Study
+from sweeper.run.describe import count
 from sweeper.search_spaces.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from sweeper.execution.sweep import Machine
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
+OK, FAILED = 0, 1
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What every design is asked; None where a default depends on the rest."""
+    """What every design is asked; None where a default depends on the rest. `margin` is in points."""
 
     dataset: str = "demo"
     data: Path | None = None
@@ -42,6 +47,8 @@ class RunOptions:
     max_failures: int = 2
     address: str | None = None
     log: tuple[str, ...] = ()
+    grace: float = 20.0
+    margin: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -87,11 +94,13 @@ class Outcome:
 
 
 def check(options: RunOptions, *names: str) -> None:
-    """Refuse numbers below 1, and loggers that could not write.
+    """Refuse numbers below 1, a study's name that is none, and loggers that could not write.
 
     Raises:
-        PlanError: naming the first one.
+        PlanError, StudyError: naming the first one.
     """
+    if options.study is not None:
+        check_study_name(options.study)
     for name in ("workers_per_trial", "cpus_per_trial", *names):
         if getattr(options, name) < 1:
             raise PlanError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
@@ -146,11 +155,12 @@ def choose_folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[i
     return chosen
 
 
-def data_facts(dataset: Dataset, store: ClipStore) -> dict[str, object]:
+def data_facts(dataset: Dataset, store: ClipStore, split: str) -> dict[str, object]:
     """What a study's plan says about its data and its code."""
     return {
         "data_digest": store.digest,
         "synthetic": dataset.synthetic,
+        "all_folds": list(splits.folds_of(dataset, split)),
         "classes": list(dataset.classes),
         "notes": list(store.notes),
         "skipped": [list(pair) for pair in store.skipped],
@@ -169,4 +179,24 @@ def machine(options: RunOptions) -> "Machine":
         max_failures=options.max_failures,
         address=options.address,
         loggers=options.log,
+        grace=options.grace,
     )
+
+
+def interrupted() -> int:
+    """The exit code of a run that was asked to end."""
+    asked = signals.asked()
+    return signals.exit_code(signal.SIGINT if asked is None else asked.number)
+
+
+@contextlib.contextmanager
+def resumable(study: Study) -> Iterator[None]:
+    """Whatever ends the block before its time says what is kept of the study."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as error:
+        with contextlib.suppress(OSError):
+            finished = len(study.finished())
+            kept = "no trial has finished" if not finished else f"{count(finished, 'finished trial')} kept"
+            error.add_note(f"{kept}: the same command continues")
+        raise

@@ -10,17 +10,15 @@ from typing import Any
 from sweeper.audio.datasets import Dataset
 from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore, prepare
-from sweeper.plan import Stage, TrialSpec, canonical_json, design, select_arms
+from sweeper.plan import PlanError, Stage, TrialSpec, canonical_json, design, select_arms
 from sweeper.results.folder import Folder
 from sweeper.results.searching import FRESH_STAGES, Found, Goal, read_searches, write_searches
-from sweeper.results.storage import under
-from sweeper.results.store import Study
+from sweeper.results.store import Study, study_of
 from sweeper.results.tables import StudyError
 from sweeper.run.ablations import sweep
 from sweeper.run.describe import count, describe_data, expected_cost
 from sweeper.run.options import (
     FAILED,
-    INTERRUPTED,
     OK,
     Outcome,
     Say,
@@ -29,6 +27,7 @@ from sweeper.run.options import (
     choose_folds,
     choose_recipe,
     data_facts,
+    interrupted,
     load,
     machine,
     study_name,
@@ -61,7 +60,8 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
         classes=len(dataset.classes),
         turns=turns(options),
     )
-    study = Study(under(options.results, searches[0].study))
+    check_cost(searches, options)
+    study = study_of(options.results, searches[0].study)
     for line in describe_searches(searches, options, study, dataset):
         say(line)
     if options.dry_run:
@@ -74,7 +74,7 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
         return Outcome(OK, None)
     study.create()
     store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
-    write_search_plan(study, searches, options, data_facts(dataset, store))
+    write_search_plan(study, searches, options, data_facts(dataset, store, options.split))
     with ExitStack() as stack:
         seeker = Seeker(options, searches, study, store, say, stack)
         code = seeker.name_winners()
@@ -156,6 +156,7 @@ class Seeker:
             self.say(f"explore: all {len(opened) * self.options.trials} trials are committed. No training was done.")
             return OK
         self.start()
+        evidence = self.study.evidence
         failures = run_searches(
             opened,
             [trial for search in self.searches for trial in search.trials("explore", [search.recipe_params], 1)],
@@ -165,7 +166,7 @@ class Seeker:
             machine(self.options),
             halve=halves(self.options),
             curves={
-                key: {row["trial_id"]: self.study.curve(row["trial_id"]) for row in f.explored}
+                key: {row["trial_id"]: points.to_pylist() for row in f.explored if (points := evidence.curve(row))}
                 for key, f in found.items()
             },
         )
@@ -177,7 +178,7 @@ class Seeker:
         if left > sum(self.study.row(failure.spec.trial_id) is None for failure in failures):
             self.say(f"Interrupted with {left} trials of the search to go. The same command continues.")
             self._interrupted = True
-            return INTERRUPTED
+            return interrupted()
         if left:
             self.say(f"{count(left, 'trial')} of the search died without a result. The same command tries others.")
             return FAILED
@@ -197,7 +198,7 @@ class Seeker:
         self.say(f"{stage}: {_STAGES[stage]}; {count(len(missing), 'trial')} to run, of {len(trials)}")
         self.start()
         code = sweep(self.options, missing, self.store, self.study, self.say)
-        self._interrupted = code == INTERRUPTED
+        self._interrupted = code not in (OK, FAILED)
         return code
 
 
@@ -211,6 +212,23 @@ _STAGES = {
 def goal_of(options: SearchOptions) -> Goal:
     """What the search wants."""
     return Goal(options.objective, options.cost)
+
+
+def check_cost(searches: Sequence[ArmSearch], options: SearchOptions) -> None:
+    """Refuse to want few operations where they can't be counted.
+
+    Raises:
+        PlanError: naming the arm and what has no count.
+    """
+    if options.cost != "gflops":
+        return
+    from sweeper.training.cost import count_operations
+
+    for search in searches:
+        (trial,) = search.trials("explore", [search.recipe_params], 1)
+        counted = count_operations(trial.model, trial.data.length)
+        if counted.gflops is None:
+            raise PlanError(f"--cost gflops: arm {trial.arm!r} has no count: {counted.note}; choose --cost seconds")
 
 
 def halves(options: SearchOptions) -> bool:
@@ -246,10 +264,8 @@ def write_search_plan(
         StudyError: the study holds trials of another design or other data.
     """
     mine = [{"arm": s.arm.name, "fold": s.data.fold, "recipe_params": s.recipe_params} for s in searches]
-    keys = {search.key for search in searches}
-    old = [s for s in (study.read_plan() or {}).get("searches", ()) if (s["arm"], s["fold"]) not in keys]
     budget = {name: getattr(options, name) for name in ("trials", "top", "replicates", "halving")}
-    described = {"search": {"goal": asdict(goal_of(options)), **budget}, "searches": [*old, *mine]}
+    described = {"search": {"goal": asdict(goal_of(options)), **budget}, "searches": mine}
     study.write_plan(
         {"study": study.name, "trials": [], "design": search_design(searches[0], options)} | described | dict(plan)
     )
