@@ -39,7 +39,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = commands.add_parser(
         "predict",
         help="class probabilities of audio files",
-        description="Class probabilities of .wav and .flac files of any length. A file longer than the classifier's "
+        description="Class probabilities of audio files of any length. A file longer than the classifier's "
         "clips is cut into windows that overlap by half, and their probabilities are averaged.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from loky import cpu_count
 
@@ -79,15 +80,19 @@ def resources_on(nodes: Sequence[Node], cpus: int, gpus: float | None) -> TrialR
     return resources
 
 
-def largest(trials: Sequence[TrialSpec]) -> TrialSpec:
-    """The trial of the most operations; a network in which they can't be counted may be the largest."""
+def largest(trials: Sequence[TrialSpec]) -> list[TrialSpec]:
+    """One with the most operations in a step, and one of each network in which they can't be counted: it may be it."""
     from sweeper.training.cost import gflops_per_clip
 
-    def operations(trial: TrialSpec) -> float:
-        gflops = gflops_per_clip(trial.model, trial.data.length)
-        return math.inf if gflops is None else gflops
-
-    return max(trials, key=operations)
+    counted: dict[float, TrialSpec] = {}
+    others: dict[Any, TrialSpec] = {}
+    for trial in trials:
+        gflops, batch = gflops_per_clip(trial.model, trial.data.length), trial.training.batch_size
+        if gflops is None:
+            others.setdefault((trial.model, batch), trial)
+        else:
+            counted.setdefault(gflops * batch, trial)
+    return [counted[most] for most in sorted(counted)[-1:]] + list(others.values())
 
 
 def host_memory(trial: TrialSpec, nodes: Sequence[Node]) -> int:

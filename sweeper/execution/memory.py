@@ -24,13 +24,13 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> 
     Raises:
         PlanError: the largest arm does not fit on its share of a GPU, or in the largest node's memory.
     """
-    most = largest(trials)
     if resources.gpus:
         # Once: a process that Ray kept for the next task would keep the memory that was measured from the trials.
         measure = ray.remote(max_calls=1, num_gpus=resources.gpus, num_cpus=0)(_on_gpu)
-        judge_gpu(most, resources.gpus, *ray.get(measure.remote(most)))
+        for trial in largest(trials):
+            judge_gpu(trial, resources.gpus, *ray.get(measure.remote(trial)))
         return 0
-    return host_memory(most, nodes())
+    return max(host_memory(trial, nodes()) for trial in largest(trials))
 
 
 def measured_here(spec: TrialSpec) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """Whether a sweep could run, found out without starting anything; the sweep itself asks the same again of its Ray."""
 
-import os
 from collections.abc import Sequence
 
 from sweeper.execution.fits import (
@@ -15,6 +14,7 @@ from sweeper.execution.fits import (
     resources_on,
     share_of_batch,
 )
+from sweeper.execution.room import check_ray
 from sweeper.plan import TrialSpec
 
 
@@ -26,8 +26,8 @@ def check_machine(machine: Machine, trials: Sequence[TrialSpec]) -> None:
     Raises:
         PlanError: one line, for the user.
     """
-    address = machine.address or os.environ.get("RAY_ADDRESS") or "local"
-    if address == "local":
+    address = check_ray(machine.address)
+    if address is None:
         _check(machine, trials, [own_machine()], own=True)
         return
     from sweeper.execution.cluster import cluster, grows, nodes  # Ray takes seconds to import
@@ -45,11 +45,12 @@ def _check(machine: Machine, trials: Sequence[TrialSpec], nodes: Sequence[Node],
     most = largest([share_of_batch(trial, machine.workers) for trial in trials])
     memory = 0
     if not resources.gpus:
-        memory = host_memory(most, nodes)
+        memory = max(host_memory(trial, nodes) for trial in most)
     elif own:
         from sweeper.execution.memory import measured_here
 
-        judge_gpu(most, resources.gpus, *measured_here(most))
+        for trial in most:
+            judge_gpu(trial, resources.gpus, *measured_here(trial))
     if machine.workers > 1:
         held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
         check_room(nodes, {name: amount for name, amount in held.items() if amount}, machine.workers)
