@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from sweeper import streams
+from sweeper import signals, streams
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
 from sweeper.report_cli import add_margin
@@ -13,6 +13,8 @@ from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, Searc
 from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.peers import PEERS
 from sweeper.search_spaces.recipes import RECIPES
+
+END_SECONDS = 30.0  # after the grace: for trials to leave and for Ray to shut down
 
 
 def add_parser(
@@ -89,7 +91,8 @@ def _set(
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         given = {name: value for name, value in given.items() if value != () or name != "arms"}
         streams.keep_on()
-        outcome = run(options(**given), _say)
+        with signals.deadline(args.grace + END_SECONDS):
+            outcome = run(options(**given), _say)
         show(outcome, args.margin)
         return outcome.code
 
