@@ -9,7 +9,14 @@ from sweeper.search_spaces.recipes import RECIPES
 
 
 def rerun_command(plan: Mapping[str, Any]) -> str:
-    """The command that runs the study's plan again, or adds what it lacks; '' without ablations and searches."""
+    """The command that runs the study's plan again, or adds what it lacks; '' where the plan doesn't say enough."""
+    try:
+        return _command(plan)
+    except (KeyError, TypeError, AttributeError):  # an older version's, or a stranger's
+        return ""
+
+
+def _command(plan: Mapping[str, Any]) -> str:
     names: dict[str, list[str]] = {}
     for trial in plan.get("trials", ()):
         names.setdefault(trial.get("kind", "ablation"), []).append(trial["arm"])
