@@ -183,7 +183,8 @@ def _add_budget(search: argparse._ArgumentGroup, defaults: SearchOptions) -> Non
     search.add_argument(
         "--storage",
         metavar="URL",
-        help="a database for Optuna, such as sqlite:///optuna.db; default: journal.log in the study's folder",
+        help="a database for Optuna, such as sqlite:///optuna.db; default: journal.log in the study's folder. Others "
+        "on the machine see a command line: leave a password to PGPASSWORD, ~/.pgpass or ~/.my.cnf",
     )
 
 

@@ -150,6 +150,7 @@ class Seeker:
                 storage=storage,
                 rows=found[search.key].explored,
                 design=digest(search, goal, self.store.digest),
+                owner="" if self.options.storage is None else self.study.identity(),
             )
             opened[search.key].enqueue(json.loads(search.recipe_params))
         if not any(search.left for search in opened.values()):
