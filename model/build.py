@@ -60,18 +60,23 @@ def build(config: AnyConfig, seed: int, *, load: bool = True) -> nn.Module:
 
 
 def _of_this_package(config: ModelConfig | EATConfig | ACDNetConfig, seed: int) -> DualBranchNet | EAT | ACDNet:
-    network: DualBranchNet | EAT | ACDNet
-    convolution_std = None
     # torch's layers draw values of their own when they are made; these are replaced.
     with torch.random.fork_rng(devices=[]):
-        if isinstance(config, EATConfig):
-            network, convolution_std = EAT(config), CONVOLUTION_STD
-        elif isinstance(config, ACDNetConfig):
-            network = ACDNet(config)
-        else:
-            network = DualBranchNet(config)
-    initialise(network, seed, convolution_std)
+        network = _make(config)
+    initialise(network, seed, CONVOLUTION_STD if isinstance(config, EATConfig) else None)
     return network
+
+
+def without_values(config: ModelConfig | EATConfig | ACDNetConfig) -> DualBranchNet | EAT | ACDNet:
+    """The network on the meta device, where it has no values: for counting, without the seconds that these take."""
+    with torch.device("meta"):
+        return _make(config)
+
+
+def _make(config: ModelConfig | EATConfig | ACDNetConfig) -> DualBranchNet | EAT | ACDNet:
+    if isinstance(config, EATConfig):
+        return EAT(config)
+    return ACDNet(config) if isinstance(config, ACDNetConfig) else DualBranchNet(config)
 
 
 def _construct(config: Network, load: bool) -> nn.Module:

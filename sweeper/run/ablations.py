@@ -7,6 +7,7 @@ from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.plan import TrialSpec, build_plan, select_arms
 from sweeper.results.store import Study, study_of
+from sweeper.run.checks import check_begin, check_clips, check_numbers
 from sweeper.run.describe import count, describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
@@ -36,6 +37,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
+    check_numbers(options)
     check(options)
     recipe = choose_recipe(options)
     arms = select_arms(options.table, options.arms)  # a wrong name is told before anything slow
@@ -55,14 +57,16 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     study = study_of(options.results, plan.study)
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
+    check_begin(options, study, plan.describe()["design"], missing)
     for line in describe(plan, len(missing), dataset, recipe):
         say(line)
     if options.dry_run:
         for line in [*describe_reach(plan, dataset, study, options.results), *expected_cost(missing, dataset)]:
             say(line)
         return Outcome(OK, None)
-    study.create()
     store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
+    check_clips(store, options, folds)
+    study.create()
     study.write_plan(plan.describe() | data_facts(dataset, store, options.split))
     if not missing:
         say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")

@@ -5,12 +5,13 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sweeper import signals
 from sweeper.audio import datasets, splits
 from sweeper.audio.datasets import Dataset
 from sweeper.audio.store import ClipStore
+from sweeper.execution.fits import Machine
 from sweeper.execution.loggers import check_loggers
 from sweeper.plan import PlanError
 from sweeper.results import provenance
@@ -18,9 +19,6 @@ from sweeper.results.names import check_study_name
 from sweeper.results.store import Study
 from sweeper.run.describe import count
 from sweeper.search_spaces.recipes import RECIPES, Recipe
-
-if TYPE_CHECKING:
-    from sweeper.execution.sweep import Machine
 
 OK, FAILED = 0, 1
 
@@ -93,17 +91,14 @@ class Outcome:
     study: Study | None
 
 
-def check(options: RunOptions, *names: str) -> None:
-    """Refuse numbers below 1, a study's name that is none, and loggers that could not write.
+def check(options: RunOptions) -> None:
+    """Refuse a study's name that is none, and loggers that could not write.
 
     Raises:
         PlanError, StudyError: naming the first one.
     """
     if options.study is not None:
         check_study_name(options.study)
-    for name in ("workers_per_trial", "cpus_per_trial", *names):
-        if getattr(options, name) < 1:
-            raise PlanError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
     check_loggers(options.log, options.results)
 
 
@@ -119,8 +114,6 @@ def choose_recipe(options: RunOptions) -> Recipe:
     recipe = RECIPES[name]()
     if options.epochs is None:
         return recipe
-    if options.epochs < 1:
-        raise PlanError(f"--epochs {options.epochs}: at least 1")
     return replace(recipe, training=replace(recipe.training, epochs=options.epochs))
 
 
@@ -168,10 +161,8 @@ def data_facts(dataset: Dataset, store: ClipStore, split: str) -> dict[str, obje
     }
 
 
-def machine(options: RunOptions) -> "Machine":
+def machine(options: RunOptions) -> Machine:
     """What each trial holds, for the sweeps."""
-    from sweeper.execution.sweep import Machine  # Ray takes seconds to import: wrong input is told without it
-
     return Machine(
         cpus=options.cpus_per_trial,
         gpus=options.gpus_per_trial,

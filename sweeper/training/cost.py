@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from sweeper.model.build import AnyConfig, build
+from sweeper.model.build import AnyConfig, build, is_of_this_package, without_values
 from sweeper.model.output import as_output
 
 
@@ -66,7 +66,11 @@ def meta_network(config: AnyConfig) -> nn.Module:
     operator of a CPU, and on the meta device they become a Python loop over time, half a minute for a clip of the
     paper's length.
     """
-    network = build(config, seed=0, load=False).to("meta")
+    network: nn.Module
+    if is_of_this_package(config):
+        network = without_values(config)
+    else:
+        network = build(config, seed=0, load=False).to("meta")
     for name, module in list(network.named_modules()):
         if type(module) in (nn.LSTM, nn.GRU, nn.RNN):
             stand_in = _CountedRNN(module)
