@@ -41,7 +41,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = commands.add_parser(
         "predict",
         help="class probabilities of audio files",
-        description="Class probabilities of .wav and .flac files of any length. A file longer than the classifier's "
+        description="Class probabilities of audio files of any length. A file longer than the classifier's "
         "clips is cut into windows that overlap by half, and their probabilities are averaged.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
@@ -189,7 +189,7 @@ def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool) -> "Tab
         table.add_row(
             row.arm,
             f"{row.parameters / 1e6:.3g}",
-            f"{row.gflops:.3g}",
+            "–" if row.gflops is None else f"{row.gflops:.3g}",
             f"{1e3 * row.latency_median:.1f}",
             f"{1e3 * row.latency_p95:.1f}",
             f"{row.inference_bytes / 1e9:.2f}",

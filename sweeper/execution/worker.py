@@ -9,7 +9,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,13 +17,14 @@ import ray
 import torch
 from ray import tune
 
+from sweeper.execution.notices import watched
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import Attempt, attempt, cost_of_running
 from sweeper.results.evidence import new_mark
 from sweeper.results.rows import Circumstances, complete_row, curve_rows, failed_row, prediction_rows
 from sweeper.results.store import Study
 from sweeper.training import weights
-from sweeper.training.fit import Diverged, Epoch, Fitted
+from sweeper.training.fit import Diverged, Epoch, Fitted, TrialLeft
 from sweeper.training.trial import TrialResult, run_trial
 
 REPORT_SECONDS = 0.5
@@ -56,6 +57,7 @@ class Sweep:
     gpus: float
     max_failures: int
     follow: bool = False
+    run: str = ""
 
 
 def tune_config(spec: TrialSpec) -> dict[str, Any]:
@@ -73,8 +75,9 @@ def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
 
     def run() -> Row:
         with (
-            attempt(sweep.study, spec.trial_id, device=device_name(sweep), cpus=sweep.cpus, gpus=sweep.gpus) as running,
+            recorded(sweep, spec) as running,
             sweep.study.checkpoint(spec.trial_id) as state,
+            watched() as wish,
         ):
             result, fitted = run_trial(
                 spec,
@@ -82,9 +85,10 @@ def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
                 lambda: ray.get(list(fold.scored)),
                 device=torch.device("cuda" if sweep.gpus else "cpu"),
                 state=state.path,
-                on_state=lambda: state.save(often=True),
+                on_state=lambda: state.save(often=not wish()),
                 on_epoch=epoch_reporter(tune.report),
                 follow=sweep.follow,
+                wish=wish,
             )
             return commit_result(sweep, result, fitted, running)
 
@@ -108,6 +112,9 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
             time.sleep(min(BACKOFF_SECONDS * 2 ** (failures - 1), MAX_BACKOFF_SECONDS))
         try:
             row = run()
+        except TrialLeft:
+            tune.report({"outcome": "left"})
+            return
         except Exception as error:
             if isinstance(error, torch.AcceleratorError):
                 raise
@@ -128,6 +135,18 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
         cost = cost_of_running(sweep.study, spec.trial_id, complete=False)
         sweep.study.record_failure(row | asdict(cost), curve)
     tune.report({"outcome": "failed", "error": reason})
+
+
+@contextlib.contextmanager
+def recorded(sweep: Sweep, spec: TrialSpec, workers: int = 1) -> Iterator[Attempt]:
+    """An attempt at a trial by so many workers. One that ends because that was wished has not failed."""
+    held = {"cpus": workers * sweep.cpus, "gpus": workers * sweep.gpus}
+    with attempt(sweep.study, spec.trial_id, device=device_name(sweep), run=sweep.run, **held) as running:
+        try:
+            yield running
+        except TrialLeft:
+            running.outcome = "stopped"
+            raise
 
 
 def _free_gpu() -> None:

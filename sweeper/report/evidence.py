@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.predictions import read_answers
 from sweeper.results.searching import Found
-from sweeper.search_spaces.ablations import ARMS, REFERENCE
 from sweeper.search_spaces.recipes import RECIPES
 from sweeper.search_spaces.tuning import Turns, tuned
 from sweeper.training.metrics import confusion_matrix
@@ -31,7 +30,7 @@ def complete_trials(board: Leaderboard) -> dict[str, dict[Block, Row]]:
     columns = ["trial_id", "arm", "fold", "replicate", "evidence", "test_clips", "accuracy"]
     for row in table.select(columns).to_pylist():
         found.setdefault(row["arm"], {})[row["fold"], row["replicate"]] = row
-    return {arm: found[arm] for arm in ARMS if arm in found}
+    return {arm: found[arm] for arm in board.arms.ordered(set(found))}
 
 
 def confusions(board: Leaderboard) -> dict[str, dict[Block, Counts]]:
@@ -46,13 +45,15 @@ def confusions(board: Leaderboard) -> dict[str, dict[Block, Counts]]:
     return found
 
 
-def recall_differences(matrices: Mapping[str, Mapping[Block, Counts]]) -> dict[str, NDArray[np.float64]]:
+def recall_differences(
+    matrices: Mapping[str, Mapping[Block, Counts]], reference: str
+) -> dict[str, NDArray[np.float64]]:
     """Recall per class, arm minus reference over the blocks both have, in points, `[classes]`; NaN without clips."""
-    reference = matrices.get(REFERENCE, {})
+    whole = matrices.get(reference, {})
     differences = {}
     for arm, blocks in matrices.items():
-        if arm != REFERENCE and (shared := blocks.keys() & reference.keys()):
-            ours, theirs = (_recall(sum(m[block] for block in shared)) for m in (blocks, reference))
+        if arm != reference and (shared := blocks.keys() & whole.keys()):
+            ours, theirs = (_recall(sum(m[block] for block in shared)) for m in (blocks, whole))
             differences[arm] = 100 * (ours - theirs)
     return differences
 

@@ -26,7 +26,6 @@ from sweeper.audio.sides import cut
 from sweeper.audio.store import prepare
 from sweeper.results.evidence import mark_of
 from sweeper.results.leaderboard import Leaderboard
-from sweeper.search_spaces.ablations import REFERENCE
 from sweeper.training import weights
 from sweeper.training.weights import Classifier, WeightsError
 
@@ -99,13 +98,13 @@ def feature_maps(board: Leaderboard, data: Path | None) -> FeatureMaps:
 def _trial(board: Leaderboard) -> Mapping[str, Any]:
     """The reference's first complete block that still has weights, else its first."""
     trials = board.trials
-    wanted = pc.and_(pc.equal(trials["arm"], REFERENCE), pc.equal(trials["kind"], "ablation"))
+    wanted = pc.and_(pc.equal(trials["arm"], board.arms.reference), pc.equal(trials["kind"], "ablation"))
     wanted = pc.and_(wanted, pc.equal(trials["status"], "complete"))
     columns = ["trial_id", "arm", "dataset", "split", "fold", "replicate", "sample_rate"]
     columns += ["data_digest", "gflops_per_clip", "evidence"]
     rows: list[dict[str, Any]] = trials.filter(wanted).select(columns).to_pylist()
     if not rows:
-        raise Unavailable(f"no trial of {REFERENCE} is complete")
+        raise Unavailable(f"no trial of {board.arms.reference} is complete")
     return next((row for row in rows if board.study.evidence.has_weights(row)), rows[0])
 
 
@@ -122,7 +121,7 @@ def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | 
 
 
 def _features(
-    classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float
+    classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float | None
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
     """By stage `[clips, dimensions]`, and the targets; at most `MAX_CLIPS`, evenly spaced."""
     import torch
@@ -136,7 +135,7 @@ def _features(
     network = classifier.network.to(device)
     batches = Batches(parts, round(classifier.sample_rate * classifier.seconds), device)
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in STAGES}
-    light = gflops_per_clip * len(chosen) < LIGHT_GFLOP
+    light = gflops_per_clip is not None and gflops_per_clip * len(chosen) < LIGHT_GFLOP
     # On a busy machine, many threads with little to do wait for each other far longer than they work.
     with threadpool_limits(1 if light else None), torch.no_grad():
         for start in range(0, len(chosen), BATCH):

@@ -1,17 +1,18 @@
-"""Does a row reproduce the paper's? Only where the protocols are the same can that be asked.
+"""Does a difference agree with the published one? Only where the protocols are the same can that be asked.
 
-The paper prints one run on one test set, without an interval. Ours has an interval; the paper's sampling error is taken
-as binomial over the test set it describes (20 % of 8732 clips). A value is reproduced where 0 lies in the 95 % interval
-of the difference, the root of the summed squares of both margins.
+An ablation is about differences, so these are compared: ours to the reference, paired and with the interval of the
+rule, and the paper's. The paper prints one run of each arm on one test set, without an interval. Its error is that of
+two binomial shares of the test set it describes (20 % of 8732 clips), and of one retraining of each arm, whose spread
+ours tells. More noise on either side makes a verdict "inconclusive" more often, never "consistent".
 """
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from sweeper.search_spaces.ablations import REFERENCE
-from sweeper.search_spaces.published import PROTOCOL, published_accuracy
+from sweeper.search_spaces.published import PROTOCOL
 from sweeper.search_spaces.recipes import paper
+from sweeper.statistics import agreement
 
 PAPER_DATASET, PAPER_CLIPS = "urbansound8k", 8732
 PAPER_TEST_CLIPS = round(PROTOCOL.test_share * PAPER_CLIPS)
@@ -36,25 +37,43 @@ def protocol_differences(trial: Mapping[Any, Any]) -> tuple[str, ...]:
     return tuple(words for differs, words in details if differs)
 
 
-def verdict(row: Mapping[str, Any], departures: tuple[str, ...]) -> str:
-    """'reproduced: …', 'not reproduced: …' or 'not comparable: why' for an arm's summary row; '' if unpublished."""
-    published = published_accuracy(row["arm"])
-    if published is None:
+def published_half_width(arm: float, reference: float, sd: float) -> float:
+    """Half of a 95 % interval for a published difference of two accuracies (fractions of 1) of one run each.
+
+    Both runs heard the same test clips; how alike they answered isn't known, so the two shares count as independent,
+    which makes the interval too wide rather than too narrow.
+
+    Args:
+        arm, reference: the published accuracies.
+        sd: standard deviation of a difference over retrainings, as ours tells it.
+    """
+    sampling = (arm * (1 - arm) + reference * (1 - reference)) / PAPER_TEST_CLIPS
+    return 1.96 * math.sqrt(sampling + sd**2)
+
+
+def verdict(row: Mapping[str, Any], reference: Mapping[str, Any], departures: tuple[str, ...]) -> str:
+    """'consistent: …', 'contradicted: …', 'inconclusive: …' or 'not comparable: why' for an arm's summary row.
+
+    Args:
+        row: the arm's.
+        reference: the reference's row.
+        departures: from the paper's protocol.
+
+    Returns:
+        '' for the reference, and for what was not published.
+    """
+    if row["published_diff"] is None:
         return ""
     if departures:
         return f"not comparable: {', '.join(departures)}"
     if row["n"] < row["planned"]:
         return f"not comparable: {row['planned'] - row['n']} of {row['planned']} trials are missing"
-    if row["ci_low"] is None:
+    if row["diff_low"] is None or row["sd"] is None or reference["sd"] is None:
         return "not comparable: one run has no interval"
-    difference = row["mean"] - published
-    theirs = 1.96 * math.sqrt(published * (1 - published) / PAPER_TEST_CLIPS)
-    margin = math.hypot((row["ci_high"] - row["ci_low"]) / 2, theirs)
-    word = "reproduced" if abs(difference) <= margin else "not reproduced"
-    return f"{word}: ours differs by {100 * difference:+.1f} ± {100 * margin:.1f} points"
-
-
-def published_difference(arm: str) -> float | None:
-    """The paper's accuracy of an arm minus that of its full network, as a fraction of 1."""
-    accuracy, full = published_accuracy(arm), published_accuracy(REFERENCE)
-    return None if accuracy is None or full is None or arm == REFERENCE else accuracy - full
+    ours = max(row["diff_high"] - row["diff"], row["diff"] - row["diff_low"])
+    theirs = published_half_width(row["published"], reference["published"], math.hypot(row["sd"], reference["sd"]))
+    word = agreement(row["diff"], ours, row["published_diff"], theirs)
+    return (
+        f"{word}: {100 * row['diff']:+.1f} ± {100 * ours:.1f} points to the reference, "
+        f"the paper's {100 * row['published_diff']:+.1f} ± {100 * theirs:.1f}"
+    )

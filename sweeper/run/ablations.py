@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
+from sweeper import signals
 from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.plan import TrialSpec, build_plan, select_arms
 from sweeper.results.store import Study, study_of
-from sweeper.run.describe import describe, expected_cost
+from sweeper.run.describe import count, describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
-    INTERRUPTED,
     OK,
     AblationOptions,
     Outcome,
@@ -19,6 +19,7 @@ from sweeper.run.options import (
     choose_folds,
     choose_recipe,
     data_facts,
+    interrupted,
     load,
     machine,
     study_name,
@@ -57,12 +58,12 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     for line in describe(plan, len(missing), dataset, recipe):
         say(line)
     if options.dry_run:
-        for line in expected_cost(missing, dataset):
+        for line in [*describe_reach(plan, dataset, study, options.results), *expected_cost(missing, dataset)]:
             say(line)
         return Outcome(OK, None)
     study.create()
     store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
-    study.write_plan(plan.describe() | data_facts(dataset, store))
+    study.write_plan(plan.describe() | data_facts(dataset, store, options.split))
     if not missing:
         say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
         return Outcome(OK, study)
@@ -79,7 +80,9 @@ def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, s
     for failure in failures:
         spec = failure.spec
         say(f"failed: {spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: {failure.error}")
-    if left:
+    if left and signals.asked():
         say(f"Interrupted with {len(left)} of {len(missing)} trials to go. The same command continues.")
-        return INTERRUPTED
+        return interrupted()
+    if left:
+        say(f"{count(len(left), 'trial')} left to the other command, which is at it; if that is lost, run this again.")
     return FAILED if failures else OK

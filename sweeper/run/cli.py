@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+from sweeper import streams
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
+from sweeper.report_cli import add_margin
 from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
 from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.peers import PEERS
@@ -14,7 +16,7 @@ from sweeper.search_spaces.recipes import RECIPES
 
 
 def add_parser(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", show: Callable[[Outcome], None]
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", show: Callable[[Outcome, float], None]
 ) -> None:
     """Add `run` to a command line; the parsed arguments carry `command`. `show` prints a study that has trials."""
     run = commands.add_parser("run", help="train what a study is missing")
@@ -80,14 +82,15 @@ def _set(
     parser: argparse.ArgumentParser,
     options: type[RunOptions],
     run: Callable[[RunOptions, Say], Outcome],
-    show: Callable[[Outcome], None],
+    show: Callable[[Outcome, float], None],
 ) -> None:
     def command(args: argparse.Namespace) -> int:
         given = {field.name: getattr(args, field.name) for field in fields(options) if hasattr(args, field.name)}
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         given = {name: value for name, value in given.items() if value != () or name != "arms"}
+        streams.keep_on()
         outcome = run(options(**given), _say)
-        show(outcome)
+        show(outcome, args.margin)
         return outcome.code
 
     parser.set_defaults(command=command)
@@ -205,6 +208,7 @@ def _add_results(place: argparse._ArgumentGroup, defaults: RunOptions, design: s
     )
     place.add_argument("--study", metavar="NAME", help=f"default: {design}-DATASET-RECIPE")
     place.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    add_margin(place)
 
 
 def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None:
@@ -234,6 +238,14 @@ def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None
         default=defaults.max_failures,
         metavar="N",
         help="how often a trial is retried, from its own checkpoint, before the sweep goes on without it",
+    )
+    machine.add_argument(
+        "--grace",
+        type=float,
+        default=defaults.grace,
+        metavar="SECONDS",
+        help="how long running trials may go on after SIGTERM or SIGHUP before their state is kept and they are "
+        "stopped; Ctrl-C lets them finish",
     )
     machine.add_argument(
         "--address",

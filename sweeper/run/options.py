@@ -1,10 +1,13 @@
 """What the command line asks of each design, and what all three make of it first."""
 
-from collections.abc import Callable
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sweeper import signals
 from sweeper.audio import datasets, splits
 from sweeper.audio.datasets import Dataset
 from sweeper.audio.store import ClipStore
@@ -13,19 +16,20 @@ from sweeper.plan import PlanError
 from sweeper.results import provenance
 from sweeper.results.names import check_study_name
 from sweeper.results.store import Study
+from sweeper.run.describe import count
 from sweeper.search_spaces.recipes import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from sweeper.execution.sweep import Machine
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
+OK, FAILED = 0, 1
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What every design is asked; None where a default depends on the rest."""
+    """What every design is asked; None where a default depends on the rest. `margin` is in points."""
 
     dataset: str = "demo"
     data: Path | None = None
@@ -43,6 +47,8 @@ class RunOptions:
     max_failures: int = 2
     address: str | None = None
     log: tuple[str, ...] = ()
+    grace: float = 20.0
+    margin: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -136,23 +142,25 @@ def choose_folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[i
 
     Raises:
         PlanError: the split has no such fold.
+        SplitError: too few clips, groups or classes for it.
     """
     available = splits.folds_of(dataset, options.split)
-    if options.folds is None:
-        return available[:1] if few else available
-    if unknown := sorted(set(options.folds) - set(available)):
+    chosen = tuple(sorted(set(options.folds or (available[:1] if few else available))))
+    if unknown := sorted(set(chosen) - set(available)):
         raise PlanError(
             f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has here "
             f"the folds {','.join(map(str, available))}"
         )
-    return tuple(sorted(set(options.folds)))
+    splits.check(dataset, options.split, chosen)
+    return chosen
 
 
-def data_facts(dataset: Dataset, store: ClipStore) -> dict[str, object]:
+def data_facts(dataset: Dataset, store: ClipStore, split: str) -> dict[str, object]:
     """What a study's plan says about its data and its code."""
     return {
         "data_digest": store.digest,
         "synthetic": dataset.synthetic,
+        "all_folds": list(splits.folds_of(dataset, split)),
         "classes": list(dataset.classes),
         "notes": list(store.notes),
         "skipped": [list(pair) for pair in store.skipped],
@@ -171,4 +179,24 @@ def machine(options: RunOptions) -> "Machine":
         max_failures=options.max_failures,
         address=options.address,
         loggers=options.log,
+        grace=options.grace,
     )
+
+
+def interrupted() -> int:
+    """The exit code of a run that was asked to end."""
+    asked = signals.asked()
+    return signals.exit_code(signal.SIGINT if asked is None else asked.number)
+
+
+@contextlib.contextmanager
+def resumable(study: Study) -> Iterator[None]:
+    """Whatever ends the block before its time says what is kept of the study."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as error:
+        with contextlib.suppress(OSError):
+            finished = len(study.finished())
+            kept = "no trial has finished" if not finished else f"{count(finished, 'finished trial')} kept"
+            error.add_note(f"{kept}: the same command continues")
+        raise

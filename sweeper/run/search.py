@@ -10,7 +10,7 @@ from typing import Any
 from sweeper.audio.datasets import Dataset
 from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore, prepare
-from sweeper.plan import Stage, TrialSpec, canonical_json, design, select_arms
+from sweeper.plan import PlanError, Stage, TrialSpec, canonical_json, design, select_arms
 from sweeper.results.folder import Folder
 from sweeper.results.searching import FRESH_STAGES, Found, Goal, read_searches, write_searches
 from sweeper.results.store import Study, study_of
@@ -19,7 +19,6 @@ from sweeper.run.ablations import sweep
 from sweeper.run.describe import count, describe_data, expected_cost
 from sweeper.run.options import (
     FAILED,
-    INTERRUPTED,
     OK,
     Outcome,
     Say,
@@ -28,6 +27,7 @@ from sweeper.run.options import (
     choose_folds,
     choose_recipe,
     data_facts,
+    interrupted,
     load,
     machine,
     study_name,
@@ -60,6 +60,7 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
         classes=len(dataset.classes),
         turns=turns(options),
     )
+    check_cost(searches, options)
     study = study_of(options.results, searches[0].study)
     for line in describe_searches(searches, options, study, dataset):
         say(line)
@@ -73,7 +74,7 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
         return Outcome(OK, None)
     study.create()
     store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
-    write_search_plan(study, searches, options, data_facts(dataset, store))
+    write_search_plan(study, searches, options, data_facts(dataset, store, options.split))
     with ExitStack() as stack:
         seeker = Seeker(options, searches, study, store, say, stack)
         code = seeker.name_winners()
@@ -178,7 +179,7 @@ class Seeker:
         if left > sum(self.study.row(failure.spec.trial_id) is None for failure in failures):
             self.say(f"Interrupted with {left} trials of the search to go. The same command continues.")
             self._interrupted = True
-            return INTERRUPTED
+            return interrupted()
         if left:
             self.say(f"{count(left, 'trial')} of the search died without a result. The same command tries others.")
             return FAILED
@@ -198,7 +199,7 @@ class Seeker:
         self.say(f"{stage}: {_STAGES[stage]}; {count(len(missing), 'trial')} to run, of {len(trials)}")
         self.start()
         code = sweep(self.options, missing, self.store, self.study, self.say)
-        self._interrupted = code == INTERRUPTED
+        self._interrupted = code not in (OK, FAILED)
         return code
 
 
@@ -212,6 +213,23 @@ _STAGES = {
 def goal_of(options: SearchOptions) -> Goal:
     """What the search wants."""
     return Goal(options.objective, options.cost)
+
+
+def check_cost(searches: Sequence[ArmSearch], options: SearchOptions) -> None:
+    """Refuse to want few operations where they can't be counted.
+
+    Raises:
+        PlanError: naming the arm and what has no count.
+    """
+    if options.cost != "gflops":
+        return
+    from sweeper.training.cost import count_operations
+
+    for search in searches:
+        (trial,) = search.trials("explore", [search.recipe_params], 1)
+        counted = count_operations(trial.model, trial.data.length)
+        if counted.gflops is None:
+            raise PlanError(f"--cost gflops: arm {trial.arm!r} has no count: {counted.note}; choose --cost seconds")
 
 
 def halves(options: SearchOptions) -> bool:

@@ -13,7 +13,7 @@ from sweeper.plan import Plan, PlanError, Tuning, build_plan, select_arms
 from sweeper.results.searching import read_searches, write_searches
 from sweeper.results.store import Study, study_of
 from sweeper.run.ablations import sweep
-from sweeper.run.describe import count, describe, expected_cost
+from sweeper.run.describe import count, describe, describe_reach, expected_cost
 from sweeper.run.options import (
     OK,
     Outcome,
@@ -70,7 +70,7 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
     # The winners hold for the whole grid, so what named them belongs to the design: it can't change half-way.
     budget = {name: getattr(options, name) for name in ("trials", "top", "replicates")}
     design = search_design(searches[0], options)
-    facts = data_facts(dataset, store) | {"design": design | {"budget": budget}, "fixed_study": fixed}
+    facts = data_facts(dataset, store, options.split) | {"design": design | {"budget": budget}, "fixed_study": fixed}
     write_search_plan(study, searches, options, facts)
     with ExitStack() as stack:
         seeker = Seeker(options, searches, study, store, say, stack)
@@ -124,7 +124,8 @@ def _describe_dry(
 ) -> None:
     grid = _plan(searches, options, None)
     lines = describe(grid, len(grid.trials), dataset, searches[0].recipe)
-    for line in [*describe_space(searches[0]), f"then the grid: {lines[0]}", *lines[3 + len(dataset.notes) :]]:
+    reach = describe_reach(grid, dataset, study, options.results)
+    for line in [*describe_space(searches[0]), f"then the grid: {lines[0]}", *reach]:
         say(line)
     trials = [*expected_trials(searches, options, study, finals=0), *grid.trials]
     for line in expected_cost(trials, dataset):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,16 +20,21 @@ from torch import Tensor, nn
 
 from sweeper.audio.augmentation import augment
 from sweeper.audio.clips import Clips
-from sweeper.model.build import build
+from sweeper.model.build import build, is_of_this_package
+from sweeper.model.output import as_output
+from sweeper.model.pairing import seeded_outside_torch
 from sweeper.plan import TrialSpec, canonical_json, derive_seed
 from sweeper.search_spaces.config import TrainingConfig
 from sweeper.training import checkpoint
 from sweeper.training.batches import Batch, Batches
-from sweeper.training.distributed import ALONE, Worker
+from sweeper.training.distributed import ALONE, Drift, Worker
 from sweeper.training.ema import EMA
-from sweeper.training.loss import training_loss
+from sweeper.training.loss import OwnLoss, training_loss
 
 CHECKPOINT_SECONDS = 30.0
+
+# What whoever runs a trial wishes of it while it trains: nothing, that it keeps its state now, or that it leaves.
+Wish = Literal["", "keep", "leave"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,10 @@ class NonFiniteWeights(Diverged):
     """The trained network, or its moving average, has weights that are NaN or infinite."""
 
 
+class TrialLeft(RuntimeError):
+    """Training ended before its time, as was wished; its state is kept."""
+
+
 def fit(
     spec: TrialSpec,
     train: Sequence[Clips],
@@ -93,6 +102,7 @@ def fit(
     on_state: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
     validate: Callable[[nn.Module], float] | None = None,
+    wish: Callable[[], Wish] = lambda: "",
     worker: Worker = ALONE,
 ) -> Fitted:
     """Train `spec.model` on `train` by the recipe `spec.training`.
@@ -106,11 +116,13 @@ def fit(
         on_epoch: called after each epoch with its point of the curve.
         validate: called after each epoch with the network, which it may put into evaluation mode; returns an accuracy
             for the curve. What is trained does not depend on it.
+        wish: asked after each step. Worker 0 does as is wished.
         worker: which of several processes this is; each is given all clips, and returns the same networks and curve.
 
     Raises:
         NonFiniteLoss: the mean loss of an epoch was NaN or infinite.
         NonFiniteWeights: the weights were at the end, or their average.
+        TrialLeft: that was wished.
         ValueError: a batch has fewer clips than there are workers.
         WorkersDisagree: the workers read different checkpoints.
     """
@@ -120,13 +132,19 @@ def fit(
         run = _Run(spec, batches, device, worker)  # a part of the state may be in it
     worker.check_agreement(run.steps_done, device)
     saved = time.monotonic()
+    answered: Wish = ""
 
     def keep() -> None:
-        nonlocal saved
-        if state is not None and worker.rank == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
+        nonlocal saved, answered
+        if worker.rank:
+            return
+        wished = wish()
+        if state is not None and (wished != answered or time.monotonic() - saved > CHECKPOINT_SECONDS):
             run.save(state)
             on_state()
-            saved = time.monotonic()
+            saved, answered = time.monotonic(), wished
+        if wished == "leave":
+            raise TrialLeft
 
     while run.epoch < spec.training.epochs:
         point = run.train_epoch(keep)
@@ -151,13 +169,17 @@ class _Run:
         self.network = worker.synchronised(build(spec.model, spec.seed).to(device).train())
         self.ema = EMA(self.network, config.ema)
         self._unbounded = _non_finite(self.network)  # by intention, such as a mask's infinities
-        parallel = worker.parallel(self.network)
+        self.own_loss: OwnLoss | None = getattr(spec.model, "loss", None)
+        # The networks of this package use all of their parameters in each step, and of their buffers only the
+        # statistics of batch norm move; of others, neither is known.
+        parallel = worker.parallel(self.network, unused=not is_of_this_package(spec.model))
+        self.drift = Drift(self.network, worker) if not is_of_this_package(spec.model) else None
         if config.compile:
             # In a process that trains one trial after another, torch would take the next arm for the same network with
             # other guards, and after eight of them train on without compiling.
             torch.compiler.reset()
         self.step_network = torch.compile(parallel) if config.compile else parallel
-        self.optimiser = _optimiser(self.network, config)
+        self.optimiser = optimiser(self.network, config)
         self.steps_per_epoch = batches.steps_per_epoch(config.batch_size)
         self.scheduler = _one_cycle(self.optimiser, config, config.epochs * self.steps_per_epoch)
         self.epoch = 0
@@ -193,7 +215,8 @@ class _Run:
     def _step(self, batch: Batch) -> None:
         spec, config = self.spec, self.spec.training
         step, rows = self.steps_done, self.worker.rows(len(batch.rows))
-        torch.manual_seed(derive_seed(spec.seed, "dropout", step, *([] if self.worker.alone else [self.worker.rank])))
+        seed = derive_seed(spec.seed, "dropout", step, *([] if self.worker.alone else [self.worker.rank]))
+        torch.manual_seed(seed)
         one_hot = F.one_hot(batch.targets, spec.model.classes).float()
         # Draws and mixing partners belong to a row of the whole batch. So each worker augments all of it and keeps its
         # rows: exact, at the price that this part of a step takes as long as on one worker.
@@ -207,17 +230,20 @@ class _Run:
             epoch=self.epoch,
         )
         bf16 = self.device.type == "cuda" and config.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            output = self.step_network(augmented.waveforms[rows])
-        loss = training_loss(output, augmented.targets[rows], augmented.mixed, config)
+        with seeded_outside_torch(seed):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                answer = self.step_network(augmented.waveforms[rows])
+            loss = training_loss(answer, augmented.targets[rows], augmented.mixed, config, self.own_loss)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
         nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         self.optimiser.step()
         self.scheduler.step()
+        if self.drift is not None:
+            self.drift.stop(len(batch.rows))
         if config.ema.unit == "step":
             self.ema.update()
-        self._count(loss.detach(), output.logits.detach(), augmented.targets[rows])
+        self._count(loss.detach(), as_output(answer).logits.detach(), augmented.targets[rows])
 
     def _count(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         hits = (logits.argmax(dim=1) == targets.argmax(dim=1)).sum()
@@ -304,7 +330,7 @@ def _non_finite(network: nn.Module) -> set[str]:
     return {name for name, finite in zip(values, sound, strict=True) if not finite}
 
 
-def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+def optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW; no weight decay on biases and norms, as in EAT's public code."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
