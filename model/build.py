@@ -1,41 +1,25 @@
-"""From a config and a seed to a network."""
+"""From a network's data and a seed to the network."""
 
 from __future__ import annotations
 
-from typing import overload
-
 import torch
+from torch import nn
 
-from sweeper.model.acdnet import ACDNet
-from sweeper.model.config import ACDNetConfig, EATConfig, ModelConfig
-from sweeper.model.eat import CONVOLUTION_STD, EAT
+from sweeper.model.config import EATConfig
+from sweeper.model.eat import CONVOLUTION_STD
 from sweeper.model.initialisation import initialise
-from sweeper.model.network import DualBranchNet
+from sweeper.study import Network
 
 
-@overload
-def build(config: ModelConfig, seed: int) -> DualBranchNet: ...
-@overload
-def build(config: EATConfig, seed: int) -> EAT: ...
-@overload
-def build(config: ACDNetConfig, seed: int) -> ACDNet: ...
-
-
-def build(config: ModelConfig | EATConfig | ACDNetConfig, seed: int) -> DualBranchNet | EAT | ACDNet:
+def build(config: Network, seed: int) -> nn.Module:
     """The network of ``config`` on the CPU, its initial values drawn as ``model.initialisation`` says.
 
-    Every network maps a waveform ``[batch, 1, time]`` to a ``model.network.Output``. The state of torch's
+    Every network maps a waveform ``[batch, 1, time]`` to logits or a ``sweeper.study.Output``. The state of torch's
     global generator is the same afterwards.
     """
-    network: DualBranchNet | EAT | ACDNet
-    convolution_std = None
     # torch's layers draw values of their own when they are made; these are replaced.
     with torch.random.fork_rng(devices=[]):
-        if isinstance(config, EATConfig):
-            network, convolution_std = EAT(config), CONVOLUTION_STD
-        elif isinstance(config, ACDNetConfig):
-            network = ACDNet(config)
-        else:
-            network = DualBranchNet(config)
-    initialise(network, seed, convolution_std)
+        network = config.build()
+    initialise(network, seed, CONVOLUTION_STD if isinstance(config, EATConfig) else None)
+    config.load(network)
     return network

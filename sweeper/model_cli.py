@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.audio.datasets import DatasetError
-from sweeper.plan import PlanError, select_arms
+from sweeper.plan import select_arms
 from sweeper.results.storage import local_file
-from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.published import INFERENCE_COST
-from sweeper.search_spaces.recipes import RECIPES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,9 +74,14 @@ def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Parameters, operations, memory, training speed and latency of the arms on this machine, beside "
         "what the paper prints. The clips are noise: no data set is needed.",
     )
-    parser.add_argument("arms", nargs="*", metavar="ARM", help=f"default: all of {', '.join(ARMS)}")
     parser.add_argument(
-        "--recipe", metavar="NAME", help=f"one of: {', '.join(RECIPES)}; default: paper on a GPU, else quick"
+        "names",
+        nargs="*",
+        metavar="[STUDY] [ARM …]",
+        help=f"a file that defines STUDY, or one of: {', '.join(STUDIES)}; then arms, default: all of them",
+    )
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="of the study; default: its last one on a GPU, else its first one"
     )
     parser.add_argument(
         "--dataset-free",
@@ -129,23 +133,25 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _profile(args: argparse.Namespace) -> int:
-    arms = select_arms("all", args.arms)
+    first, *rest = args.names or [STUDIES[0]]
+    named = first in STUDIES or first.endswith(".py")
     import torch
     from rich.console import Console
 
     from sweeper.profiling import ProfileError, profile
+    from sweeper.run.prepare import choose_recipe
+    from sweeper.study_file import find
 
     gpu = torch.cuda.is_available()
-    name = args.recipe or ("paper" if gpu else "quick")
-    if name not in RECIPES:
-        raise PlanError(f"unknown recipe {name!r}; the recipes are: {', '.join(RECIPES)}")
-    recipe = RECIPES[name]()
+    source = find(first if named else STUDIES[0])
+    arms = select_arms(source.study, names=rest if named else args.names)
+    recipe = choose_recipe(source, args.recipe, demo=not gpu)
     device = torch.cuda.get_device_name() if gpu else f"CPU, threads: {torch.get_num_threads()}"
     console = Console()
     profiles = []
     try:
         with console.status("measuring", spinner="dots") as status:
-            for arm, measured in zip(arms, profile(arms, recipe, dataset_free=args.dataset_free), strict=True):
+            for arm, measured in zip(arms, profile(source, arms, recipe, dataset_free=args.dataset_free), strict=True):
                 profiles.append(measured)
                 status.update(f"measured {arm.name}, {len(profiles)} of {len(arms)}")
     except ProfileError as error:
@@ -153,11 +159,14 @@ def _profile(args: argparse.Namespace) -> int:
     if profiles:
         clips = f"{recipe.seconds:g} s clips at {recipe.sample_rate} Hz"
         console.width = max(console.width, PROFILE_WIDTH)
-        console.print(_profile_table(profiles, f"recipe {name}: {clips}; {device}", gpu), soft_wrap=True)
+        console.print(
+            _profile_table(profiles, f"recipe {recipe.name}: {clips}; {device}", gpu, paper=source.name == STUDIES[0]),
+            soft_wrap=True,
+        )
     return 0 if len(profiles) == len(arms) else FAILURE
 
 
-def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool) -> "Table":
+def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool, *, paper: bool) -> "Table":
     from rich import box
     from rich.table import Table
 
@@ -195,6 +204,8 @@ def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool) -> "Tab
             f"{row.clips_per_second:.0f}" if row.clips_per_second >= 10 else f"{row.clips_per_second:.1f}",
             f"{row.training_bytes / 1e9:.2f}",
         )
+    if not paper:
+        return table
     cost = INFERENCE_COST
     table.add_section()
     table.add_row(f"paper, {cost.gpu}", "", "", f"{1e3 * cost.seconds:.1f}", "", f"{cost.memory_gb:.2f}", "", "", "")

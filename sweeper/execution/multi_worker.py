@@ -23,7 +23,16 @@ from ray import tune
 from sweeper.execution import train_run
 from sweeper.execution.cluster import grows, nodes, wait_for_room
 from sweeper.execution.train_run import Actor, Link, Work
-from sweeper.execution.worker import STARTED, Row, Sweep, commit_result, device_name, epoch_reporter, see_through
+from sweeper.execution.worker import (
+    STARTED,
+    Row,
+    Sweep,
+    commit_result,
+    device_name,
+    epoch_reporter,
+    opened,
+    see_through,
+)
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.results.attempts import attempt
 from sweeper.training.distributed import Worker
@@ -147,7 +156,7 @@ def _start(work: Work, runs: Sequence[Actor]) -> tuple[Actor, str]:
 def train_loop(config: dict[str, Any]) -> Row | None:
     """What each of Train's workers does; the first one commits the result and returns its row."""
     sweep: Sweep = config["sweep"]
-    spec: TrialSpec = config["spec"]
+    spec = opened(config["spec"], sweep)
     link: Link = config["run"]
     link.join()
     context = ray.train.get_context()

@@ -13,7 +13,8 @@ from sweeper.results.predictions import read_answers
 from sweeper.results.searching import Found
 from sweeper.search_spaces.ablations import ARMS, REFERENCE
 from sweeper.search_spaces.recipes import RECIPES
-from sweeper.search_spaces.tuning import Turns, tuned
+from sweeper.search_spaces.tuning import SPACE
+from sweeper.space import Asking, Scope
 from sweeper.training.metrics import confusion_matrix
 
 MAX_POINTS = 250  # of a learning curve; a screen shows no more
@@ -94,9 +95,9 @@ def search_importances(found: Found, plan: Mapping[str, Any]) -> dict[str, float
     if design.get("recipe") not in RECIPES:
         return {}
     base = replace(RECIPES[design["recipe"]]().training, epochs=design["training"]["epochs"])
-    turns = Turns(ema=found.goal.objective == "accuracy_ema", epochs=found.goal.cost is not None)
+    scope = Scope(found.goal.objective, found.goal.cost)
     try:
-        return importances(found.explored, lambda trial: tuned(trial, base, turns), found.goal)
+        return importances(found.explored, lambda trial: SPACE(Asking(trial, scope), base), found.goal)
     except (KeyError, ValueError):  # searched by a version with other ranges
         return {}
 

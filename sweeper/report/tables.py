@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from sweeper.model.config import ModelConfig
 from sweeper.report.cells import NONE, PaperTable, percent, points
 from sweeper.report.search_tables import search_notes, search_tables
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.searching import read_searches
 from sweeper.results.summary import ALPHA, UNCOMPARED
 from sweeper.search_spaces.ablations import ARMS, REFERENCE, TABLES
-from sweeper.search_spaces.recipes import RECIPES
 
 Row = dict[str, Any]
 
@@ -77,7 +77,7 @@ def _table(key: str, by_arm: Mapping[str, Row]) -> PaperTable:
 
 
 def _switches(key: str, arm: str) -> tuple[str, ...]:
-    network = ARMS[arm].model(next(iter(RECIPES.values()))().model)
+    network = ARMS[arm].model(ModelConfig())
     if key == "6":
         return tuple("✓" if getattr(network, switch) else "" for switch in _MARKS)
     return (_FUSIONS[network.fusion],)

@@ -5,36 +5,41 @@ from collections.abc import Sequence
 from sweeper.audio import splits
 from sweeper.audio.datasets import Dataset
 from sweeper.plan import Plan, TrialSpec
-from sweeper.search_spaces.ablations import REFERENCE
-from sweeper.search_spaces.recipes import Recipe
+from sweeper.run.prepare import Run
 
 
-def describe(plan: Plan, missing: int, dataset: Dataset, recipe: Recipe) -> list[str]:
+def describe(plan: Plan, missing: int, run: Run) -> list[str]:
     """What is about to run and what it can show at all, in a few lines."""
+    reference = run.source.study.reference
     arms = list(dict.fromkeys(trial.arm for trial in plan.trials))
-    compared = {trial.arm for trial in plan.trials if trial.kind == "ablation"} - {REFERENCE}
+    compared = {trial.arm for trial in plan.trials if trial.kind == "ablation"} - {reference}
     folds = sorted({trial.data.fold for trial in plan.trials})
     blocks = len(plan.trials) // len(arms)
     lines = [
         f"study {plan.study}: {count(len(arms), 'arm')} × {count(len(folds), 'fold')} × "
         f"{count(blocks // len(folds), 'seed')} = {count(len(plan.trials), 'trial')}, "
         f"{len(plan.trials) - missing} of them already committed",
-        *describe_data(plan.trials[0], folds, dataset, recipe),
+        *describe_data(plan.trials[0], folds, run),
     ]
-    if REFERENCE in arms and compared:
-        share = _test_share(dataset, plan.trials[0].data.split)
+    lines += [f"alias: {line}" for line in plan.definition["aliases"]]
+    if reference in arms and compared:
+        share = _test_share(run.dataset, plan.trials[0].data.split)
         lines += _reach(len(folds), blocks // len(folds), len(compared), share)
     return lines
 
 
-def describe_data(first: TrialSpec, folds: Sequence[int], dataset: Dataset, recipe: Recipe) -> list[str]:
-    """Data and recipe."""
+def describe_data(first: TrialSpec, folds: Sequence[int], run: Run) -> list[str]:
+    """Data and recipe, and what is worth knowing of both and of the networks."""
+    dataset, recipe = run.dataset, run.recipe
+    own = [f"arms: {run.source.argument}"] if run.source.argument else []
     return [
+        *own,
         f"data: {dataset.name}{' (synthetic sounds)' if dataset.synthetic else ''}, {len(dataset.clips)} clips, "
         f"{len(dataset.classes)} classes, {first.data.split} split, test folds {', '.join(map(str, folds))}",
         f"recipe: {recipe.name}: {count(recipe.training.epochs, 'epoch')}, batch {recipe.training.batch_size}, "
         f"{first.data.seconds:g} s clips at {first.data.sample_rate} Hz",
         *dataset.notes,
+        *run.notes,
     ]
 
 

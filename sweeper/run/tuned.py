@@ -7,36 +7,22 @@ tested on fold 2.
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from sweeper.audio.datasets import Dataset
-from sweeper.audio.store import prepare
-from sweeper.plan import Plan, PlanError, Tuning, build_plan, select_arms
+from sweeper.plan import Plan, PlanError, Tuning, build_plan
 from sweeper.results.searching import read_searches, write_searches
-from sweeper.results.storage import under
-from sweeper.results.store import Study
 from sweeper.run.ablations import sweep
-from sweeper.run.describe import count, describe, expected_cost
-from sweeper.run.options import (
-    OK,
-    Outcome,
-    Say,
-    TunedOptions,
-    check,
-    choose_folds,
-    choose_recipe,
-    data_facts,
-    load,
-    study_name,
-)
+from sweeper.run.describe import count, describe, describe_data, expected_cost
+from sweeper.run.options import OK, Outcome, Say, TunedOptions
+from sweeper.run.prepare import Run, prepare_run
 from sweeper.run.search import (
     Seeker,
+    arm_searches,
     describe_searches,
     describe_space,
     expected_trials,
     search_design,
-    turns,
     write_search_plan,
 )
-from sweeper.search_plan import ArmSearch, plan_searches
+from sweeper.search_plan import ArmSearch
 
 
 def run_tuned(options: TunedOptions, say: Say) -> Outcome:
@@ -45,33 +31,19 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
-    check(options, "trials", "top", "replicates", "seeds")
-    recipe = choose_recipe(options)
-    arms = select_arms(options.table, options.arms)
-    dataset = load(options)
-    searches = plan_searches(
-        study=options.study or study_name("tuned-ablations", options, recipe),
-        arms=arms,
-        recipe=recipe,
-        dataset=dataset.name,
-        split=options.split,
-        folds=choose_folds(options, dataset, few=dataset.name == "demo"),
-        classes=len(dataset.classes),
-        turns=turns(options),
-    )
-    study = Study(under(options.results, searches[0].study))
-    for line in describe_searches(searches, options, study, dataset):
+    run = prepare_run(options)
+    searches = arm_searches(run, options)
+    study = run.results
+    for line in describe_searches(searches, options, run):
         say(line)
     if options.dry_run:
-        _describe_dry(searches, options, study, dataset, say)
+        _describe_dry(searches, options, run, say)
         return Outcome(OK, None)
-    study.create()
-    store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
-    fixed = study_name("ablations", options, recipe)
+    store = run.open(options)
     # The winners hold for the whole grid, so what named them belongs to the design: it can't change half-way.
     budget = {name: getattr(options, name) for name in ("trials", "top", "replicates")}
     design = search_design(searches[0], options)
-    facts = data_facts(dataset, store) | {"design": design | {"budget": budget}, "fixed_study": fixed}
+    facts = run.facts(store) | {"design": design | {"budget": budget}, "fixed_study": run.fixed}
     write_search_plan(study, searches, options, facts)
     with ExitStack() as stack:
         seeker = Seeker(options, searches, study, store, say, stack)
@@ -102,13 +74,14 @@ def _grid(seeker: Seeker, options: TunedOptions) -> Plan:
         if winner is None:
             raise PlanError(f"{search.arm.name}, fold {search.data.fold}: no winner, as no replicate is complete")
         params[search.key], trainings[search.key] = winner.params, search.training(winner.params)
-    return _plan(seeker.searches, options, Tuning(seeker.searches[0].turns, params, trainings))
+    return _plan(seeker.searches, options, Tuning(seeker.searches[0].scope, params, trainings))
 
 
 def _plan(searches: Sequence[ArmSearch], options: TunedOptions, tuning: Tuning | None) -> Plan:
     first = searches[0]
     return build_plan(
         study=first.study,
+        source=first.source,
         arms=list({search.arm.name: search.arm for search in searches}.values()),
         recipe=first.recipe,
         dataset=first.data.dataset,
@@ -120,13 +93,12 @@ def _plan(searches: Sequence[ArmSearch], options: TunedOptions, tuning: Tuning |
     )
 
 
-def _describe_dry(
-    searches: Sequence[ArmSearch], options: TunedOptions, study: Study, dataset: Dataset, say: Say
-) -> None:
+def _describe_dry(searches: Sequence[ArmSearch], options: TunedOptions, run: Run, say: Say) -> None:
     grid = _plan(searches, options, None)
-    lines = describe(grid, len(grid.trials), dataset, searches[0].recipe)
-    for line in [*describe_space(searches[0]), f"then the grid: {lines[0]}", *lines[3 + len(dataset.notes) :]]:
+    known = describe_data(grid.trials[0], run.folds, run)
+    first, *rest = (line for line in describe(grid, len(grid.trials), run) if line not in known)
+    for line in [*describe_space(searches[0]), f"then the grid: {first}", *rest]:
         say(line)
-    trials = [*expected_trials(searches, options, study, finals=0), *grid.trials]
-    for line in expected_cost(trials, dataset):
+    trials = [*expected_trials(searches, options, run.results, finals=0), *grid.trials]
+    for line in expected_cost(trials, run.dataset):
         say(line)

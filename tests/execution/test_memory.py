@@ -12,13 +12,14 @@ from sweeper.execution import cluster, memory
 from sweeper.execution.cluster import TrialResources
 from sweeper.execution.memory import memory_per_trial
 from sweeper.plan import PlanError, build_plan
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.recipes import RECIPES
+from tests.studies import ARMS, PAPER
 
 
 def trials(recipe):
     return build_plan(
         study="s",
+        source=PAPER,
         arms=[ARMS["full"], ARMS["detail-only"]],
         recipe=RECIPES[recipe](),
         dataset="demo",

@@ -11,8 +11,8 @@ import yaml
 from sweeper.report import evidence, facts, features, figures
 from sweeper.results.attempts import attempt, costs
 from sweeper.results.leaderboard import derive
-from sweeper.search_spaces.ablations import ARMS
 from tests.report.conftest import EPOCHS
+from tests.studies import ARMS
 
 
 def test_the_front_is_what_nothing_beats_on_both():

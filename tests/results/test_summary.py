@@ -9,9 +9,9 @@ from sweeper.results import schema
 from sweeper.results.leaderboard import derive
 from sweeper.results.store import Study
 from sweeper.results.summary import summarise
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.statistics import bootstrap_difference, mcnemar_clustered, sign_flip_p
 from tests.results.rows import FAILED, grid, plan_of, study_of, trial_row
+from tests.studies import ARMS
 
 NOWHERE = Study("there are no predictions")
 

@@ -1,13 +1,15 @@
 """Counted operations, against counting by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from sweeper.model.build import build
 from sweeper.model.config import SIZES
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.training.cost import _CountedLSTM, count_parameters, gflops_per_clip, training_gflops_per_second
+from tests.studies import ARMS
 
 
 def test_an_lstms_products_are_counted():
@@ -31,7 +33,7 @@ def test_the_papers_size_costs_what_the_design_expects():
 
 
 def test_an_arm_with_fewer_modules_costs_less():
-    full, none = (ARMS[name].model(SIZES["tiny"]) for name in ("full", "dual-branch"))
+    full, none = (replace(SIZES["tiny"], **ARMS[name].network) for name in ("full", "dual-branch"))
     assert gflops_per_clip(none, 8000) < gflops_per_clip(full, 8000)
     assert count_parameters(build(none, 0)) < count_parameters(build(full, 0))
 

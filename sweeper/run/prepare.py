@@ -1,0 +1,185 @@
+"""From options to a checked run: the study, what it plans, the data, and where results go; once, for all designs.
+
+Whatever can be known is checked here, before anything is decoded, started or written.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sweeper.audio import datasets, splits
+from sweeper.audio.datasets import Dataset
+from sweeper.audio.store import ClipStore, prepare
+from sweeper.definition import Source
+from sweeper.execution.loggers import check_loggers
+from sweeper.plan import PlanError, select_arms, variant
+from sweeper.results import provenance
+from sweeper.results.storage import under
+from sweeper.results.store import Study
+from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, TunedOptions
+from sweeper.search_spaces import NAMES
+from sweeper.search_spaces.peers import PEERS
+from sweeper.study import Arm, Network, Recipe
+from sweeper.study_file import find, save
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is run, checked.
+
+    Attributes:
+        source: the study.
+        recipe: how its arms are trained, with the epochs that were asked for.
+        arms: those that were asked for.
+        peers: networks by others, by name.
+        dataset: the clips, not decoded yet.
+        folds: the test folds.
+        results: where results go.
+        fixed: the name that `run ablations` gives its results, where that is asked the same.
+        notes: what is worth knowing of the networks.
+    """
+
+    source: Source
+    recipe: Recipe
+    arms: tuple[Arm, ...]
+    peers: Mapping[str, Network]
+    dataset: Dataset
+    folds: tuple[int, ...]
+    results: Study
+    fixed: str
+    notes: tuple[str, ...]
+
+    def open(self, options: RunOptions) -> ClipStore:
+        """Make the results' folder, with the study's code, and decode the clips.
+
+        Raises:
+            StudyError: the folder can't be written.
+            DatasetError: clips that can't be read.
+        """
+        self.results.create()
+        if self.source.code:
+            save(self.source.code, self.results.storage)
+        return prepare(self.dataset, self.recipe.sample_rate, bad_clips=options.bad_clips)
+
+    def facts(self, store: ClipStore) -> dict[str, object]:
+        """What a study's plan says about its data and its code."""
+        return {
+            "data_digest": store.digest,
+            "synthetic": self.dataset.synthetic,
+            "classes": list(self.dataset.classes),
+            "notes": [*store.notes, *self.notes],
+            "skipped": [list(pair) for pair in store.skipped],
+            "software": provenance.software(),
+        }
+
+
+_AT_LEAST_ONE = ("workers_per_trial", "cpus_per_trial", "seeds", "trials", "top", "replicates")
+
+
+def prepare_run(options: AblationOptions | SearchOptions) -> Run:
+    """Check everything that can be known before audio is decoded.
+
+    Raises:
+        DatasetError, PlanError, StudyError: one line, for the user.
+    """
+    for name in _AT_LEAST_ONE:
+        if getattr(options, name, 1) < 1:
+            raise PlanError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
+    check_loggers(options.log, options.results)
+    source = find(options.source)
+    study = source.study
+    recipe = choose_recipe(source, options.recipe, demo=options.dataset == "demo")
+    if options.epochs is not None:
+        if options.epochs < 1:
+            raise PlanError(f"--epochs {options.epochs}: at least 1")
+        recipe = replace(recipe, training=replace(recipe.training, epochs=options.epochs))
+    # A wrong name is told before anything slow.
+    if grid := isinstance(options, AblationOptions | TunedOptions):
+        arms = select_arms(study, options.table, options.arms)
+    else:
+        arms = select_arms(study, names=options.arms or (study.reference,))
+    peers = _peers(options)
+    dataset = datasets.load(options.dataset, options.data)
+    few = not grid or dataset.name == "demo"
+    return Run(
+        source=source,
+        recipe=recipe,
+        arms=arms,
+        peers=peers,
+        dataset=dataset,
+        folds=_folds(options, dataset, few=few),
+        results=Study(under(options.results, options.study or results_name(options.design, source, options, recipe))),
+        fixed=results_name(AblationOptions.design, source, options, recipe),
+        notes=tuple(_check_networks(source, recipe, arms, len(dataset.classes), options.workers_per_trial)),
+    )
+
+
+def choose_recipe(source: Source, name: str | None, *, demo: bool) -> Recipe:
+    """The recipe of that name; where none was given, the first for a quick look (`demo`), else the last.
+
+    Raises:
+        PlanError: there is none of that name.
+    """
+    recipes = {recipe.name: recipe for recipe in source.study.recipes}
+    if name is None:
+        return source.study.recipes[0 if demo else -1]
+    if name not in recipes:
+        raise PlanError(f"unknown recipe {name!r}; the recipes are: {', '.join(recipes)}")
+    return recipes[name]
+
+
+def results_name(design: str, source: Source, options: RunOptions, recipe: Recipe) -> str:
+    """The name of the results where none was given: what distinguishes them from others."""
+    parts = [design, *([] if source.name == NAMES[0] else [source.name]), options.dataset, recipe.name]
+    parts += [options.split] if options.split != "official" else []
+    parts += [f"{options.epochs}epochs"] if options.epochs is not None else []
+    return "-".join(parts)
+
+
+def _peers(options: RunOptions) -> dict[str, Network]:
+    names = options.peers if isinstance(options, AblationOptions) else ()
+    for name in names:
+        if name not in PEERS:
+            raise PlanError(f"unknown peer {name!r}; the peers are: {', '.join(PEERS)}")
+    return {name: PEERS[name] for name in names}
+
+
+def _folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[int, ...]:
+    """The folds that were asked for; where none were, the first one (`few`) or all.
+
+    Raises:
+        PlanError: the split has no such fold.
+    """
+    available = splits.folds_of(dataset, options.split)
+    if options.folds is None:
+        return available[:1] if few else available
+    if unknown := sorted(set(options.folds) - set(available)):
+        raise PlanError(
+            f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has here "
+            f"the folds {','.join(map(str, available))}"
+        )
+    return tuple(sorted(set(options.folds)))
+
+
+def _check_networks(source: Source, recipe: Recipe, arms: Sequence[Arm], classes: int, workers: int) -> list[str]:
+    """Build every arm of a user's own network, and run two clips through it.
+
+    Returns:
+        what is worth knowing, and how much each arm shares with the reference.
+
+    Raises:
+        PlanError: an arm can't be trained; one line.
+    """
+    study = source.study
+    variants = {arm.name: variant(study, arm, recipe, classes) for arm in arms}
+    notes = [
+        f"{name} differs in the average of the weights only, which accuracy_ema scores; accuracy is the last epoch's"
+        for name, found in variants.items()
+        if found.switches != "{}" and all(switch.startswith("ema.") for switch in json.loads(found.switches))
+    ]
+    if not source.code:
+        return notes
+    from sweeper.training.check import check_arms  # torch takes seconds to import: wrong names are told without it
+
+    reference = variant(study, study.by_name[study.reference], recipe, classes)
+    return notes + check_arms(variants, reference, workers)
