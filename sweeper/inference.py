@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from sweeper.audio import reader
+from sweeper.model.output import as_output
 from sweeper.training.batches import normalise
 from sweeper.training.weights import Classifier
 
@@ -62,7 +63,8 @@ def predict(classifier: Classifier, path: Path) -> Prediction:
     outputs = []
     while group := list(islice(windows_of_file, WINDOWS_AT_ONCE)):
         waveforms = normalise(torch.from_numpy(np.stack(group)).to(device)).unsqueeze(1)
-        outputs.append(classifier.network(waveforms).logits.softmax(dim=1).float().cpu())
+        logits = as_output(classifier.network(waveforms)).logits
+        outputs.append(logits.softmax(dim=1).float().cpu())
     windows = torch.cat(outputs)
     seconds = pieces.samples / classifier.sample_rate
     starts = np.arange(len(windows), dtype=np.float64) * (_hop(length) / classifier.sample_rate)

@@ -196,7 +196,7 @@ def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool, *, pape
         table.add_row(
             row.arm,
             f"{row.parameters / 1e6:.3g}",
-            f"{row.gflops:.3g}",
+            "–" if row.gflops is None else f"{row.gflops:.3g}",
             f"{1e3 * row.latency_median:.1f}",
             f"{1e3 * row.latency_p95:.1f}",
             f"{row.inference_bytes / 1e9:.2f}",

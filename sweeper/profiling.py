@@ -31,6 +31,7 @@ CLASSES = 10  # UrbanSound8K's; the classifier is a negligible part of the cost
 EPOCHS = 4  # the first warms up
 WARMUP_RUNS, LATENCY_RUNS, LATENCY_SECONDS = 3, 100, 3.0  # runs or seconds, whichever is first
 SCRATCH_BYTES = 2**27  # what a CPU's convolutions and transforms were seen to take for themselves
+UNCOUNTED_BATCH = 16  # on a CPU, of a network whose operations can't be counted
 CPU_STEP_GFLOP = 100.0  # of forward passes: a larger batch would take minutes on a CPU, and gigabytes
 
 
@@ -45,7 +46,7 @@ class Profile:
     Attributes:
         arm: its name.
         parameters: how many are trained.
-        gflops: of one forward pass over one clip, in 10⁹ operations, by torch's counter.
+        gflops: of one forward pass over one clip, in 10⁹ operations; None where they can't be counted.
         latency_median, latency_p95: of one clip's forward pass, in s.
         inference_bytes: peak memory while classifying one clip at a time.
         batch: clips per training step. The recipe's; on a CPU no more than a few seconds' worth.
@@ -55,7 +56,7 @@ class Profile:
 
     arm: str
     parameters: int
-    gflops: float
+    gflops: float | None
     latency_median: float
     latency_p95: float
     inference_bytes: int
@@ -143,7 +144,7 @@ def _spec(source: Source, arm: Arm, recipe: Recipe, dataset_free: bool) -> Trial
     batch = training.batch_size
     if not torch.cuda.is_available():
         gflops = gflops_per_clip(variant(source.study, arm, recipe, CLASSES).network, recipe.length)
-        batch = max(2, min(batch, int(CPU_STEP_GFLOP / gflops)))
+        batch = max(2, min(batch, int(CPU_STEP_GFLOP / (gflops or CPU_STEP_GFLOP / UNCOUNTED_BATCH))))
     training = replace(training, augmentation=augmentation, batch_size=batch, epochs=EPOCHS)
     plan = build_plan(
         study="profile",

@@ -160,6 +160,11 @@ def with_network(spec: TrialSpec, storage: Storage | None = None, cache: Path = 
     return found
 
 
+def file_name(digest: str) -> str:
+    """What the file of code that is loaded is called; '' where there is none."""
+    return _loaded[digest][0].entry if digest in _loaded else ""
+
+
 def network_class(digest: str) -> type[Network] | None:
     """The network's class of code that is loaded."""
     return _loaded[digest][1] if digest in _loaded else None

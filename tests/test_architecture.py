@@ -9,12 +9,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # Longest matching prefix decides; each room may import itself and what is listed.
 MAY_IMPORT = {
     "sweeper.model": [],
+    "sweeper.model.build": ["sweeper.model", "sweeper.study"],
+    "sweeper.study": [],
     "sweeper.cluster": [],
     "sweeper.search_spaces": ["sweeper.model.config"],
     "sweeper.statistics": [],
     "sweeper.audio": ["sweeper.search_spaces.augmentation"],
     "sweeper.plan": ["sweeper.model.config", "sweeper.search_spaces"],
-    "sweeper.training": ["sweeper.model", "sweeper.search_spaces", "sweeper.plan", "sweeper.audio"],
+    "sweeper.training": ["sweeper.model", "sweeper.search_spaces", "sweeper.study", "sweeper.plan", "sweeper.audio"],
     "sweeper.results.schema": [],
     "sweeper.results": ["sweeper", "!sweeper.model", "!sweeper.execution", "!sweeper.cli", "!sweeper.run"],
     "sweeper.report": ["sweeper", "!sweeper.execution", "!sweeper.cli", "!sweeper.run"],

@@ -5,14 +5,18 @@ with the trial's share of the card. Without one, host memory is estimated and be
 that no more trials run at once than memory allows.
 """
 
+import math
 from collections.abc import Sequence
 
 import ray
 import torch
 
+from sweeper.audio.places import cache_folder
 from sweeper.execution.cluster import TrialResources, nodes
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.profiling import peak_training_memory
+from sweeper.results.store import Study
+from sweeper.study_file import with_network
 from sweeper.training.cost import gflops_per_clip
 
 GIGABYTE = 1e9
@@ -20,17 +24,17 @@ PROCESS_BYTES = 0.6e9  # Python, torch and Ray in a worker, before any network
 RESERVE = 1.1  # fragmentation, and what an estimate misses
 
 
-def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> int:
+def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources, study: Study) -> int:
     """Host memory in bytes that Ray should set aside for each trial: 0 where trials compute on GPUs.
 
     Raises:
         PlanError: the largest arm does not fit on its share of a GPU, or in the largest node's memory.
     """
-    largest = max(trials, key=lambda trial: gflops_per_clip(trial.model, trial.data.length))
+    largest = max(trials, key=_operations)
     if resources.gpus:
         # Once: a process that Ray kept for the next task would keep the memory that was measured from the trials.
         measure = ray.remote(max_calls=1, num_gpus=resources.gpus, num_cpus=0)(_on_gpu)
-        needed, card = ray.get(measure.remote(largest))
+        needed, card = ray.get(measure.remote(largest, study))
         if not card:
             raise PlanError(
                 f"--gpus-per-trial {resources.gpus:g}: Ray counts a GPU that torch {torch.__version__} can't use; "
@@ -54,7 +58,13 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> 
     return needed
 
 
-def _on_gpu(spec: TrialSpec) -> tuple[int, int]:
+def _operations(trial: TrialSpec) -> float:
+    """Of one clip; a network in which they can't be counted may be the largest."""
+    gflops = gflops_per_clip(trial.model, trial.data.length)
+    return math.inf if gflops is None else gflops
+
+
+def _on_gpu(spec: TrialSpec, study: Study) -> tuple[int, int]:
     """Peak bytes of one training step, and the card's memory; a step that does not fit counts as the whole card.
 
     The card's memory is 0 where torch can't use it.
@@ -64,6 +74,6 @@ def _on_gpu(spec: TrialSpec) -> tuple[int, int]:
     device = torch.device("cuda")
     total = torch.cuda.get_device_properties(device).total_memory
     try:
-        return peak_training_memory(spec, device), total
+        return peak_training_memory(with_network(spec, study.storage, cache_folder()), device), total
     except torch.OutOfMemoryError:
         return total, total

@@ -22,7 +22,7 @@ from sweeper.plan import TrialSpec
 from sweeper.results.attempts import Cost, attempt, cost_of_running, costs
 from sweeper.results.rows import Circumstances, complete_row, curve_rows, failed_row, prediction_rows
 from sweeper.results.store import Study
-from sweeper.study_file import with_network
+from sweeper.study_file import file_name, with_network
 from sweeper.training import weights
 from sweeper.training.fit import Epoch, Fitted, NonFiniteLoss
 from sweeper.training.trial import TrialResult, run_trial
@@ -147,7 +147,7 @@ def commit_result(sweep: Sweep, result: TrialResult, fitted: Fitted) -> Row:
     """Write weights, predictions and curve, and then the row that declares the trial finished; returns the row."""
     spec = result.spec
     with sweep.study.weights(spec.trial_id, new=True) as file:
-        weights.save(file.path, fitted, spec, sweep.classes)
+        weights.save(file.path, fitted, spec, sweep.classes, file_name(spec.code))
         file.save()
     cost = cost_of_running(sweep.study, spec.trial_id, complete=True)
     row = complete_row(result, circumstances(sweep, spec)) | asdict(cost)

@@ -81,7 +81,10 @@ def feature_maps(board: Leaderboard, data: Path | None) -> FeatureMaps:
             raise Unavailable(
                 f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']} are gone"
             )
-        classifier = weights.load(file.path)
+        try:
+            classifier = weights.load(file.path)
+        except weights.WeightsError as error:  # a study's own network: a report runs none of its code
+            raise Unavailable(str(error)) from None
     test = _test_clips(trial, board.plan, data)
     features, targets = _features(classifier, test, trial["gflops_per_clip"])
     if len(np.unique(targets)) < 2 or len(targets) < 4:
@@ -117,7 +120,7 @@ def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | 
 
 
 def _features(
-    classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float
+    classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float | None
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
     """By stage `[clips, dimensions]`, and the targets; at most `MAX_CLIPS`, evenly spaced."""
     import torch
@@ -131,7 +134,7 @@ def _features(
     network = classifier.network.to(device)
     batches = Batches(parts, round(classifier.sample_rate * classifier.seconds), device)
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in STAGES}
-    light = gflops_per_clip * len(chosen) < LIGHT_GFLOP
+    light = gflops_per_clip is not None and gflops_per_clip * len(chosen) < LIGHT_GFLOP
     # On a busy machine, many threads with little to do wait for each other far longer than they work.
     with threadpool_limits(1 if light else None), torch.no_grad():
         for start in range(0, len(chosen), BATCH):

@@ -177,7 +177,7 @@ def _clipped(rows: Sequence[dict[str, Any]]) -> bool:
 
 
 def _pareto(rows: Sequence[dict[str, Any]]) -> Plot | None:
-    if all(row["mean"] is None for row in rows):
+    if all(row["mean"] is None or row["gflops_per_clip"] is None for row in rows):
         return None
     return Plot("pareto", "Accuracy against operations per clip; numbers in the tables", figures.pareto(rows))
 

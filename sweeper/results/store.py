@@ -248,9 +248,16 @@ def _refuse_mixture(study: str, old: dict[str, Any], new: dict[str, Any]) -> Non
             f"{study} was made from other data (digest {str(old.get('data_digest'))[:12]}, "
             f"now {str(new.get('data_digest'))[:12]}): {remedy}"
         )
-    if old["design"] != new["design"]:
-        names = _differences(old["design"], new["design"])
+    if names := _differences(*_comparable(old["design"], new["design"])):
         raise StudyError(f"{study} holds trials of another design ({', '.join(names)}): {remedy}")
+
+
+def _comparable(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
+    """Two designs, with those of the reference network's fields that both know: arms may be added that switch more."""
+    networks = [design.get("sizes", {}) | design.get("switches", {}) for design in (old, new)]
+    known = networks[0].keys() & networks[1].keys()
+    rest = [{name: part for name, part in design.items() if name != "switches"} for design in (old, new)]
+    return [part | {"sizes": {name: own[name] for name in known}} for part, own in zip(rest, networks, strict=True)]
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:

@@ -109,7 +109,7 @@ def _mean(complete: pd.DataFrame, ratio: float) -> Row:
         "ci_high": _finite(interval.high),
         "mean_ema": float(complete["accuracy_ema"].mean()),
         "parameters": int(sizes["parameters"]),
-        "gflops_per_clip": float(sizes["gflops_per_clip"]),
+        "gflops_per_clip": _finite(float(sizes["gflops_per_clip"])),
     }
 
 

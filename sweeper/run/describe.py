@@ -1,6 +1,7 @@
 """What is about to run, what it can show and what it will cost, in lines."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sweeper.audio import splits
 from sweeper.audio.datasets import Dataset
@@ -80,23 +81,30 @@ def expected_cost(missing: Sequence[TrialSpec], dataset: Dataset) -> list[str]:
     """What the missing trials will take, from counted operations and one training step measured here."""
     if not missing:
         return ["expected cost: none, all trials are committed"]
-    from sweeper.training.cost import gflops_per_clip, training_gflops_per_second
+    from sweeper.training.cost import count_operations, training_seconds_per_clip
 
-    counted = {
-        network: gflops_per_clip(network, missing[0].data.length) for network in {trial.model for trial in missing}
-    }
-    operations = sum(
-        3 * counted[trial.model] * trial.training.epochs * _training_clips(dataset, trial) for trial in missing
-    )
-    largest = max(counted, key=lambda network: counted[network])
-    speed = training_gflops_per_second(largest, missing[0].data.length)
+    length = missing[0].data.length
+    clips: dict[Any, int] = {}  # by network
+    for trial in missing:
+        trained = trial.training.epochs * _training_clips(dataset, trial)
+        clips[trial.model] = clips.get(trial.model, 0) + trained
+    counted = {network: gflops for network in clips if (gflops := count_operations(network, length).gflops) is not None}
     import torch
 
-    torch.cuda.empty_cache()  # this process lives as long as the sweep, and would keep it from the trials
     unit = "GPU-hours" if torch.cuda.is_available() else "core-hours"
+    shared = "which as many trials share as fit on the machine at once"
+    if len(counted) < len(clips):
+        # Speeds of different networks can't be compared without a count, so each is measured.
+        seconds = sum(number * training_seconds_per_clip(network, length) for network, number in clips.items())
+        torch.cuda.empty_cache()  # this process lives as long as the sweep, and would keep it from the trials
+        return [f"expected cost: by one training step of each network here, {seconds / 3600:,.3g} {unit}, {shared}"]
+    operations = sum(3 * gflops * clips[network] for network, gflops in counted.items())
+    largest = max(counted, key=lambda network: counted[network])
+    speed = 3 * counted[largest] / training_seconds_per_clip(largest, length)
+    torch.cuda.empty_cache()
     return [
         f"expected cost: {operations / 1e6:,.3g} PFLOP; at {speed:,.0f} GFLOP/s, measured here with one training step, "
-        f"{operations / speed / 3600:,.3g} {unit}, which as many trials share as fit on the machine at once"
+        f"{operations / speed / 3600:,.3g} {unit}, {shared}"
     ]
 
 

@@ -12,7 +12,7 @@ from sweeper.audio.datasets import Dataset
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.definition import Source
 from sweeper.execution.loggers import check_loggers
-from sweeper.plan import PlanError, select_arms, variant
+from sweeper.plan import PlanError, Variant, select_arms, variant
 from sweeper.results import provenance
 from sweeper.results.storage import under
 from sweeper.results.store import Study
@@ -20,6 +20,7 @@ from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, Tune
 from sweeper.search_spaces import NAMES
 from sweeper.search_spaces.peers import PEERS
 from sweeper.study import Arm, Network, Recipe
+from sweeper.study import Study as Definition
 from sweeper.study_file import find, save
 
 
@@ -162,7 +163,7 @@ def _folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[int, ..
 
 
 def _check_networks(source: Source, recipe: Recipe, arms: Sequence[Arm], classes: int, workers: int) -> list[str]:
-    """Build every arm of a user's own network, and run two clips through it.
+    """Resolve every arm; of a user's own network, build each and run two clips through it, there and back.
 
     Returns:
         what is worth knowing, and how much each arm shares with the reference.
@@ -179,7 +180,24 @@ def _check_networks(source: Source, recipe: Recipe, arms: Sequence[Arm], classes
     ]
     if not source.code:
         return notes
-    from sweeper.training.check import check_arms  # torch takes seconds to import: wrong names are told without it
+    from sweeper.model.build import build  # torch takes seconds to import: wrong names are told without it
+    from sweeper.model.pairing import NetworkError
+    from sweeper.model.shared import shared_parameters
+    from sweeper.training.check import check_network
 
-    reference = variant(study, study.by_name[study.reference], recipe, classes)
-    return notes + check_arms(variants, reference, workers)
+    reference = None
+    for name, found in {study.reference: _reference(study, recipe, classes), **variants}.items():
+        try:
+            notes += check_network(found.network, found.training, workers=workers)
+            module = build(found.network, 0, load=False)
+        except NetworkError as error:
+            raise PlanError(f"{source.argument}: arm {name!r}: {error}") from None
+        if reference is None:
+            reference = module
+        else:
+            notes.append(f"{name}: {shared_parameters(module, reference).describe(study.reference)}")
+    return list(dict.fromkeys(notes))
+
+
+def _reference(study: Definition, recipe: Recipe, classes: int) -> Variant:
+    return variant(study, study.by_name[study.reference], recipe, classes)

@@ -10,7 +10,7 @@ from typing import Any
 from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore
 from sweeper.definition import definition, design
-from sweeper.plan import Stage, TrialSpec, canonical_json
+from sweeper.plan import PlanError, Stage, TrialSpec, canonical_json
 from sweeper.results.folder import Folder
 from sweeper.results.searching import FRESH_STAGES, Found, Goal, read_searches, write_searches
 from sweeper.results.store import Study
@@ -43,6 +43,7 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
     """
     run = prepare_run(options)
     searches = arm_searches(run, options)
+    check_cost(searches, options)
     study = run.results
     for line in describe_searches(searches, options, run):
         say(line)
@@ -208,6 +209,23 @@ _STAGES = {
 def goal_of(options: SearchOptions) -> Goal:
     """What the search wants."""
     return Goal(options.objective, options.cost)
+
+
+def check_cost(searches: Sequence[ArmSearch], options: SearchOptions) -> None:
+    """Refuse to want few operations where they can't be counted.
+
+    Raises:
+        PlanError: naming the arm and what has no count.
+    """
+    if options.cost != "gflops":
+        return
+    from sweeper.training.cost import count_operations
+
+    for search in searches:
+        (trial,) = search.trials("explore", [search.recipe_params], 1)
+        counted = count_operations(trial.model, trial.data.length)
+        if counted.gflops is None:
+            raise PlanError(f"--cost gflops: arm {trial.arm!r} has no count: {counted.note}; choose --cost seconds")
 
 
 def halves(options: SearchOptions) -> bool:

@@ -20,14 +20,16 @@ from torch import Tensor, nn
 
 from sweeper.audio.augmentation import augment
 from sweeper.audio.clips import Clips
-from sweeper.model.build import build
+from sweeper.model.build import build, is_of_this_package
+from sweeper.model.output import as_output
+from sweeper.model.pairing import seeded_outside_torch
 from sweeper.plan import TrialSpec, derive_seed
 from sweeper.search_spaces.config import TrainingConfig
 from sweeper.training import checkpoint
 from sweeper.training.batches import Batch, Batches
-from sweeper.training.distributed import ALONE, Worker
+from sweeper.training.distributed import ALONE, Drift, Worker
 from sweeper.training.ema import EMA
-from sweeper.training.loss import training_loss
+from sweeper.training.loss import OwnLoss, training_loss
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -133,7 +135,11 @@ class _Run:
             )
         self.network = worker.synchronised(build(spec.model, spec.seed).to(device).train())
         self.ema = EMA(self.network, config.ema)
-        parallel = worker.parallel(self.network)
+        self.own_loss: OwnLoss | None = getattr(spec.model, "loss", None)
+        # The networks of this package use all of their parameters in each step, and of their buffers only the
+        # statistics of batch norm move; of others, neither is known.
+        parallel = worker.parallel(self.network, unused=not is_of_this_package(spec.model))
+        self.drift = Drift(self.network, worker) if not is_of_this_package(spec.model) else None
         if config.compile:
             # In a process that trains one trial after another, torch would take the next arm for the same network with
             # other guards, and after eight of them train on without compiling.
@@ -175,7 +181,8 @@ class _Run:
     def _step(self, batch: Batch) -> None:
         spec, config = self.spec, self.spec.training
         step, rows = self.steps_done, self.worker.rows(len(batch.rows))
-        torch.manual_seed(derive_seed(spec.seed, "dropout", step, *([] if self.worker.alone else [self.worker.rank])))
+        seed = derive_seed(spec.seed, "dropout", step, *([] if self.worker.alone else [self.worker.rank]))
+        torch.manual_seed(seed)
         one_hot = F.one_hot(batch.targets, spec.model.classes).float()
         # Draws and mixing partners belong to a row of the whole batch. So each worker augments all of it and keeps its
         # rows: exact, at the price that this part of a step takes as long as on one worker.
@@ -189,18 +196,21 @@ class _Run:
             epoch=self.epoch,
         )
         bf16 = self.device.type == "cuda" and config.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            output = self.step_network(augmented.waveforms[rows])
-        loss = training_loss(output, augmented.targets[rows], augmented.mixed, config)
+        with seeded_outside_torch(seed):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                answer = self.step_network(augmented.waveforms[rows])
+            loss = training_loss(answer, augmented.targets[rows], augmented.mixed, config, self.own_loss)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         self.optimiser.step()
         self.scheduler.step()
+        if self.drift is not None:
+            self.drift.stop(len(batch.rows))
         if config.ema.unit == "step":
             self.ema.update()
-        self._count(loss.detach(), output.logits.detach(), augmented.targets[rows])
+        self._count(loss.detach(), as_output(answer).logits.detach(), augmented.targets[rows])
 
     def _count(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         hits = (logits.argmax(dim=1) == targets.argmax(dim=1)).sum()

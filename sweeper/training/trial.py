@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sweeper.audio.clips import Clips
+from sweeper.model.output import as_output
 from sweeper.plan import TrialSpec
 from sweeper.training.batches import Batches
 from sweeper.training.cost import count_parameters, gflops_per_clip
@@ -45,7 +46,7 @@ class TrialResult:
     curve: tuple[Epoch, ...]
     predictions: Predictions
     parameters: int
-    gflops_per_clip: float
+    gflops_per_clip: float | None  # None where the network's operations can't be counted
     train_clips: int
     seconds: float  # of training, over all attempts
     evaluation_seconds: float
@@ -141,5 +142,5 @@ def predict(network: nn.Module, batches: Batches, batch_size: int, classes: int,
     probabilities = torch.zeros(len(batches), classes, device=batches.device)
     for batch in batches.evaluation(batch_size, worker.rows(len(batches))):
         rows = slice(int(batch.rows[0]), int(batch.rows[-1]) + 1)
-        probabilities[rows] = network(batch.waveforms).logits.softmax(dim=1)
+        probabilities[rows] = as_output(network(batch.waveforms)).logits.softmax(dim=1)
     return worker.total(probabilities).cpu().numpy()
