@@ -252,12 +252,13 @@ def _refuse_mixture(study: str, old: dict[str, Any], new: dict[str, Any]) -> Non
         raise StudyError(f"{study} holds trials of another design ({', '.join(names)}): {remedy}")
 
 
-def _comparable(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
+def _comparable(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two designs, with those of the reference network's fields that both know: arms may be added that switch more."""
     networks = [design.get("sizes", {}) | design.get("switches", {}) for design in (old, new)]
     known = networks[0].keys() & networks[1].keys()
     rest = [{name: part for name, part in design.items() if name != "switches"} for design in (old, new)]
-    return [part | {"sizes": {name: own[name] for name in known}} for part, own in zip(rest, networks, strict=True)]
+    one, other = (p | {"sizes": {n: own[n] for n in known}} for p, own in zip(rest, networks, strict=True))
+    return one, other
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:
