@@ -7,7 +7,7 @@ The reference reads as the rest of this project does; each arm reads one passage
 from sweeper.model.config import SIZES
 from sweeper.search_spaces.recipes import paper, quick, small
 from sweeper.search_spaces.tuning import SPACE
-from sweeper.study import Arm, Study
+from sweeper.study import Arm, Study, Table
 
 STUDY = Study(
     network=SIZES["paper"],
@@ -32,6 +32,10 @@ STUDY = Study(
         Arm("macem-b+garm", "MACEM-A, as in Table 6", network={"macem_a": False}),
         Arm("macem-a+garm", "MACEM-B, as in Table 6", network={"macem_b": False}),
         Arm("macem-a+b", "GARM, as in Table 6", network={"garm": False}),
+    ),
+    tables=(
+        Table("readings", ("full", "garm-over-channels", "macem-swapped", "post-norm"), "Readings", {}, "modules"),
+        Table("modules", ("full", "macem-b+garm", "macem-a+garm", "macem-a+b"), "Modules (as in Table 6)", {}),
     ),
     recipes=(quick(), small(), paper()),
     space=SPACE,

@@ -79,9 +79,9 @@ def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     status.set_defaults(command=_status)
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: Outcome, margin: float) -> None:
     if outcome.study is not None and outcome.study.finished():
-        report_cli.print_tables(outcome.study)
+        report_cli.print_tables(outcome.study, margin)
 
 
 def _status(args: argparse.Namespace) -> int:

@@ -105,14 +105,14 @@ def definition(source: Source, recipe: Recipe) -> dict[str, Any]:
                 "name": table.name,
                 "title": table.title or table.name,
                 "arms": table.arms,
+                "against": table.against,
                 "columns": _columns(table, study) if table.columns is None else table.columns,
             }
             for table in study.all_tables
         ],
         "protocol": None if study.protocol is None else asdict(study.protocol) | {"epochs": _epochs(study)},
         "aliases": aliases(relative, list(values)),
-        # The recipe's own, whatever was asked for.
-        "epochs": next((r.training.epochs for r in study.recipes if r.name == recipe.name), recipe.training.epochs),
+        "recipes": {each.name: each.training.epochs for each in study.recipes},
     }
     return dict(json.loads(canonical_json(plain(described))))
 

@@ -4,7 +4,8 @@ Define-by-run: what is not asked for stays as the recipe has it. A trial is anyt
 methods; Optuna itself is not imported here. What a space can ask is found by asking it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -136,6 +137,10 @@ class Chosen:
         self.asked: dict[str, Value] = {}
         self._values = values
 
+    def has(self, name: str) -> bool:
+        """Whether there is a value of that name."""
+        return name in self._values
+
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
@@ -160,6 +165,41 @@ class Chosen:
         if not low <= self._values[name] <= high:
             raise ValueError(f"{name} {self._values[name]:g} lies outside of the searched range {low:g} to {high:g}")
         return self._values[name]
+
+
+_RANGE = re.compile(r"(\S+) to (\S+?)(, whole)?(, log)?$")
+_ROUNDED = 1e-5  # ranges in words have six digits
+
+
+def described_space(ranges: Mapping[str, str], tried: Iterable[Mapping[str, Any]]) -> Callable[[Any], None]:
+    """A space as a plan has it, in words: asks a trial for the values that it has.
+
+    Args:
+        ranges: as `Searched.range`, by name.
+        tried: values of trials, which tell of what type a choice is.
+    """
+    seen: dict[str, dict[str, Any]] = {}
+    for values in tried:
+        for name, value in values.items():
+            seen.setdefault(name, {})[str(value)] = value
+
+    def ask(trial: Any) -> None:
+        for name in [name for name in ranges if trial.has(name)]:
+            words = ranges[name]
+            if found := _RANGE.match(words):
+                low, high, whole, log = found.groups()
+                if whole:
+                    trial.suggest_int(name, int(low), int(high), log=bool(log))
+                else:
+                    ends = sorted((float(low), float(high)))
+                    low, high = ends[0] - _ROUNDED * abs(ends[0]), ends[1] + _ROUNDED * abs(ends[1])
+                    trial.suggest_float(name, low, high, log=bool(log))
+            else:
+                told = ("False", "True") if words == "on or off" else words.removeprefix("one of ").split(", ")
+                flags = {"False": False, "True": True} if words == "on or off" else {}
+                trial.suggest_categorical(name, tuple(({**flags, **seen[name]}).get(text, text) for text in told))
+
+    return ask
 
 
 class Asking:

@@ -160,12 +160,14 @@ class Table:
         arms: names, in the order of the rows.
         title: printed above; by default the name.
         columns: headings by switch, for a column each; None: of all that its arms switch.
+        against: name of another table: a report says where a difference here is larger than one there.
     """
 
     name: str
     arms: tuple[str, ...]
     title: str = ""
     columns: Mapping[str, str] | None = None
+    against: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arms", tuple(self.arms))
@@ -183,6 +185,8 @@ class Protocol:
         clips: how many the data set has.
         test_share: of the clips that were tested, 0…1.
         notes: what else a reader should know.
+        citation: to be cited with the study.
+        claims: statements of the source that do not hold: where, what it says, what was found.
     """
 
     source: str
@@ -192,6 +196,8 @@ class Protocol:
     clips: int
     test_share: float
     notes: tuple[str, ...] = ()
+    citation: str = ""
+    claims: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -274,6 +280,8 @@ class Study:
                 f"reference={self.reference!r} is no arm; the arms are: {', '.join(names) or 'none'}; name one of them"
             )
         for table in self.tables:
+            if table.against and table.against not in {other.name for other in self.tables}:
+                raise ValueError(f"table {table.name!r} is held against {table.against!r}, which is no table")
             if unknown := [arm for arm in table.arms if arm not in names]:
                 raise ValueError(f"table {table.name!r} names {unknown[0]!r}; the arms are: {', '.join(names)}")
             known = {switch for arm in self.arms for switch in arm.switches}

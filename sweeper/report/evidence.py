@@ -1,7 +1,7 @@
 """What lies beneath a study's scores, read per arm: answers to test clips, and learning curves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.predictions import read_answers
-from sweeper.results.searching import Found
-from sweeper.search_spaces.ablations import ARMS, REFERENCE
-from sweeper.search_spaces.recipes import RECIPES
-from sweeper.search_spaces.tuning import SPACE
-from sweeper.space import Asking, Scope
+from sweeper.results.searching import Found, read_params
+from sweeper.space import described_space
 from sweeper.training.metrics import confusion_matrix
 
 MAX_POINTS = 250  # of a learning curve; a screen shows no more
@@ -24,13 +21,13 @@ Counts = NDArray[np.int64]
 
 
 def complete_trials(board: Leaderboard) -> dict[str, dict[Block, str]]:
-    """Trial ids of the complete ablation trials by arm, in the paper's order, and block (fold, replicate)."""
+    """Trial ids of the complete ablation trials by arm, in their order, and block (fold, replicate)."""
     table = board.trials
     table = table.filter(pc.and_(pc.equal(table["status"], "complete"), pc.equal(table["kind"], "ablation")))
     found: dict[str, dict[Block, str]] = {}
     for row in table.select(["trial_id", "arm", "fold", "replicate"]).to_pylist():
         found.setdefault(row["arm"], {})[row["fold"], row["replicate"]] = row["trial_id"]
-    return {arm: found[arm] for arm in ARMS if arm in found}
+    return {arm: found[arm] for arm in board.arms.ordered(set(found))}
 
 
 def confusions(board: Leaderboard) -> dict[str, dict[Block, Counts]]:
@@ -45,13 +42,15 @@ def confusions(board: Leaderboard) -> dict[str, dict[Block, Counts]]:
     return found
 
 
-def recall_differences(matrices: Mapping[str, Mapping[Block, Counts]]) -> dict[str, NDArray[np.float64]]:
+def recall_differences(
+    matrices: Mapping[str, Mapping[Block, Counts]], reference: str
+) -> dict[str, NDArray[np.float64]]:
     """Recall per class, arm minus reference over the blocks both have, in points, `[classes]`; NaN without clips."""
-    reference = matrices.get(REFERENCE, {})
+    whole = matrices.get(reference, {})
     differences = {}
     for arm, blocks in matrices.items():
-        if arm != REFERENCE and (shared := blocks.keys() & reference.keys()):
-            ours, theirs = (_recall(sum(m[block] for block in shared)) for m in (blocks, reference))
+        if arm != reference and (shared := blocks.keys() & whole.keys()):
+            ours, theirs = (_recall(sum(m[block] for block in shared)) for m in (blocks, whole))
             differences[arm] = 100 * (ours - theirs)
     return differences
 
@@ -88,16 +87,12 @@ def curves(board: Leaderboard) -> Curves | None:
 
 
 def search_importances(found: Found, plan: Mapping[str, Any]) -> dict[str, float]:
-    """Share of each searched field in a search's scores; empty where there are too few trials, or no such recipe."""
+    """Share of each searched field in a search's scores; empty where there are too few trials, or no ranges."""
     from sweeper.search import importances  # Optuna takes a second to import
 
-    design = plan.get("design", {})
-    if design.get("recipe") not in RECIPES:
-        return {}
-    base = replace(RECIPES[design["recipe"]]().training, epochs=design["training"]["epochs"])
-    scope = Scope(found.goal.objective, found.goal.cost)
+    ranges = plan.get("design", {}).get("search", {}).get("space", {})
     try:
-        return importances(found.explored, lambda trial: SPACE(Asking(trial, scope), base), found.goal)
+        return importances(found.explored, described_space(ranges, map(read_params, found.explored)), found.goal)
     except (KeyError, ValueError):  # searched by a version with other ranges
         return {}
 

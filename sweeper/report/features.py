@@ -25,7 +25,6 @@ from sweeper.audio.datasets import DatasetError
 from sweeper.audio.sides import cut
 from sweeper.audio.store import prepare
 from sweeper.results.leaderboard import Leaderboard
-from sweeper.search_spaces.ablations import REFERENCE
 from sweeper.training import weights
 from sweeper.training.weights import Classifier
 
@@ -97,13 +96,13 @@ def feature_maps(board: Leaderboard, data: Path | None) -> FeatureMaps:
 def _trial(board: Leaderboard) -> Mapping[str, Any]:
     """The reference's first complete block that still has weights, else its first."""
     trials = board.trials
-    wanted = pc.and_(pc.equal(trials["arm"], REFERENCE), pc.equal(trials["kind"], "ablation"))
+    wanted = pc.and_(pc.equal(trials["arm"], board.arms.reference), pc.equal(trials["kind"], "ablation"))
     wanted = pc.and_(wanted, pc.equal(trials["status"], "complete"))
     columns = ["trial_id", "arm", "dataset", "split", "fold", "replicate", "sample_rate"]
     columns += ["data_digest", "gflops_per_clip"]
     rows: list[dict[str, Any]] = trials.filter(wanted).select(columns).to_pylist()
     if not rows:
-        raise Unavailable(f"no trial of {REFERENCE} is complete")
+        raise Unavailable(f"no trial of {board.arms.reference} is complete")
     return next((row for row in rows if board.study.has_weights(row["trial_id"])), rows[0])
 
 

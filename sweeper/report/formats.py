@@ -12,11 +12,11 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from sweeper.report.answer import answer
 from sweeper.report.cells import PaperTable
 from sweeper.report.tables import document
 from sweeper.results import schema
 from sweeper.results.leaderboard import Leaderboard
-from sweeper.search_spaces.ablations import REFERENCE
 
 _LATEX = str.maketrans(
     {
@@ -29,6 +29,11 @@ _LATEX = str.maketrans(
         "–": "--",
         "·": "$\\cdot$",
         "≤": "$\\le$",
+        "‡": "$\\ddagger$",
+        "−": "$-$",
+        "“": "``",
+        "”": "''",
+        "^": "\\^{}",
         "<": "$<$",
         "*": "$^{*}$",
     }
@@ -38,11 +43,17 @@ _LATEX = str.maketrans(
 def terminal(board: Leaderboard) -> str:
     """Tables for a terminal, with colours where there is one."""
     shown = document(board)
-    return print_grids(shown.heading, shown.tables, shown.notes, shown.problems)
+    return print_grids(shown.heading, shown.tables, shown.notes, shown.problems, shown.answer)
 
 
-def print_grids(heading: str, tables: Sequence[PaperTable], notes: Sequence[str], problems: Sequence[str]) -> str:
-    """A heading, tables, notes and problems as text for the terminal."""
+def print_grids(
+    heading: str,
+    tables: Sequence[PaperTable],
+    notes: Sequence[str],
+    problems: Sequence[str],
+    answer: Sequence[str] = (),
+) -> str:
+    """A heading, the answer, tables, notes and problems as text for the terminal."""
     grids = [_rich(table) for table in tables]
     console = Console(highlight=False)
     # A table cut off at the terminal's edge misleads; one that the terminal wraps can still be read.
@@ -50,13 +61,15 @@ def print_grids(heading: str, tables: Sequence[PaperTable], notes: Sequence[str]
     console.width = max(console.width, *(Measurement.get(console, unlimited, grid).maximum for grid in grids), 0)
     with console.capture() as capture:
         console.print(Text(f"\n{heading}", "bold"), soft_wrap=True)
+        for sentence in answer:
+            console.print(Text(sentence), soft_wrap=True)
         for grid in grids:
             console.print(grid, soft_wrap=True)
         for note in notes:
             console.print(Text(note), soft_wrap=True)
         for problem in problems:
             console.print(Text(f"! {problem}", "yellow"), soft_wrap=True)
-    return capture.get().rstrip("\n")
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().split("\n"))
 
 
 def _rich(table: PaperTable) -> Table:
@@ -65,7 +78,7 @@ def _rich(table: PaperTable) -> Table:
     for name in table.header:
         grid.add_column(name, justify="center" if name in table.marks else _side(table, name), no_wrap=True)
     for row in table.rows:
-        grid.add_row(*row, style="bold" if REFERENCE in row else "")
+        grid.add_row(*row, style="bold" if row[0] == table.reference else "")
     return grid
 
 
@@ -76,15 +89,19 @@ def _side(table: PaperTable, column: str) -> JustifyMethod:
 def markdown(board: Leaderboard) -> str:
     """GitHub's Markdown."""
     shown = document(board)
-    lines = [f"**{shown.heading}**"]
+    lines = [f"**{shown.heading}**", "", *(f"- {_code(sentence)}" for sentence in shown.answer)]
     for table in shown.tables:
         rules = [":-:" if n in table.marks else ":--" if n in table.words else "--:" for n in table.header]
-        rows = [["**" + cell + "**" if cell == REFERENCE else cell for cell in row] for row in table.rows]
+        rows = [["**" + cell + "**" if cell == table.reference else cell for cell in row] for row in table.rows]
         cells = [table.header, rules, *rows]
         lines += ["", f"### {table.title}", "", *(f"| {' | '.join(_escaped(row))} |" for row in cells)]
     lines += ["", *(f"- {note}".replace("*:", "\\*:") for note in shown.notes)]
     lines += [f"- **{problem}**" for problem in shown.problems]
     return "\n".join(lines)
+
+
+def _code(sentence: str) -> str:
+    return f"`{sentence}`" if sentence.startswith("python ") else sentence
 
 
 def _escaped(row: Sequence[str]) -> list[str]:
@@ -95,7 +112,7 @@ def latex(board: Leaderboard) -> str:
     """A `table` per table; needs the packages booktabs and amssymb."""
     shown = document(board)
     blocks = [f"% {shown.heading}"]
-    notes = [*shown.notes, *shown.problems]
+    notes = [*shown.answer, *shown.notes, *shown.problems]
     for table in shown.tables:
         columns = "".join("c" if n in table.marks else _side(table, n)[0] for n in table.header)
         rows = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in (table.header, *table.rows)]
@@ -135,7 +152,10 @@ def to_json(board: Leaderboard) -> str:
         "study": board.study.name,
         "design": plan.get("design"),
         "data_digest": plan.get("data_digest"),
+        "margin": board.margin,
+        "answer": answer(board),
         "arms": board.summary,
+        "effects": board.effects,
         "problems": [{"kind": problem.kind, "message": problem.message} for problem in board.problems],
     }
     return json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)

@@ -6,7 +6,7 @@ from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore
 from sweeper.plan import TrialSpec, build_plan
 from sweeper.results.store import Study
-from sweeper.run.describe import describe, expected_cost
+from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
     INTERRUPTED,
@@ -49,11 +49,11 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     for line in describe(plan, len(missing), run):
         say(line)
     if options.dry_run:
-        for line in expected_cost(missing, run.dataset):
+        for line in [*describe_reach(plan, run.dataset, study, options.results), *expected_cost(missing, run.dataset)]:
             say(line)
         return Outcome(OK, None)
     store = run.open(options)
-    study.write_plan(plan.describe() | run.facts(store))
+    study.write_plan(plan.describe() | run.facts(options, store))
     if not missing:
         say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
         return Outcome(OK, study)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
+from sweeper.report_cli import add_margin
 from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.peers import PEERS
 
 
 def add_parser(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", show: Callable[[Outcome], None]
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", show: Callable[[Outcome, float], None]
 ) -> None:
     """Add `run` to a command line; the parsed arguments carry `command`. `show` prints a study that has trials."""
     run = commands.add_parser("run", help="train what a study is missing")
@@ -87,7 +88,7 @@ def _set(
     parser: argparse.ArgumentParser,
     options: type[RunOptions],
     run: Callable[[RunOptions, Say], Outcome],
-    show: Callable[[Outcome], None],
+    show: Callable[[Outcome, float], None],
 ) -> None:
     def command(args: argparse.Namespace) -> int:
         if args.list:
@@ -95,7 +96,7 @@ def _set(
         given = {field.name: getattr(args, field.name) for field in fields(options) if hasattr(args, field.name)}
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         outcome = run(options(**given), _say)
-        show(outcome)
+        show(outcome, args.margin)
         return outcome.code
 
     parser.set_defaults(command=command)
@@ -212,6 +213,7 @@ def _add_results(place: argparse._ArgumentGroup, defaults: RunOptions, design: s
     )
     place.add_argument("--study", metavar="NAME", help=f"default: {design}-DATASET-RECIPE")
     place.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    add_margin(place)
 
 
 def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None:

@@ -1,32 +1,30 @@
 """What is about to run, what it can show and what it will cost, in lines."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sweeper.audio import splits
 from sweeper.audio.datasets import Dataset
 from sweeper.plan import Plan, TrialSpec
+from sweeper.results.store import Study
 from sweeper.run.prepare import Run
 
 
 def describe(plan: Plan, missing: int, run: Run) -> list[str]:
-    """What is about to run and what it can show at all, in a few lines."""
-    reference = run.source.study.reference
+    """What is about to run, in a few lines."""
     arms = list(dict.fromkeys(trial.arm for trial in plan.trials))
-    compared = {trial.arm for trial in plan.trials if trial.kind == "ablation"} - {reference}
     folds = sorted({trial.data.fold for trial in plan.trials})
     blocks = len(plan.trials) // len(arms)
-    lines = [
+    return [
         f"study {plan.study}: {count(len(arms), 'arm')} × {count(len(folds), 'fold')} × "
         f"{count(blocks // len(folds), 'seed')} = {count(len(plan.trials), 'trial')}, "
         f"{len(plan.trials) - missing} of them already committed",
         *describe_data(plan.trials[0], folds, run),
+        *(f"can't be told apart: {effects}" for effects in plan.definition["aliases"]),
     ]
-    lines += [f"alias: {line}" for line in plan.definition["aliases"]]
-    if reference in arms and compared:
-        share = _test_share(run.dataset, plan.trials[0].data.split)
-        lines += _reach(len(folds), blocks // len(folds), len(compared), share)
-    return lines
 
 
 def describe_data(first: TrialSpec, folds: Sequence[int], run: Run) -> list[str]:
@@ -44,24 +42,54 @@ def describe_data(first: TrialSpec, folds: Sequence[int], run: Run) -> list[str]
     ]
 
 
-def _reach(folds: int, seeds: int, compared: int, test_share: float) -> list[str]:
-    """Which p and which difference the design can reach at all; blocks are counted as the leaderboard will."""
-    from sweeper.statistics import blocks_needed, reach_sentence, smallest_detectable_difference  # SciPy is slow
+def describe_reach(plan: Plan, dataset: Dataset, study: Study, results: Path | str) -> list[str]:
+    """What the design can find, by simulating the rule, and what one more seed or fold would bring.
 
-    blocks = folds * seeds
-    by_fold = seeds > 1 and folds >= blocks_needed(compared)  # then the sign-flip test flips whole folds
-    ratio = test_share / (1 - test_share)
-    detectable = smallest_detectable_difference(1.0, blocks, test_train_ratio=ratio)
-    return [
-        f"reach: {reach_sentence(folds if by_fold else blocks, compared, blocks_per_seed=folds)}",
-        "power: "
-        + (
-            f"a true difference is found with probability 0.8 from {detectable:.1f} × the standard deviation of the "
-            "paired differences between blocks"
-            if blocks > 1
-            else "one block shows no spread, so no difference can be told from noise"
-        ),
+    The design is the plan's with what the study holds already. Sizes are in points where earlier trials of the same
+    design tell the spread: of this study, or of another one under `results`.
+    """
+    from sweeper.results.reach import Design, Spread, earlier_spread  # SciPy is slow
+
+    described = plan.describe()
+    trials = [*described["trials"], *(study.read_plan() or {}).get("trials", ())]
+    cells = {
+        (trial["arm"], trial["fold"], trial["replicate"])
+        for trial in trials
+        if trial.get("kind", "ablation") == "ablation"
+    }
+    arms, folds, seeds = (len({cell[axis] for cell in cells}) for axis in range(3))
+    if arms < 2 or described["reference"] not in {arm for arm, _, _ in cells}:
+        return [f"reach: nothing is compared, which needs {described['reference']} and another arm"]
+    split = plan.trials[0].data.split
+    share, in_all = _test_share(dataset, split), len(splits.folds_of(dataset, split))
+    planned = Design(arms, folds, seeds, share / (1 - share), in_all)
+    earlier = earlier_spread(study, results, described["design"])
+    spread = Spread(seed=1.0, fold=None) if earlier is None else earlier[0]
+
+    def found(design: Design) -> str:
+        size = design.detectable(spread)
+        if math.isinf(size):
+            return "none, as one block shows no spread"
+        return f"from {size:.1f} SDs" if earlier is None else f"from {100 * size:.1f} points"
+
+    lines = [
+        f"reach: true differences found with probability 0.8, by simulation of {count(arms, 'arm')} × "
+        f"{count(folds, 'fold')} × {count(seeds, 'seed')}, {planned.claim}: {found(planned)}"
     ]
+    if spread.seed is not None:
+        lines.append(f"with one more seed: {found(replace(planned, seeds=seeds + 1))}")
+    if folds < in_all:
+        wider = replace(planned, folds=folds + 1)
+        lines.append(f"with one more fold, {wider.claim}: {found(wider)}")
+    if earlier is None:
+        told = "SD: of an arm's score over retrainings, apart from what all arms share; no earlier trials tell its size"
+    else:
+        parts = [(spread.seed, "seeds"), (spread.fold, "folds")]
+        known = ", ".join(f"{100 * sd:.1f} points over {what}" for sd, what in parts if sd is not None)
+        told = f"spread, as in the trials of {earlier[1]}: {known}"
+    if spread.fold is None and in_all > 1:
+        told += "; arms are taken to suit folds as differently as seeds"
+    return [*lines, told]
 
 
 def _test_share(dataset: Dataset, split: str) -> float:

@@ -18,7 +18,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What every design is asked; None where a default depends on the rest.
+    """What every design is asked; None where a default depends on the rest. `margin` is in points.
 
     `source`: the study, a Python file or the name of one that comes with the project.
     """
@@ -40,6 +40,7 @@ class RunOptions:
     max_failures: int = 2
     address: str | None = None
     log: tuple[str, ...] = ()
+    margin: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -62,11 +62,12 @@ class Run:
             save(self.source.code, self.results.storage)
         return prepare(self.dataset, self.recipe.sample_rate, bad_clips=options.bad_clips)
 
-    def facts(self, store: ClipStore) -> dict[str, object]:
+    def facts(self, options: RunOptions, store: ClipStore) -> dict[str, object]:
         """What a study's plan says about its data and its code."""
         return {
             "data_digest": store.digest,
             "synthetic": self.dataset.synthetic,
+            "all_folds": list(splits.folds_of(self.dataset, options.split)),
             "classes": list(self.dataset.classes),
             "notes": [*store.notes, *self.notes],
             "skipped": [list(pair) for pair in store.skipped],

@@ -56,7 +56,7 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
             say("at most: what ASHA stops costs less")
         return Outcome(OK, None)
     store = run.open(options)
-    write_search_plan(study, searches, options, run.facts(store))
+    write_search_plan(study, searches, options, run.facts(options, store))
     with ExitStack() as stack:
         seeker = Seeker(options, searches, study, store, say, stack)
         code = seeker.name_winners()

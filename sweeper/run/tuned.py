@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from sweeper.plan import Plan, PlanError, Tuning, build_plan
 from sweeper.results.searching import read_searches, write_searches
 from sweeper.run.ablations import sweep
-from sweeper.run.describe import count, describe, describe_data, expected_cost
+from sweeper.run.describe import count, describe, describe_reach, expected_cost
 from sweeper.run.options import OK, Outcome, Say, TunedOptions
 from sweeper.run.prepare import Run, prepare_run
 from sweeper.run.search import (
@@ -43,7 +43,7 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
     # The winners hold for the whole grid, so what named them belongs to the design: it can't change half-way.
     budget = {name: getattr(options, name) for name in ("trials", "top", "replicates")}
     design = search_design(searches[0], options)
-    facts = run.facts(store) | {"design": design | {"budget": budget}, "fixed_study": run.fixed}
+    facts = run.facts(options, store) | {"design": design | {"budget": budget}, "fixed_study": run.fixed}
     write_search_plan(study, searches, options, facts)
     with ExitStack() as stack:
         seeker = Seeker(options, searches, study, store, say, stack)
@@ -95,9 +95,8 @@ def _plan(searches: Sequence[ArmSearch], options: TunedOptions, tuning: Tuning |
 
 def _describe_dry(searches: Sequence[ArmSearch], options: TunedOptions, run: Run, say: Say) -> None:
     grid = _plan(searches, options, None)
-    known = describe_data(grid.trials[0], run.folds, run)
-    first, *rest = (line for line in describe(grid, len(grid.trials), run) if line not in known)
-    for line in [*describe_space(searches[0]), f"then the grid: {first}", *rest]:
+    reach = describe_reach(grid, run.dataset, run.results, options.results)
+    for line in [*describe_space(searches[0]), f"then the grid: {describe(grid, len(grid.trials), run)[0]}", *reach]:
         say(line)
     trials = [*expected_trials(searches, options, run.results, finals=0), *grid.trials]
     for line in expected_cost(trials, run.dataset):
