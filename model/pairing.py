@@ -53,7 +53,7 @@ def construct_paired(construct: Callable[[], nn.Module], seed: int) -> nn.Module
         NetworkError: a parameter or buffer is random, but not drawn by torch; it was given no value; or ``construct``
             does not draw the same numbers each time.
     """
-    with _seeded(seed + 1), _Following(()) as first:  # another seed, to see what is random and no draw of torch
+    with _seeded(seed + 1), _Following(None) as first:  # another seed, to see what is random and no draw of torch
         template = construct()
     with _seeded(seed), _Following(_seeds(seed, first, template)) as second:
         module = construct()
@@ -96,13 +96,14 @@ def _seeded(seed: int) -> Iterator[None]:
 class _Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows random numbers through every operation: which draws each tensor's values come from.
 
-    Memory that nothing was written to reads as NaN, so that a parameter without a value is seen to be one.
+    `seeds` are those of the draws, in their order; None the first time, when they draw from the generator as it is, and
+    memory that nothing was written to reads as NaN, so that a parameter without a value is seen to be one.
     """
 
-    def __init__(self, seeds: Sequence[int]) -> None:
+    def __init__(self, seeds: Sequence[int] | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.draws: list[tuple[str, tuple[int, ...]]] = []  # operation and shape
-        self._seeds = seeds  # of the draws, by number; others draw from the generator as it is
+        self._seeds = seeds
         # By storage, which views share. Each is held, so that its address is not used again.
         self._sources: dict[int, tuple[torch.UntypedStorage, set[int]]] = {}
 
@@ -115,12 +116,12 @@ class _Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if draws:
             number = len(self.draws)
             sources.add(number)
-            if number < len(self._seeds):
+            if self._seeds is not None and number < len(self._seeds):
                 torch.default_generator.manual_seed(self._seeds[number])
         result = func(*args, **keywords)
         if draws:
             self.draws.append((str(func), next((tuple(tensor.shape) for tensor in _tensors(result)), ())))
-        if func.overloadpacket in _EMPTY:
+        if self._seeds is None and func.overloadpacket in _EMPTY:
             result.fill_(float("nan") if result.is_floating_point() or result.is_complex() else 0)
         if sources:
             for tensor in (*_tensors(result), *_written(func, args)):

@@ -51,10 +51,10 @@ def predict(classifier: Classifier, path: Path) -> Prediction:
 
     Args:
         classifier: from `sweeper.training.weights.load`.
-        path: a .wav or .flac file of any length, rate and number of channels.
+        path: a file of any length, rate and number of channels, in any format that `sweeper.audio.reader` reads.
 
     Raises:
-        AudioError: the file can't be used.
+        AudioError: the file can't be used, or the network's answers to it are no numbers.
     """
     device = next(classifier.network.parameters()).device
     length = round(classifier.sample_rate * classifier.seconds)
@@ -66,6 +66,8 @@ def predict(classifier: Classifier, path: Path) -> Prediction:
         logits = as_output(classifier.network(waveforms)).logits
         outputs.append(logits.softmax(dim=1).float().cpu())
     windows = torch.cat(outputs)
+    if not torch.isfinite(windows).all():
+        raise reader.AudioError(f"{path}: the network's answers are no numbers; use weights of another trial")
     seconds = pieces.samples / classifier.sample_rate
     starts = np.arange(len(windows), dtype=np.float64) * (_hop(length) / classifier.sample_rate)
     return Prediction(

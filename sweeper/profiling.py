@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sweeper.audio.clips import Clips
 from sweeper.model.build import build
@@ -31,6 +31,7 @@ CLASSES = 10  # UrbanSound8K's; the classifier is a negligible part of the cost
 EPOCHS = 4  # the first warms up
 WARMUP_RUNS, LATENCY_RUNS, LATENCY_SECONDS = 3, 100, 3.0  # runs or seconds, whichever is first
 SCRATCH_BYTES = 2**27  # what a CPU's convolutions and transforms were seen to take for themselves
+FEW_CLIPS = 2
 UNCOUNTED_BATCH = 16  # on a CPU, of a network whose operations can't be counted
 CPU_STEP_GFLOP = 100.0  # of forward passes: a larger batch would take minutes on a CPU, and gigabytes
 
@@ -118,8 +119,24 @@ def peak_training_memory(spec: TrialSpec, device: torch.device) -> int:
 
 
 def _estimated_memory(spec: TrialSpec) -> int:
-    network = meta_network(spec.model).train()
-    clips = torch.empty(spec.training.batch_size, 1, spec.data.length, device="meta")
+    batch, length = spec.training.batch_size, spec.data.length
+    try:
+        network = meta_network(spec.model).train()
+        activations = _kept(network, torch.empty(batch, 1, length, device="meta"))
+    except Exception:  # a network that looks at values, which there are none of: fewer clips, really
+        network = build(spec.model, spec.seed, load=False).train()
+        with torch.random.fork_rng(devices=[]):
+            few = _kept(network, torch.rand(FEW_CLIPS, 1, length) - 0.5)
+        activations = [size * batch // FEW_CLIPS for size in few]
+    weights = sum(p.nbytes for p in network.parameters())
+    clips = 4 * batch * length
+    # Weights, gradients, two moments, average. Of the activations, each is counted once; while the backward pass runs,
+    # gradients of the largest come on top, as did the augmentation's copies of the batch before it.
+    return 5 * weights + sum(activations) + 2 * max(activations, default=0) + 4 * clips + SCRATCH_BYTES
+
+
+def _kept(network: nn.Module, clips: Tensor) -> list[int]:
+    """Bytes of each tensor that a forward pass keeps for the backward pass."""
     kept: dict[int, tuple[Tensor, int]] = {}  # the tensor is held, so that its storage's identity is not reused
 
     def keep(tensor: Tensor) -> Tensor:
@@ -129,11 +146,7 @@ def _estimated_memory(spec: TrialSpec) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         network(clips)
-    weights = sum(p.nbytes for p in network.parameters())
-    # Weights, gradients, two moments, average. Of the activations, each is counted once; while the backward pass runs,
-    # gradients of the largest come on top, as did the augmentation's copies of the batch before it.
-    activations = [size for _, size in kept.values()]
-    return 5 * weights + sum(activations) + 2 * max(activations) + 4 * clips.nbytes + SCRATCH_BYTES
+    return [size for _, size in kept.values()]
 
 
 def _spec(source: Source, arm: Arm, recipe: Recipe, dataset_free: bool) -> TrialSpec:

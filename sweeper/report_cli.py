@@ -1,12 +1,13 @@
 """`sweeper leaderboard`, `report`, `compare`: showing what studies found. Parsing and printing only."""
 
 import argparse
+import contextlib
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from sweeper.results.storage import under
-from sweeper.results.store import Study, studies_under
+from sweeper.results.store import Study, studies_under, study_of
 from sweeper.results.tables import StudyError
 
 RESULTS = "results"
@@ -66,8 +67,7 @@ def resolve_study(given: str, results: str) -> Study:
         StudyError: there is none.
         StorageError: an object store can't be asked.
     """
-    places = [given] if "://" in given else [given, under(results, given)]
-    for study in map(Study, places):
+    for study in (Study(given), *_named(given, results)):
         if study.exists():
             return study
     known = studies_under(results)
@@ -75,6 +75,12 @@ def resolve_study(given: str, results: str) -> Study:
         f"no study {given!r}, neither as a folder nor under {results}/; "
         + (f"there: {', '.join(known)}" if known else "run one first: python -m sweeper run ablations")
     )
+
+
+def _named(given: str, results: str) -> Iterator[Study]:
+    """The study of that name, if it is a name."""
+    with contextlib.suppress(StudyError):
+        yield study_of(results, given)
 
 
 def print_tables(study: Study, margin: float) -> None:
@@ -140,6 +146,9 @@ def _print_leaderboard(study: Study, form: str, price: float | None, margin: flo
     print(RENDERERS[form](board))
     if form == "table":
         print(cost_sentence(board, price))
+    if board.unwritten:
+        print(f"sweeper: the tables were not written: {board.unwritten}", file=sys.stderr)
+    elif form == "table":
         trials, arms = len(board.trials), len(board.summary)
         effects = f" · effects.parquet: {len(board.effects)} effects" if board.effects else ""
         print(f"{study}/leaderboard.parquet: {trials} trials · summary.parquet: {arms} arms{effects}")

@@ -267,7 +267,6 @@ class Wrong(nn.Module):
         self.fault = config.fault
         self.frames = nn.Conv1d(1, WIDTH, 100, stride=100)
         self.head = nn.Linear(WIDTH, config.classes)
-        self.norm = Own(WIDTH)
         match self.fault:
             case "numpy values":
                 self.scale = nn.Parameter(torch.from_numpy(np.random.rand(WIDTH)).float())
@@ -295,7 +294,7 @@ class Wrong(nn.Module):
             case "counter":
                 self.count = 0
             case "own norm":
-                pass
+                self.norm = Own(WIDTH)
 
     def forward(self, waveform):
         x = self.frames(waveform).relu()

@@ -27,7 +27,7 @@ from sweeper.audio.clips import Clips
 from sweeper.audio.datasets.base import Dataset, DatasetError, shorten
 from sweeper.audio.places import cache_folder
 
-FORMAT = 3  # raise it when a store's content changes: decoding, resampling, layout
+FORMAT = 4  # raise it when a store's content changes: decoding, resampling, layout
 SAMPLES, TABLE, DESCRIPTION = "samples", "table.npz", "store.json"
 MAX_VIEWS = 64
 

@@ -23,6 +23,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
+from sweeper.execution.own_ray import connected, sheltered
 from sweeper.plan import PlanError
 
 MEGABYTE = 2**20
@@ -58,17 +59,19 @@ def cluster(address: str | None, shared_bytes: int) -> Iterator[None]:
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address == "local":
-        _start(shared_bytes)
+        with sheltered(lambda: _start(shared_bytes)):
+            yield
     else:
-        _knock(address)
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError as error:
-            raise PlanError(f"no Ray cluster answers at {address} ({error})") from None
+        with connected(lambda: _connect(address)):
+            yield
+
+
+def _connect(address: str) -> None:
+    _knock(address)
     try:
-        yield
-    finally:
-        ray.shutdown()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise PlanError(f"no Ray cluster answers at {address} ({error})") from None
 
 
 def _start(shared_bytes: int) -> None:

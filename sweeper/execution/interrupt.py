@@ -1,23 +1,28 @@
-"""Ctrl-C: once lets running trials finish and starts no other, twice stops now. Both leave a study that can go on.
+"""A sweep that is asked to end, by Ctrl-C, SIGTERM or SIGHUP: what runs may finish or is kept, nothing else begins.
 
-Tune's own handler only knows the second. It is switched off (`TUNE_DISABLE_SIGINT_HANDLER`), and Tune is handed trial
-by trial, by a source that runs dry when asked.
+Ctrl-C leaves running trials all the time they need, SIGTERM and SIGHUP so many seconds; a second signal stops now. At
+once, trials keep their state, in case somebody kills them; when the time is over, they keep it again and leave.
+
+Tune's own handler only knows to stop. It is switched off (`TUNE_DISABLE_SIGINT_HANDLER`), and Tune is handed trial by
+trial, by a source that runs dry when asked.
 """
 
-import contextlib
 import os
-import signal
-import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray.tune import Stopper
 from ray.tune.search import Searcher
 
+from sweeper import signals
+from sweeper.execution.notices import put_up
 from sweeper.execution.worker import tune_config
 from sweeper.plan import TrialSpec
 
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+
+LEAVE_SECONDS = 10.0  # for trials that were told to leave: to look, to end a step, to keep their state
 
 
 class Source(Searcher):
@@ -62,48 +67,50 @@ class Planned(Source):
         return self._left.pop() if self._left else None
 
 
-class Brake(Stopper):
-    """Stops trials: those that only begin once `drain` was called, all once `stop` was."""
+class Ending(Stopper):
+    """What Tune is told to stop, and trials to do, once the sweep is asked to end.
 
-    def __init__(self) -> None:
-        self._draining = self._stopping = False
+    Args:
+        grace: seconds that running trials have after SIGTERM or SIGHUP.
+        tell: tells all running trials "keep" or "leave"; what it returns is held.
+    """
 
-    def drain(self) -> None:
-        """Stop trials at their first report, before they train: Tune was given them while they waited for a node."""
-        self._draining = True
-
-    def stop(self) -> None:
-        """Stop all trials."""
-        self._stopping = True
+    def __init__(self, grace: float, tell: Callable[[Any], Any] = put_up) -> None:
+        self._grace, self._tell = grace, tell
+        self._running: set[str] = set()
+        self._told: dict[str, Any] = {}
+        self._left_at = 0.0
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Tune asks after each report of a trial."""
-        return self._stopping or (self._draining and result.get("outcome") == "started")
+        """Tune asks after each report of a trial: one that only begins now, as it waited for a node, is stopped."""
+        outcome = result.get("outcome")
+        if outcome == "started" and signals.asked():
+            return True
+        if outcome in (None, "started"):
+            self._running.add(trial_id)
+        else:
+            self._running.discard(trial_id)
+        return False
 
     def stop_all(self) -> bool:
-        """Tune asks again and again."""
-        return self._stopping
+        """Tune asks ten times a second."""
+        asked = signals.asked()
+        if asked is None:
+            return False
+        if "keep" not in self._told:
+            signals.tell(f"\n{self._words(asked)}")
+            self._told["keep"] = self._tell("keep")
+        now = time.monotonic()
+        over = asked.urgent and now - asked.first > self._grace
+        if "leave" not in self._told and (over or asked.times > 1):
+            signals.tell("\nstopping now; finished trials and the state of others are kept")
+            self._told["leave"], self._left_at = self._tell("leave"), now
+        return "leave" in self._told and (not self._running or now - self._left_at > LEAVE_SECONDS)
 
-
-@contextlib.contextmanager
-def graceful(source: Source, stopper: Brake) -> Iterator[None]:
-    """Handle Ctrl-C as said above for as long as the block runs."""
-    presses = 0
-
-    def interrupted(_signal: int, _frame: Any) -> None:
-        nonlocal presses
-        presses += 1
-        if presses == 1:
-            source.drain()
-            stopper.drain()
-            print("\nfinishing the trials that run, starting no other; Ctrl-C again stops now", file=sys.stderr)
-        else:
-            stopper.stop()
-            print("\nstopping now; checkpoints and finished trials are kept", file=sys.stderr)
-            signal.signal(signal.SIGINT, before)  # a third one is not held back
-
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def _words(self, asked: signals.Asked) -> str:
+        if not asked.urgent:
+            return "finishing the trials that run, starting no other; Ctrl-C again stops now"
+        return (
+            f"{asked.name}: starting no other trial; those that run have {self._grace:g} s to finish, and then their "
+            "state is kept"
+        )

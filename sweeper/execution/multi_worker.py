@@ -22,6 +22,7 @@ from ray import tune
 
 from sweeper.execution import train_run
 from sweeper.execution.cluster import grows, nodes, wait_for_room
+from sweeper.execution.notices import watched
 from sweeper.execution.train_run import Actor, Link, Work
 from sweeper.execution.worker import (
     STARTED,
@@ -30,11 +31,12 @@ from sweeper.execution.worker import (
     commit_result,
     device_name,
     epoch_reporter,
+    left_is_stopped,
     opened,
     see_through,
 )
 from sweeper.plan import PlanError, TrialSpec
-from sweeper.results.attempts import attempt
+from sweeper.results.attempts import Attempt, attempt
 from sweeper.training.distributed import Worker
 from sweeper.training.trial import run_trial
 
@@ -166,23 +168,24 @@ def train_loop(config: dict[str, Any]) -> Row | None:
     fold = sweep.folds[spec.data.fold]
     torch.set_num_threads(sweep.cpus)
 
-    def run() -> Row | None:
-        with sweep.study.checkpoint(spec.trial_id) as state:
+    def run(running: Attempt | None) -> Row | None:
+        with sweep.study.checkpoint(spec.trial_id) as state, watched() as wish:
             result, fitted = run_trial(
                 spec,
                 ray.get(list(fold.train)),
                 lambda: ray.get(list(fold.scored)),
                 device=ray.train.torch.get_device(),
                 state=state.path,
-                on_state=lambda: state.save(often=True),
+                on_state=lambda: state.save(often=not wish()),
                 on_epoch=epoch_reporter(link.report) if worker.rank == 0 else lambda _epoch: None,
                 follow=sweep.follow,
+                wish=wish,
                 worker=worker,
             )
-            return commit_result(sweep, result, fitted) if worker.rank == 0 else None
+            return None if running is None else commit_result(sweep, result, fitted, running)
 
     if worker.rank:
-        return run()
+        return run(None)
     held = {"cpus": worker.world_size * sweep.cpus, "gpus": worker.world_size * sweep.gpus}
-    with attempt(sweep.study, spec.trial_id, device=device_name(sweep), **held):
-        return run()
+    with attempt(sweep.study, spec.trial_id, device=device_name(sweep), **held) as running, left_is_stopped(running):
+        return run(running)

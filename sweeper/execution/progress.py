@@ -81,6 +81,9 @@ class Progress(Callback):
         elif result.get("outcome") == "failed":
             self._failed += 1
             self._finish(trial_id, Text("failed", "bold red"), f"failed: {result['error']}")
+        elif result.get("outcome") == "left":
+            self._cell[trial_id] = Text("kept", "dim")
+            self._speed.pop(trial_id, None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Mark a trial whose worker died too often."""

@@ -16,11 +16,12 @@ import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
+from sweeper import signals
 from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, trial_resources
-from sweeper.execution.interrupt import Brake, Planned, Source, graceful
+from sweeper.execution.interrupt import Ending, Planned, Source
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.packing import Packing
@@ -41,6 +42,7 @@ class Machine:
         max_failures: how often a trial is tried again.
         address: of a running Ray cluster; None: see `cluster`.
         loggers: names of further loggers for learning curves.
+        grace: seconds that running trials have to finish after SIGTERM or SIGHUP.
     """
 
     cpus: int = 1
@@ -49,6 +51,7 @@ class Machine:
     max_failures: int = 2
     address: str | None = None
     loggers: tuple[str, ...] = ()
+    grace: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def run_sweep(
     )
 
 
-Making = Callable[[Sweep, Brake], tuple[Source, TrialScheduler | None]]
+Making = Callable[[Sweep, Ending], tuple[Source, TrialScheduler | None]]
 
 
 def run_trials(
@@ -160,7 +163,7 @@ def run_trials(
             )
         # Of a searcher's trials Tune lets one wait. The autoscaler would see one at a time, and start nodes one by one.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(ahead, MOST_WAITING) if grows() else 1)
-        stopper = Brake()
+        stopper = Ending(machine.grace)
         source, scheduler = make(sweep, stopper)
         tuner = tune.Tuner(
             trainable,
@@ -182,7 +185,7 @@ def run_trials(
                 failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )
-        with graceful(source, stopper):
+        with signals.noted(source.drain):
             results = tuner.fit()
         keep_event_files(Path(scratch), study)
         return _failures(results, machine.max_failures)

@@ -11,7 +11,6 @@ from sweeper.report.cells import NONE, PaperTable, difference, interval, percent
 from sweeper.results import leaderboard
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.score_grid import change
-from sweeper.results.storage import under
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 
@@ -27,7 +26,7 @@ def sibling(board: Leaderboard, against: Study | None = None) -> Leaderboard | N
     """
     if "fixed_study" not in board.plan and against is None:
         return None
-    study = against or Study(under(str(board.study).rpartition("/")[0], str(board.plan["fixed_study"])))
+    study = against or board.study.beside(str(board.plan["fixed_study"]))
     if against is None and not study.finished():
         return None
     fixed = leaderboard.derive(study)

@@ -17,16 +17,18 @@ from sweeper.training.metrics import confusion_matrix
 MAX_POINTS = 250  # of a learning curve; a screen shows no more
 
 Block = tuple[int, int]
+Row = Mapping[str, Any]
 Counts = NDArray[np.int64]
 
 
-def complete_trials(board: Leaderboard) -> dict[str, dict[Block, str]]:
-    """Trial ids of the complete ablation trials by arm, in their order, and block (fold, replicate)."""
+def complete_trials(board: Leaderboard) -> dict[str, dict[Block, Row]]:
+    """Rows (in part) of the complete ablation trials by arm, in their order, and block (fold, replicate)."""
     table = board.trials
     table = table.filter(pc.and_(pc.equal(table["status"], "complete"), pc.equal(table["kind"], "ablation")))
-    found: dict[str, dict[Block, str]] = {}
-    for row in table.select(["trial_id", "arm", "fold", "replicate"]).to_pylist():
-        found.setdefault(row["arm"], {})[row["fold"], row["replicate"]] = row["trial_id"]
+    found: dict[str, dict[Block, Row]] = {}
+    columns = ["trial_id", "arm", "fold", "replicate", "evidence", "test_clips", "accuracy"]
+    for row in table.select(columns).to_pylist():
+        found.setdefault(row["arm"], {})[row["fold"], row["replicate"]] = row
     return {arm: found[arm] for arm in board.arms.ordered(set(found))}
 
 
@@ -34,8 +36,8 @@ def confusions(board: Leaderboard) -> dict[str, dict[Block, Counts]]:
     """Confusion matrices `[true, predicted]` by arm and block; trials without predictions are left out."""
     found: dict[str, dict[Block, Counts]] = {}
     for arm, blocks in complete_trials(board).items():
-        for block, trial_id in blocks.items():
-            answers = read_answers(board.study, trial_id)
+        for block, row in blocks.items():
+            answers = read_answers(board.study, row)
             if answers is not None:
                 counts = confusion_matrix(answers.targets, answers.predicted, answers.classes)
                 found.setdefault(arm, {})[block] = counts
@@ -71,7 +73,7 @@ class Curves:
 def curves(board: Leaderboard) -> Curves | None:
     """The learning curves of all complete trials; None where their files are missing."""
     by_arm = {
-        arm: [loss for trial_id in blocks.values() if (loss := _loss(board, trial_id)) is not None]
+        arm: [loss for row in blocks.values() if (loss := _loss(board, row)) is not None]
         for arm, blocks in complete_trials(board).items()
     }
     by_arm = {arm: losses for arm, losses in by_arm.items() if losses}
@@ -97,6 +99,6 @@ def search_importances(found: Found, plan: Mapping[str, Any]) -> dict[str, float
         return {}
 
 
-def _loss(board: Leaderboard, trial_id: str) -> NDArray[np.float64] | None:
-    table = board.study.read_table(f"curves/{trial_id}.parquet", ["loss"], "delete it")
-    return None if table is None or not table.num_rows else table["loss"].to_numpy()
+def _loss(board: Leaderboard, row: Row) -> NDArray[np.float64] | None:
+    table = board.study.evidence.curve(row)
+    return table["loss"].to_numpy() if table else None

@@ -24,9 +24,10 @@ from sweeper.audio.clips import Clips
 from sweeper.audio.datasets import DatasetError
 from sweeper.audio.sides import cut
 from sweeper.audio.store import prepare
+from sweeper.results.evidence import mark_of
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.training import weights
-from sweeper.training.weights import Classifier
+from sweeper.training.weights import Classifier, WeightsError
 
 MAX_CLIPS = 600  # more would be a cloud, and raw audio at 22 kHz has 88,200 dimensions
 BATCH = 32
@@ -75,15 +76,16 @@ def feature_maps(board: Leaderboard, data: Path | None) -> FeatureMaps:
         Unavailable: no weights, or the data isn't at hand or not the same.
     """
     trial = _trial(board)
-    with board.study.weights(trial["trial_id"]) as file:
-        if not file.path.exists():
-            raise Unavailable(
-                f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']} are gone"
-            )
+    whose = f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}"
+    with board.study.evidence.weights(trial) as path:
+        if not path.exists():
+            raise Unavailable(f"{whose} are gone")
         try:
-            classifier = weights.load(file.path)
-        except weights.WeightsError as error:  # a study's own network: a report runs none of its code
+            classifier = weights.load(path)
+        except WeightsError as error:
             raise Unavailable(str(error)) from None
+    if classifier.trial_id != trial["trial_id"] or classifier.mark not in ("", mark_of(trial)):
+        raise Unavailable(f"{whose} are those of another trial or attempt")
     test = _test_clips(trial, board.plan, data)
     features, targets = _features(classifier, test, trial["gflops_per_clip"])
     if len(np.unique(targets)) < 2 or len(targets) < 4:
@@ -99,11 +101,11 @@ def _trial(board: Leaderboard) -> Mapping[str, Any]:
     wanted = pc.and_(pc.equal(trials["arm"], board.arms.reference), pc.equal(trials["kind"], "ablation"))
     wanted = pc.and_(wanted, pc.equal(trials["status"], "complete"))
     columns = ["trial_id", "arm", "dataset", "split", "fold", "replicate", "sample_rate"]
-    columns += ["data_digest", "gflops_per_clip"]
+    columns += ["data_digest", "gflops_per_clip", "evidence"]
     rows: list[dict[str, Any]] = trials.filter(wanted).select(columns).to_pylist()
     if not rows:
         raise Unavailable(f"no trial of {board.arms.reference} is complete")
-    return next((row for row in rows if board.study.has_weights(row["trial_id"])), rows[0])
+    return next((row for row in rows if board.study.evidence.has_weights(row)), rows[0])
 
 
 def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | None) -> Iterable[Clips]:

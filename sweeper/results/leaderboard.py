@@ -8,9 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 from sweeper.results import schema
-from sweeper.results.checks import Problem, find_problems
+from sweeper.results.checks import SHOWN, Problem, find_problems
 from sweeper.results.effects import effect_rows
+from sweeper.results.row_files import Doubts
 from sweeper.results.score_grid import REFERENCE_KIND, ScoreGrid, score_grid, trial_frame
+from sweeper.results.soundness import leave_out, unplanned
 from sweeper.results.store import Study
 from sweeper.results.study_arms import StudyArms, study_arms
 from sweeper.results.summary import MARGIN, Row, summarise
@@ -33,6 +35,8 @@ class Leaderboard:
         grid: the ablation's scores.
         margin: largest difference that doesn't matter, as a fraction of 1.
         problems: holes, failures, mixtures, leaks; empty for a study that can be published.
+        unwritten: why its tables could not be written, if so: a colleague's study, or an archive, can be read all the
+            same.
     """
 
     study: Study
@@ -44,6 +48,7 @@ class Leaderboard:
     grid: ScoreGrid
     margin: float
     problems: tuple[Problem, ...]
+    unwritten: str = ""
 
     @property
     def ablation(self) -> list[Row]:
@@ -63,19 +68,43 @@ def derive(study: Study, margin: float = MARGIN) -> Leaderboard:
     """
     with contextlib.suppress(OSError):  # the rows stay where they are
         study.pack()
-    trials = study.trials()
-    if not trials.num_rows:
-        raise StudyError(f"{study} has no trial yet; start with: python -m sweeper run ablations")
+    doubts = Doubts()
+    trials = study.trials(doubts)
+    if doubts.damage:
+        more = f" (and {len(doubts.damage) - 1} more files are damaged)" if len(doubts.damage) > 1 else ""
+        raise StudyError(doubts.damage[0] + more)
     plan = study.read_plan() or {}
+    contradicting = unplanned(trials, plan)
+    doubts.unsound += [f"{study.file_of(trial_id)}: {reason}" for trial_id, reason in contradicting.items()]
+    trials = leave_out(trials, contradicting)
+    if not trials.num_rows:
+        wrong = f"{study} has no trial that could be used: {doubts.unsound[0]}" if doubts.unsound else ""
+        raise StudyError(wrong or f"{study} has no trial yet; start with: python -m sweeper run ablations")
     arms = study_arms(plan)
     summary = summarise(trials, plan, study, margin)
     grid = score_grid(trial_frame(trials), plan, REFERENCE_KIND, arms)
     planned = {row["arm"]: row["planned"] for row in summary if row["kind"] == REFERENCE_KIND}
     effects = effect_rows(grid, arms, planned)
-    study.write_table(LEADERBOARD, trials, schema.TRIAL)
-    study.write_table(SUMMARY, pa.Table.from_pylist(summary, schema=schema.SUMMARY), schema.SUMMARY)
-    if effects:
-        study.write_table(EFFECTS, pa.Table.from_pylist(effects, schema=schema.EFFECTS), schema.EFFECTS)
-    return Leaderboard(
-        study, plan, arms, trials, tuple(summary), tuple(effects), grid, margin, find_problems(trials, plan)
-    )
+    unwritten = ""
+    try:
+        study.write_table(LEADERBOARD, trials, schema.TRIAL)
+        study.write_table(SUMMARY, pa.Table.from_pylist(summary, schema=schema.SUMMARY), schema.SUMMARY)
+        if effects:
+            study.write_table(EFFECTS, pa.Table.from_pylist(effects, schema=schema.EFFECTS), schema.EFFECTS)
+    except OSError as error:
+        unwritten = str(error)
+    problems = (*_doubtful(doubts), *find_problems(trials, plan))
+    return Leaderboard(study, plan, arms, trials, tuple(summary), tuple(effects), grid, margin, problems, unwritten)
+
+
+def _doubtful(doubts: Doubts) -> list[Problem]:
+    """What is wrong with the study's files, by kind."""
+    remedy = "left out; delete the file, or restore it, and run the study's command again"
+    found = [Problem("impossible row", f"{line}: {remedy}") for line in doubts.unsound[:SHOWN]]
+    if len(doubts.unsound) > SHOWN:
+        found.append(Problem("impossible row", f"and {len(doubts.unsound) - SHOWN} more"))
+    if doubts.strays:
+        names = ", ".join(map(ascii, doubts.strays[:SHOWN]))
+        more = f", and {len(doubts.strays) - SHOWN} more" if len(doubts.strays) > SHOWN else ""
+        found.append(Problem("stray file", f"{names}{more}: no trial's, and not read; move it out of the study"))
+    return found

@@ -90,6 +90,12 @@ TRIAL = _schema(
     _field("params", _text, "what a search chose instead of the recipe's values, as JSON; else empty", nullable=True),
     _field("stopped_epoch", _integer, "epochs trained when a search stopped the trial", nullable=True),
     _field("stopped_score", _number, "accuracy on validation clips then, of the network itself", "1", nullable=True),
+    _field(
+        "evidence",
+        _text,
+        "mark of the predictions, curve and weights that belong to this row: they carry it; empty in older rows",
+        nullable=True,
+    ),
 )
 
 CURVE = _schema(

@@ -18,6 +18,7 @@ UNCOMPARED = "search"  # a search's trials have different settings: no mean or d
 _COLUMNS = (
     *("trial_id", "kind", "status", "arm", "dataset", "split", "recipe", "epochs", "fold", "replicate", "accuracy"),
     *("accuracy_ema", "train_clips", "test_clips", "parameters", "gflops_per_clip", "seconds", "params"),
+    "evidence",
 )
 
 

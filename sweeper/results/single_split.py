@@ -64,10 +64,10 @@ def _correct(grid: ScoreGrid, answers: dict[str, dict[int, Answers]], clips: int
 
 def _answers(complete: pd.DataFrame, study: Study) -> dict[str, dict[int, Answers]]:
     answers: dict[str, dict[int, Answers]] = {}
-    columns = ["trial_id", "arm", "replicate"]
+    columns = ["trial_id", "arm", "replicate", "evidence", "test_clips", "accuracy"]
     trials: Iterable[dict[Any, Any]] = complete[columns].to_dict("records")
     for trial in trials:
-        found = read_answers(study, trial["trial_id"])
+        found = read_answers(study, trial)
         if found is not None:
             answers.setdefault(trial["arm"], {})[trial["replicate"]] = found
     return answers

@@ -92,7 +92,8 @@ def _counts(kind: str, arm: str, complete: pd.DataFrame, failed: int, arms: Stud
     if kind != UNCOMPARED and len(complete):
         sizes = complete[["parameters", "gflops_per_clip"]].iloc[0]
         row["mean_ema"] = float(complete["accuracy_ema"].mean())
-        row["parameters"], row["gflops_per_clip"] = int(sizes["parameters"]), _finite(sizes["gflops_per_clip"])
+        row["parameters"] = int(sizes["parameters"])
+        row["gflops_per_clip"] = _finite(float(sizes["gflops_per_clip"]))
     return row
 
 

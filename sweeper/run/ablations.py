@@ -9,12 +9,12 @@ from sweeper.results.store import Study
 from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
-    INTERRUPTED,
     OK,
     AblationOptions,
     Outcome,
     RunOptions,
     Say,
+    interrupted,
     machine,
 )
 from sweeper.run.prepare import prepare_run
@@ -72,5 +72,5 @@ def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, s
         say(f"failed: {spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: {failure.error}")
     if left:
         say(f"Interrupted with {len(left)} of {len(missing)} trials to go. The same command continues.")
-        return INTERRUPTED
+        return interrupted()
     return FAILED if failures else OK

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+from sweeper import streams
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
 from sweeper.report_cli import add_margin
@@ -95,6 +96,7 @@ def _set(
             return _list(args.source)
         given = {field.name: getattr(args, field.name) for field in fields(options) if hasattr(args, field.name)}
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        streams.keep_on()
         outcome = run(options(**given), _say)
         show(outcome, args.margin)
         return outcome.code
@@ -243,6 +245,14 @@ def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None
         default=defaults.max_failures,
         metavar="N",
         help="how often a trial is retried, from its own checkpoint, before the sweep goes on without it",
+    )
+    machine.add_argument(
+        "--grace",
+        type=float,
+        default=defaults.grace,
+        metavar="SECONDS",
+        help="how long running trials may go on after SIGTERM or SIGHUP before their state is kept and they are "
+        "stopped; Ctrl-C lets them finish",
     )
     machine.add_argument(
         "--address",

@@ -11,6 +11,7 @@ from sweeper.audio.datasets import Dataset
 from sweeper.plan import Plan, TrialSpec
 from sweeper.results.store import Study
 from sweeper.run.prepare import Run
+from sweeper.run.words import count
 
 
 def describe(plan: Plan, missing: int, run: Run) -> list[str]:
@@ -98,11 +99,6 @@ def _test_share(dataset: Dataset, split: str) -> float:
     if split != "official":
         return 0.2
     return sum(clip.fold in folds for clip in dataset.clips) / len(folds) / len(dataset.clips)
-
-
-def count(number: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def expected_cost(missing: Sequence[TrialSpec], dataset: Dataset) -> list[str]:

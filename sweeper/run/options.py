@@ -1,17 +1,21 @@
 """What a user asks of each design, on the command line or in Python."""
 
-from collections.abc import Callable
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from sweeper import signals
 from sweeper.results.store import Study
+from sweeper.run.words import count
 from sweeper.search_spaces import NAMES
 
 if TYPE_CHECKING:
     from sweeper.execution.sweep import Machine
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
+OK, FAILED = 0, 1
 
 Say = Callable[[str], None]
 
@@ -40,6 +44,7 @@ class RunOptions:
     max_failures: int = 2
     address: str | None = None
     log: tuple[str, ...] = ()
+    grace: float = 20.0
     margin: float = 1.0
 
 
@@ -104,4 +109,24 @@ def machine(options: RunOptions) -> "Machine":
         max_failures=options.max_failures,
         address=options.address,
         loggers=options.log,
+        grace=options.grace,
     )
+
+
+def interrupted() -> int:
+    """The exit code of a run that was asked to end."""
+    asked = signals.asked()
+    return signals.exit_code(signal.SIGINT if asked is None else asked.number)
+
+
+@contextlib.contextmanager
+def resumable(study: Study) -> Iterator[None]:
+    """Whatever ends the block before its time says what is kept of the study."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as error:
+        with contextlib.suppress(OSError):
+            finished = len(study.finished())
+            kept = "no trial has finished" if not finished else f"{count(finished, 'finished trial')} kept"
+            error.add_note(f"{kept}: the same command continues")
+        raise

@@ -14,8 +14,8 @@ from sweeper.definition import Source
 from sweeper.execution.loggers import check_loggers
 from sweeper.plan import PlanError, Variant, select_arms, variant
 from sweeper.results import provenance
-from sweeper.results.storage import under
-from sweeper.results.store import Study
+from sweeper.results.names import check_study_name
+from sweeper.results.store import Study, study_of
 from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, TunedOptions
 from sweeper.search_spaces import NAMES
 from sweeper.search_spaces.peers import PEERS
@@ -84,6 +84,8 @@ def prepare_run(options: AblationOptions | SearchOptions) -> Run:
     Raises:
         DatasetError, PlanError, StudyError: one line, for the user.
     """
+    if options.study is not None:
+        check_study_name(options.study)
     for name in _AT_LEAST_ONE:
         if getattr(options, name, 1) < 1:
             raise PlanError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
@@ -110,7 +112,7 @@ def prepare_run(options: AblationOptions | SearchOptions) -> Run:
         peers=peers,
         dataset=dataset,
         folds=_folds(options, dataset, few=few),
-        results=Study(under(options.results, options.study or results_name(options.design, source, options, recipe))),
+        results=study_of(options.results, options.study or results_name(options.design, source, options, recipe)),
         fixed=results_name(AblationOptions.design, source, options, recipe),
         notes=tuple(_check_networks(source, recipe, arms, len(dataset.classes), options.workers_per_trial)),
     )

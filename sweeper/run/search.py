@@ -16,17 +16,18 @@ from sweeper.results.searching import FRESH_STAGES, Found, Goal, read_searches, 
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.run.ablations import sweep
-from sweeper.run.describe import count, describe_data, expected_cost
+from sweeper.run.describe import describe_data, expected_cost
 from sweeper.run.options import (
     FAILED,
-    INTERRUPTED,
     OK,
     Outcome,
     Say,
     SearchOptions,
+    interrupted,
     machine,
 )
 from sweeper.run.prepare import Run, prepare_run
+from sweeper.run.words import count
 from sweeper.search_plan import ArmSearch, plan_searches
 from sweeper.space import Scope
 
@@ -154,6 +155,7 @@ class Seeker:
             self.say(f"explore: all {len(opened) * self.options.trials} trials are committed. No training was done.")
             return OK
         self.start()
+        evidence = self.study.evidence
         failures = run_searches(
             opened,
             [trial for search in self.searches for trial in search.trials("explore", [search.recipe_params], 1)],
@@ -163,7 +165,7 @@ class Seeker:
             machine(self.options),
             halve=halves(self.options),
             curves={
-                key: {row["trial_id"]: self.study.curve(row["trial_id"]) for row in f.explored}
+                key: {row["trial_id"]: points.to_pylist() for row in f.explored if (points := evidence.curve(row))}
                 for key, f in found.items()
             },
         )
@@ -175,7 +177,7 @@ class Seeker:
         if left > sum(self.study.row(failure.spec.trial_id) is None for failure in failures):
             self.say(f"Interrupted with {left} trials of the search to go. The same command continues.")
             self._interrupted = True
-            return INTERRUPTED
+            return interrupted()
         if left:
             self.say(f"{count(left, 'trial')} of the search died without a result. The same command tries others.")
             return FAILED
@@ -195,7 +197,7 @@ class Seeker:
         self.say(f"{stage}: {_STAGES[stage]}; {count(len(missing), 'trial')} to run, of {len(trials)}")
         self.start()
         code = sweep(self.options, missing, self.store, self.study, self.say)
-        self._interrupted = code == INTERRUPTED
+        self._interrupted = code not in (OK, FAILED)
         return code
 
 
@@ -256,10 +258,8 @@ def write_search_plan(
         StudyError: the study holds trials of another design or other data.
     """
     mine = [{"arm": s.arm.name, "fold": s.data.fold, "recipe_params": s.recipe_params} for s in searches]
-    keys = {search.key for search in searches}
-    old = [s for s in (study.read_plan() or {}).get("searches", ()) if (s["arm"], s["fold"]) not in keys]
     budget = {name: getattr(options, name) for name in ("trials", "top", "replicates", "halving")}
-    described = {"search": {"goal": asdict(goal_of(options)), **budget}, "searches": [*old, *mine]}
+    described = {"search": {"goal": asdict(goal_of(options)), **budget}, "searches": mine}
     study.write_plan(
         {
             "study": study.name,

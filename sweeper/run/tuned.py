@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from sweeper.plan import Plan, PlanError, Tuning, build_plan
 from sweeper.results.searching import read_searches, write_searches
 from sweeper.run.ablations import sweep
-from sweeper.run.describe import count, describe, describe_reach, expected_cost
+from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import OK, Outcome, Say, TunedOptions
 from sweeper.run.prepare import Run, prepare_run
 from sweeper.run.search import (
@@ -22,6 +22,7 @@ from sweeper.run.search import (
     search_design,
     write_search_plan,
 )
+from sweeper.run.words import count
 from sweeper.search_plan import ArmSearch
 
 

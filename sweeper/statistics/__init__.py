@@ -2,11 +2,12 @@
 
 Which function answers which question:
 
-- Does an arm differ from the reference, by how much, and how sure is its own mean? `compare_arms`; in a word: `verdicts`
-- What is each part worth? `effects` of the factorial that `find_factorial` finds among the arms; unreplicated: `lenth`
+- Does an arm differ from the reference, by how much, how sure is its own mean? `compare_arms`; in a word: `verdicts`
+- What is each part worth? `effects` of the factorial that `find_factorial` finds; where nothing was run twice: `lenth`
 - Does a difference agree with a published one? `agreement`
 - Before running: what difference can be found? `detectable_difference`
-- A single split: how sure is an accuracy? `bootstrap_accuracy`; a difference, for other recordings? `recordings_interval`
+- A single split: how sure is an accuracy, or a difference, for other recordings? `bootstrap_accuracy`,
+  `recordings_interval`
 - A single split: do two trained networks err differently? `mcnemar_clustered`
 
 A *unit* is what counts as one piece of evidence: a fold (its seeds averaged), or a seed where there is one fold.

@@ -13,18 +13,18 @@ References: G. Box, W. G. Hunter, J. S. Hunter. Statistics for Experimenters (19
 Biometrics Bull. 2 (1946) 110–114; Z. Šidák. JASA 62 (1967) 626–633.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sweeper.statistics._arrays import fraction
-from sweeper.statistics.arms import ON_OTHER_DATA, ON_THIS_SPLIT, _critical, _mean_of_known, _resolution
-from sweeper.statistics.dunnett import largest_t_p
-from sweeper.statistics.intervals import variance_factor
+from sweeper.statistics.arms import CLAIMS, Unit, Units, scores_array
+from sweeper.statistics.dunnett import critical_t, largest_t_p
+from sweeper.statistics.spread import spread
 
 Vector = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class Effects:
     significant: NDArray[np.bool_]
     units: int
     df: float
-    unit: Literal["fold", "seed"]
+    unit: Unit
     claim: str
     confidence: float
 
@@ -70,20 +70,19 @@ def effects(
     folds_in_all: int,
     confidence: float = 0.95,
     names: Sequence[str] | None = None,
+    resolution: float | None = None,
 ) -> Effects:
     """All estimable effects of a full or regular fractional two-level factorial.
 
     Args:
         scores: `[arms, folds, seeds]`, NaN where a trial is missing; a seed of a fold counts where all arms have it.
         levels: −1 or +1, `[arms, factors]`.
-        test_train_ratio, folds_in_all, confidence: as in `compare_arms`.
+        test_train_ratio, folds_in_all, confidence, resolution: as in `compare_arms`.
         names: of the factors; A, B, C … by default.
     """
-    y, x = np.asarray(scores, dtype=np.float64), np.asarray(levels, dtype=np.float64)
-    if y.ndim != 3 or x.ndim != 2 or len(x) != len(y):
-        raise ValueError(
-            f"expected scores [arms, folds, seeds] and levels [arms, factors], got {y.shape} and {x.shape}"
-        )
+    y, x = scores_array("scores", scores), np.asarray(levels, dtype=np.float64)
+    if x.ndim != 2 or len(x) != len(y):
+        raise ValueError(f"levels: expected [{len(y)} arms, factors], got shape {x.shape}")
     if not (np.abs(x) == 1).all():
         raise ValueError(f"levels: expected -1 or 1, got {x[np.abs(x) != 1][0]:g}")
     fraction("confidence", confidence)
@@ -91,41 +90,46 @@ def effects(
     if len(factors) != x.shape[1]:
         raise ValueError(f"names: expected {x.shape[1]}, got {len(factors)}")
     labels, columns, aliases, order = _contrasts(x, factors)
-    by_fold = y.shape[1] > 1
-    together = np.where(np.isfinite(y).all(axis=0), y, np.nan)
-    cells = _mean_of_known(together) if by_fold else together[:, 0]
-    cells = cells[:, np.isfinite(cells).all(axis=0)]
-    runs, units = cells.shape
-    overlap = max(test_train_ratio, 1 / (folds_in_all - 1) if folds_in_all > 1 else 0.0) if by_fold else 0.0
+    layout = Units(np.where(np.isfinite(y).all(axis=0), y, np.nan), test_train_ratio, folds_in_all, resolution)
+    complete = layout.own[:, np.isfinite(layout.own[0])]
+    runs, units = complete.shape
     blank = np.full(len(labels), np.nan)
-    estimate = columns.T @ cells.mean(axis=1) / (runs / 2) if units else blank
-    low, high, p, df = blank, blank, blank, 0.0
+    estimate = columns.T @ complete.mean(axis=1) / (runs / 2) if units else blank
+    half, p, df = blank, blank, 0.0
     if units > 1:
-        residual = cells - cells.mean(axis=1, keepdims=True) - cells.mean(axis=0) + cells.mean()
-        df = (runs - 1.0) * (units - 1)
-        variance = max(float((residual**2).sum() / df), _resolution(y) ** 2 / 12)
-        error = np.sqrt(4 * variance / runs * variance_factor(units, overlap))
-        independent = np.zeros(len(labels))
-        critical = _critical(df, independent, 1 - confidence)
-        low, high = estimate - critical * error, estimate + critical * error
-        t = np.abs(estimate) / error
-        p = np.array([largest_t_p(float(value), df, independent) for value in t])
-        p = np.where(t > critical, np.minimum(p, 1 - confidence), np.maximum(p, np.nextafter(1 - confidence, 1)))
+        variance, df = _variance(layout, runs, units)
+        error = math.sqrt(4 * variance / runs * float(layout.factor(np.array([units]))[0]))
+        # Equal variances make the effects independent; unequal ones correlate them, and the bound holds (Šidák 1967).
+        critical = critical_t(1 - confidence, df, 0.0, len(labels))
+        half = np.full(len(labels), critical * error)
+        p = np.array([largest_t_p(abs(value) / error, df, 0.0, len(labels)) for value in estimate])
+        edge = 1 - confidence
+        p = np.where(np.abs(estimate) > half, np.minimum(p, edge), np.maximum(p, math.nextafter(edge, 1)))
     return Effects(
         names=labels,
         aliases=aliases,
         order=order,
         estimate=estimate,
-        low=low,
-        high=high,
+        low=estimate - half,
+        high=estimate + half,
         p=p,
-        significant=np.nan_to_num(p, nan=1.0) <= 1 - confidence,
+        significant=p <= 1 - confidence,
         units=units,
         df=df,
-        unit="fold" if by_fold else "seed",
-        claim=ON_OTHER_DATA if by_fold else ON_THIS_SPLIT,
+        unit=layout.unit,
+        claim=CLAIMS[layout.unit],
         confidence=confidence,
     )
+
+
+def _variance(layout: Units, runs: int, units: int) -> tuple[float, float]:
+    """Mean over the arms of a unit's variance, and its degrees of freedom: fewer where some arms make up most of it."""
+    df = (runs - 1.0) * (units - 1)
+    variance = max(float(np.nansum(layout.residual**2)) / df, layout.floor)
+    arms = spread(layout.residual, None, layout.floor).variance
+    if np.isfinite(arms).all():
+        df *= float(arms.sum() ** 2 / (arms**2).sum() / runs)
+    return variance, float(f"{max(df, units - 1.0):.3g}")
 
 
 def _contrasts(

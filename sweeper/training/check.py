@@ -29,6 +29,7 @@ from sweeper.training import checkpoint
 from sweeper.training.cost import count_operations
 from sweeper.training.distributed import check_shareable
 from sweeper.training.ema import EMA
+from sweeper.training.fit import optimiser
 from sweeper.training.loss import training_loss
 from sweeper.training.weights import restored
 
@@ -67,7 +68,7 @@ def check_network(network: Network, training: TrainingConfig, *, workers: int = 
                 f"{name}: {key} has other initial values each time, from the same seed; draw it by torch"
             )
     if not any(parameter.requires_grad for parameter in module.parameters()):
-        raise NetworkError(f"{name} has no parameter that is trained (requires_grad)")
+        raise NetworkError(f"{name} has no parameter that is trained: all have requires_grad=False")
     if workers > 1:
         check_shareable(module)
     with _told(
@@ -148,10 +149,16 @@ def _train(network: Network, module: nn.Module, training: TrainingConfig) -> lis
     with _told(f"{name} has no gradient"):
         torch.autograd.backward(loss)
     trained = [(key, p.grad) for key, p in module.named_parameters() if p.requires_grad]
+    if sparse := [key for key, gradient in trained if gradient is not None and gradient.layout is not torch.strided]:
+        raise NetworkError(f"{name}: the gradient of {_some(sparse)} is sparse, which AdamW can't take: sparse=False")
     if broken := [key for key, gradient in trained if gradient is not None and not bool(gradient.isfinite().all())]:
         raise NetworkError(f"{name}: the gradient of {_some(broken)} is not finite, with initial values")
     if idle := [key for key, gradient in trained if gradient is None]:
         notes.append(f"{name}: {_some(idle)} had no gradient: not used in training, or not always")
+    with _told(f"{name} can't be trained by AdamW"):
+        if training.clip_norm is not None:
+            nn.utils.clip_grad_norm_(module.parameters(), training.clip_norm)
+        optimiser(module, training).step()
     module.zero_grad(set_to_none=True)
     return notes
 

@@ -1,8 +1,9 @@
 """Trained weights as one safetensors file that says in its header how to use them.
 
 Both sets are kept, under `network.` and `ema.`: the last epoch's, whose scores are the leaderboard's headline, and
-their moving average. A network of a study's own is built by that study's code, which the header names and the file does
-not hold: a file from a stranger runs no code but ours.
+their moving average. The mark says whose row in a study they belong to, see `sweeper.results.evidence`. A network of a
+study's own is built by that study's code, which the header names and the file does not hold: a file from a stranger
+runs no code but ours.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from sweeper.model.build import build, is_of_this_package
@@ -49,17 +51,26 @@ Loader = Callable[[Needs], type[Network]]
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network, ready to classify: clips of `seconds` s at `sample_rate` Hz into `classes`."""
+    """A trained network, ready to classify: clips of `seconds` s at `sample_rate` Hz into `classes`.
+
+    `trial_id` and `mark` say which trial's row it belongs to; files of older versions have no mark.
+    """
 
     network: nn.Module
     classes: tuple[str, ...]
     sample_rate: int
     seconds: float
     trial_id: str
+    mark: str = ""
 
 
-def save(path: Path, fitted: Fitted, spec: TrialSpec, classes: Sequence[str], file: str = "") -> None:
-    """Write both sets of weights, atomically; `file` is that of the study which defines the network."""
+def save(
+    path: Path, fitted: Fitted, spec: TrialSpec, classes: Sequence[str], mark: str = "", *, file: str = ""
+) -> None:
+    """Write both sets of weights, atomically.
+
+    `mark` is that of the trial's row; `file` names that of the study which defines the network.
+    """
     tensors = {f"network.{name}": value for name, value in fitted.network.state_dict().items()}
     tensors |= {f"ema.{name}": value for name, value in fitted.averaged.state_dict().items()}
     header = {
@@ -70,6 +81,7 @@ def save(path: Path, fitted: Fitted, spec: TrialSpec, classes: Sequence[str], fi
         "classes": list(classes),
         "sample_rate": spec.data.sample_rate,
         "seconds": spec.data.seconds,
+        "mark": mark,
     }
     if not is_of_this_package(spec.model):
         header[NEEDS] = asdict(Needs(type(spec.model).__qualname__, spec.code, file, spec.study))
@@ -86,32 +98,54 @@ def load(path: Path, averaged: bool = False, code: Loader | None = None) -> Clas
             study's file; it compares the digest.
 
     Raises:
-        WeightsError: no such file, another kind of file, or one that needs code which isn't given or doesn't fit.
+        WeightsError: no such file, another kind of file, a damaged one, weights that are no numbers, or of a network
+            whose code isn't given or doesn't fit.
     """
     state = checkpoint.load(path)
     if state is None or not {"network", "model"} <= state[1].keys():
-        raise WeightsError(f"{path} holds no weights that sweeper saved; they lie in a study's folder weights/")
+        raise WeightsError(_objection(path))
     tensors, header = state
     kind = _kind(path, header, code)
-    prefix = "ema." if averaged else "network."
     try:
         network = build(restored(kind, header["model"]), seed=0, load=False)
+        prefix = "ema." if averaged else "network."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(
-            f"{path} does not fit {kind.__name__} as it is here: {' '.join(str(error).split())}"
-        ) from None
-    return Classifier(
-        network.eval(), tuple(header["classes"]), header["sample_rate"], header["seconds"], header["trial_id"]
-    )
+        classifier = Classifier(
+            network.eval(),
+            tuple(map(str, header["classes"])),
+            int(header["sample_rate"]),
+            float(header["seconds"]),
+            str(header["trial_id"]),
+            str(header.get("mark", "")),
+        )
+    except Exception as error:  # also whatever the network's own code may raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if NEEDS in header:
+            raise WeightsError(f"{path} does not fit {kind.__name__} as it is here ({reason})") from error
+        raise WeightsError(f"{path} is damaged ({reason}); train its trial again") from error
+    if not all(torch.isfinite(parameter).all() for parameter in network.parameters()):
+        raise WeightsError(f"{path} holds weights that are no numbers: the training diverged; train its trial again")
+    return classifier
+
+
+def _objection(path: Path) -> str:
+    if not path.exists():
+        return f"{path}: no such file; weights lie in a study's folder weights/"
+    if path.is_dir():
+        return f"{path} is a folder, and weights are a file; they lie in a study's folder weights/"
+    return f"{path} holds no weights that sweeper saved, or is damaged; they lie in a study's folder weights/"
 
 
 def _kind(path: Path, header: dict[str, Any], code: Loader | None) -> Any:
+    """The class that builds the file's network."""
     if NEEDS not in header:
         if header["network"] not in _KINDS:
-            raise WeightsError(f"{path} holds a network of the kind {header['network']}, which this version lacks")
+            raise WeightsError(_objection(path))
         return _KINDS[header["network"]]
-    needs = Needs(**header[NEEDS])
+    try:
+        needs = Needs(**header[NEEDS])
+    except TypeError as error:
+        raise WeightsError(f"{path} is damaged ({error}); train its trial again") from error
     if code is None:
         raise WeightsError(
             f"{path} holds weights of {needs.network}, which is not ours: pass the file of study {needs.study} that "

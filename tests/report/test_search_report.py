@@ -10,7 +10,7 @@ import pytest
 
 from sweeper.cli import main
 from sweeper.plan import Tuning, build_plan, design
-from sweeper.report.designs import designs_table, pairs, sibling
+from sweeper.report.designs import designs_table, sibling
 from sweeper.report.page import write_page
 from sweeper.report.rerun import rerun_command
 from sweeper.report.search_tables import changes
@@ -164,8 +164,7 @@ def test_a_searchs_trials_enter_no_ablation(tuned):
 
 def test_both_designs_stand_side_by_side(tuned, tmp_path):
     board = leaderboard.derive(tuned)
-    found = pairs(board, sibling(board))
-    table = designs_table(found)
+    table = designs_table(board, sibling(board))
     garm = dict(zip(table.header, table.rows[0], strict=True))
     assert garm["arm"] == "garm"
     assert garm["difference [95 %]"].startswith("-5.0")

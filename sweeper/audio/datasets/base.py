@@ -11,6 +11,9 @@ class DatasetError(ValueError):
     Every error that `sweeper.audio` means for the user is one of these.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -125,7 +128,19 @@ class Reading:
 
 
 def shorten(names: Iterable[str], shown: int = 3) -> str:
-    """`"a, b, c and 5 more"`."""
+    """`"a, b, c and 5 more"`, printable."""
     listed = list(names)
     rest = len(listed) - shown
-    return ", ".join(listed[:shown]) + (f" and {rest} more" if rest > 0 else "")
+    return printable(", ".join(listed[:shown])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def printable(text: str) -> str:
+    """`text` in one line of UTF-8: control characters, and bytes of names that are not UTF-8, as escapes."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else character.encode("unicode_escape").decode("ascii")
