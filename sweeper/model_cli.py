@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from sweeper.inference import Prediction
     from sweeper.profiling import Profile
-    from sweeper.training.weights import Classifier
+    from sweeper.study import Network
+    from sweeper.training.weights import Classifier, Loader, Needs
 
 USAGE_ERROR, FAILURE = 2, 1
 PROFILE_WIDTH = 104  # columns that the table needs
@@ -93,6 +94,12 @@ def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_ema(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ema", action="store_true", help="the weights' moving average instead of the last epoch's")
+    parser.add_argument(
+        "--study",
+        type=Path,
+        metavar="FILE",
+        help="the study's file that defines the network, if it is not ours: is run",
+    )
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -217,10 +224,29 @@ def _load(args: argparse.Namespace) -> "Classifier | None":
 
     try:
         with local_file(args.checkpoint) as path:
-            return weights.load(path, averaged=args.ema)
+            return weights.load(path, averaged=args.ema, code=None if args.study is None else _code(args.study))
     except weights.WeightsError as error:
         _complain(str(error))
         return None
+
+
+def _code(file: Path) -> "Loader":
+    """Loads a network's class from a study's file, which must be as it was when the weights were trained."""
+
+    def load(needs: "Needs") -> "type[Network]":
+        from sweeper.study_file import load, network_class
+        from sweeper.training.weights import WeightsError
+
+        code = load(file).code
+        network = network_class(code)
+        if network is None or code != needs.digest:
+            raise WeightsError(
+                f"{file} holds other code ({code or 'none of a network'}) than the weights were trained with "
+                f"({needs.digest}); the study {needs.study} keeps that in its folder code/{needs.digest}"
+            )
+        return network
+
+    return load
 
 
 def _complain(message: str) -> int:

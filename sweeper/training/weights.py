@@ -149,7 +149,7 @@ def _kind(path: Path, header: dict[str, Any], code: Loader | None) -> Any:
     if code is None:
         raise WeightsError(
             f"{path} holds weights of {needs.network}, which is not ours: pass the file of study {needs.study} that "
-            f"defines it, {needs.file or 'a Python file'} (code {needs.digest[:12] or 'unknown'}); it will be run"
+            f"defines it, --study {needs.file or 'FILE.py'} (code {needs.digest[:12] or 'unknown'}); it will be run"
         )
     return code(needs)
 
