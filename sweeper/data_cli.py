@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE = 22_050  # Hz, the paper's
 LISTED = 10
+INTERRUPTED = 130
 
 EXAMPLES = """examples:
   python -m sweeper data list
@@ -68,13 +69,18 @@ def _hertz(text: str) -> int:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run one `data` command; 0 if all is well, 1 if not, with one line on stderr that says why."""
+    """Run one `data` command; returns 0 if all is well, 1 if `check` found what can't be used, 130 if interrupted.
+
+    Raises:
+        DatasetError: one line for the user.
+    """
     commands = {"list": _list, "fetch": _fetch, "prepare": _prepare, "check": _check, "plot": _plot}
     try:
         return commands[args.data_command](args)
-    except DatasetError as error:
-        print(f"sweeper data {args.data_command}: {error}", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt:
+        way = "the same command continues" if args.data_command == "fetch" else "the same command begins again"
+        print(f"sweeper: error: interrupted; {way}", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _list(_args: argparse.Namespace) -> int:
@@ -83,7 +89,7 @@ def _list(_args: argparse.Namespace) -> int:
         size = f"{known.size} clips, {len(known.classes)} classes; " if known.size else ""
         print(f"{name:13} {known.title}")
         print(f"{'':13} {size}official split: {known.official}; licence: {known.licence}")
-        print(f"{'':13} layout (.wav or .flac): {known.layout}")
+        print(f"{'':13} layout (.wav, .flac, .mp3, .ogg, .aiff and more): {known.layout}")
         if known.downloads:
             megabytes = sum(item.megabytes for item in known.downloads)
             print(f"{'':13} " + ("fetched" if data_folder(name).is_dir() else f"to fetch: about {megabytes} MB"))
@@ -101,8 +107,7 @@ def _fetch(args: argparse.Namespace) -> int:
             checked = item.checksum or "no published checksum: this download's will be recorded"
             print(f"  {item.url} ({item.megabytes} MB, {checked})")
         if not args.accept_licence and not _agreed():
-            print("not fetched: the licence was not accepted (--accept-licence)", file=sys.stderr)
-            return 1
+            raise DatasetError("not fetched: the licence was not accepted (--accept-licence)")
     fetch(args.name, folder)
     dataset = load(args.name, folder)
     print(f"{args.name}: {len(dataset.clips)} clips in {folder}")
@@ -147,10 +152,17 @@ def _describe(split: "splits.Split") -> str:  # type: ignore[name-defined]  # no
 
 
 def _check(args: argparse.Namespace) -> int:
+    from sweeper.audio import splits
     from sweeper.audio.check import check
 
-    report = check(load(args.name, args.data))
+    dataset = load(args.name, args.data)
+    report = check(dataset)
     _print_report(report, _console())
+    try:
+        splits.check(dataset, "official", dataset.folds)
+    except DatasetError as error:
+        print(f"official split: {error}")
+        return 1
     return 1 if report.unreadable else 0
 
 

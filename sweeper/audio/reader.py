@@ -50,7 +50,6 @@ SUBTYPES = (
     "VORBIS",
     "OPUS",
 )
-MPEG = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")  # only as files of their own: their length is checked there
 LFS_POINTER = b"version https://git-lfs"
 UNKNOWN_FRAMES = 2**48  # so many frames, or more, libsndfile makes of a header that doesn't know
 
@@ -124,8 +123,7 @@ def _opened(path: Path) -> Iterator[Any]:
             patched = examine(content, size)
             # as bytes, because a name need not be UTF-8
             with soundfile.SoundFile(patched or os.fsencode(path)) as file:
-                known = file.subtype in SUBTYPES or (file.format == "MP3" and file.subtype in MPEG)
-                if not known:
+                if file.subtype not in SUBTYPES and file.format != "MP3":
                     raise AudioError(f"{path}: encoding {file.subtype} is not supported; convert it to 16-bit PCM")
                 if not MIN_RATE <= file.samplerate <= MAX_RATE:
                     what = f"a sample rate of {file.samplerate} Hz; expected {MIN_RATE} to {MAX_RATE} Hz"

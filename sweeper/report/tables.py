@@ -49,14 +49,15 @@ class Document:
 def document(board: Leaderboard) -> Document:
     """The study's tables as far as it has their arms, and other kinds of trials apart from them."""
     by_arm = {row["arm"]: row for row in board.ablation}
+    others = by_arm.keys() - {board.arms.reference} or by_arm.keys()
     listed = [*board.arms.tables.values(), *_unlisted(board, by_arm)]
-    tables = [_table(board, table, by_arm) for table in listed if any(arm in by_arm for arm in table.arms)]
+    tables = [_table(board, table, by_arm) for table in listed if others & set(table.arms)]
     if by_arm:
         tables.append(_arms(board))
     if effects := effects_table(board.effects):
         tables.append(effects)
-    if others := [row for row in board.summary if row["kind"] not in (REFERENCE_KIND, UNCOMPARED)]:
-        tables.append(_others(board, others))
+    if apart := [row for row in board.summary if row["kind"] not in (REFERENCE_KIND, UNCOMPARED)]:
+        tables.append(_others(board, apart))
     searches = read_searches(board.study)
     tables += search_tables(searches)
     problems = tuple(str(problem) for problem in board.problems)

@@ -153,16 +153,17 @@ def _folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[int, ..
 
     Raises:
         PlanError: the split has no such fold.
+        SplitError: too few clips, groups or classes for it.
     """
     available = splits.folds_of(dataset, options.split)
-    if options.folds is None:
-        return available[:1] if few else available
-    if unknown := sorted(set(options.folds) - set(available)):
+    chosen = tuple(sorted(set(options.folds or (available[:1] if few else available))))
+    if unknown := sorted(set(chosen) - set(available)):
         raise PlanError(
             f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has here "
             f"the folds {','.join(map(str, available))}"
         )
-    return tuple(sorted(set(options.folds)))
+    splits.check(dataset, options.split, chosen)
+    return chosen
 
 
 def _check_networks(source: Source, recipe: Recipe, arms: Sequence[Arm], classes: int, workers: int) -> list[str]:

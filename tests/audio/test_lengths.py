@@ -257,6 +257,11 @@ def test_mp3_with_and_without_its_header(frames, refused, rate, mode):
     )
 
 
+def test_older_layers_are_refused_with_the_way_out(refused):
+    layer_2 = b"\xff\xfd\xa0\xc0" + bytes(622)  # 192 kbit/s at 44.1 kHz, silence
+    assert refused(layer_2 * 50, "a.mp2").startswith("MPEG layer 1 or 2, whose length libsndfile guesses; convert it")
+
+
 def test_two_mp3s_in_one_are_not_read_as_the_first(refused):
     content = written("MP3", None, 30_000)
     assert "are there; make it one" in refused(content + content)

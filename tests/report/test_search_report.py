@@ -169,7 +169,7 @@ def test_both_designs_stand_side_by_side(tuned, tmp_path):
     assert garm["arm"] == "garm"
     assert garm["difference [95 %]"].startswith("-5.0")
     assert garm["its difference [95 %]"].startswith("-3.0")
-    assert garm["moved by"] == "+2.0"
+    assert garm["moved by [95 %]"].startswith("+2.0 [")
     other = Study(tmp_path / "other")
     other.create()
     other.write_plan({"data_digest": "y", "trials": [], "design": {}})

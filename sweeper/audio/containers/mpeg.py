@@ -1,4 +1,4 @@
-"""MP3 and the older layers (ISO 11172-3, 13818-3): frames, and what an Xing, Info or VBRI header says of their number.
+"""MP3 (ISO 11172-3, 13818-3): frames, and what an Xing, Info or VBRI header says of their number.
 
 Without such a header libsndfile guesses the length from the first frame, and of a file with a varying bit rate it may
 read a third: then frames are counted here, and libsndfile is given a header that says so. It then leaves out the 529
@@ -56,6 +56,10 @@ def examine(file: IO[bytes], start: int, size: int) -> list[Piece]:
     """See `containers.examine`."""
     first = _first(file, start, size)
     assert first is not None
+    if _layer(first.head) != 3:
+        raise ContainerError(
+            "MPEG layer 1 or 2, whose length libsndfile guesses; convert it: ffmpeg -i OLD.mp2 NEW.flac"
+        )
     end = tags.before(file, first.position, size)
     promise = _promise(file, first)
     audio = first.position if promise is None else first.position + first.length
@@ -114,7 +118,7 @@ def _frame(file: IO[bytes], position: int) -> _Frame | None:
     if len(content) < 4:
         return None
     head = int.from_bytes(content, "big")
-    version, layer = head >> 19 & 3, 4 - (head >> 17 & 3)
+    version, layer = head >> 19 & 3, _layer(head)
     bits, rate = head >> 12 & 15, head >> 10 & 3
     if head >> 21 != 0x7FF or version == 1 or layer == 4 or bits in (0, 15) or rate == 3:
         return None
@@ -125,6 +129,10 @@ def _frame(file: IO[bytes], position: int) -> _Frame | None:
         return _Frame(position, head, (12_000 * kbit // hertz + padding) * 4, 384)
     samples = 576 if later and layer == 3 else 1152
     return _Frame(position, head, samples // 8 * 1000 * kbit // hertz + padding, samples)
+
+
+def _layer(head: int) -> int:
+    return 4 - (head >> 17 & 3)
 
 
 def _walk(file: IO[bytes], position: int, end: int, kind: int) -> Iterator[_Frame]:
