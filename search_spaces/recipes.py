@@ -3,9 +3,6 @@
 A recipe is complete: reading it tells every value that is used. Three are named on the command line.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-
 from sweeper.model.config import SIZES
 from sweeper.search_spaces.augmentation import AugmentationConfig
 from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
@@ -41,6 +38,3 @@ def quick() -> Recipe:
         augmentation=AugmentationConfig.signal_only(),
     )
     return Recipe("quick", network=SIZES["tiny"], training=training, sample_rate=8_000, seconds=1.0)
-
-
-RECIPES: Mapping[str, Callable[[], Recipe]] = MappingProxyType({"quick": quick, "small": small, "paper": paper})

@@ -16,11 +16,10 @@ from sweeper.results.searching import STAGES, Goal
 from sweeper.run.search import digest
 from sweeper.search_plan import plan_searches
 from sweeper.search_spaces.peers import PEERS
-from sweeper.search_spaces.recipes import RECIPES
 from sweeper.search_spaces.tuning import SPACE
 from sweeper.space import Chosen, Scope, recipe_values
 from sweeper.study import Arm, EMAConfig, Network, Recipe, Study, TrainingConfig
-from tests.studies import ARMS, PAPER, REFERENCE, STUDY, TABLES
+from tests.studies import ARMS, PAPER, RECIPES, REFERENCE, STUDY, TABLES
 
 TABLE_6, TABLE_7 = (TABLES[name].arms for name in ("6", "7"))
 

@@ -16,10 +16,9 @@ from sweeper.results.searching import Goal
 from sweeper.search import Search
 from sweeper.search_plan import ArmSearch, plan_searches
 from sweeper.search_spaces.config import TrainingConfig
-from sweeper.search_spaces.recipes import RECIPES
 from sweeper.space import Scope
 from sweeper.statistics import sign_flip_p
-from tests.studies import ARMS, PAPER
+from tests.studies import ARMS, PAPER, RECIPES
 
 NOISE = 0.01  # of a score, standard deviation: about what another seed does to an accuracy on a few hundred clips
 

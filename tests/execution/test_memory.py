@@ -13,8 +13,7 @@ from sweeper.execution.cluster import TrialResources
 from sweeper.execution.memory import memory_per_trial
 from sweeper.plan import PlanError, build_plan
 from sweeper.results.store import Study
-from sweeper.search_spaces.recipes import RECIPES
-from tests.studies import ARMS, PAPER
+from tests.studies import ARMS, PAPER, RECIPES
 
 STUDY = Study("results/unused")
 

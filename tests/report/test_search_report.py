@@ -21,12 +21,11 @@ from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.search import Search
 from sweeper.search_plan import plan_searches
-from sweeper.search_spaces.recipes import RECIPES
 from sweeper.space import Scope
 from tests.benchmarks.search_vs_random import surface
 from tests.report.test_page import browser, drawn, opened  # noqa: F401
 from tests.search.conftest import row_of, stopped
-from tests.studies import ARMS, PAPER
+from tests.studies import ARMS, PAPER, RECIPES
 
 ARM_NAMES = ("full", "garm")
 

@@ -13,8 +13,7 @@ import numpy as np
 from sweeper.results import schema
 from sweeper.results.rows import PAPER_SWITCHES
 from sweeper.results.store import Study
-from sweeper.search_spaces.recipes import RECIPES
-from tests.studies import ARMS
+from tests.studies import ARMS, RECIPES
 
 _DEFAULTS = {"string": "x", "int64": 1, "double": 0.5, "bool": True}
 # Over a row, that of a trial which failed.

@@ -9,11 +9,10 @@ import torch
 from sweeper.audio.augmentation import augment
 from sweeper.search_plan import plan_searches
 from sweeper.search_spaces.config import EMAConfig, TrainingConfig
-from sweeper.search_spaces.recipes import RECIPES
 from sweeper.search_spaces.tuning import SPACE
 from sweeper.space import Asking, Scope, fixed_fields, recipe_values, searched_fields, tuned
 from sweeper.switches import flat_fields
-from tests.studies import ARMS, PAPER
+from tests.studies import ARMS, PAPER, RECIPES
 
 SCOPES = (Scope("accuracy_ema"), Scope("accuracy"), Scope("accuracy_ema", "gflops"))
 
