@@ -2,6 +2,7 @@
 
     >>> import sweeper
     >>> board = sweeper.run_ablations("mel.py", seeds=2, arms=["full", "mean-pool"], epochs=1)
+    study ablations-mel-demo-quick-1epochs: 2 arms × 1 fold × 2 seeds = 4 trials, ...
     >>> board.summary[["arm", "n"]].values.tolist()
     [['full', 2], ['mean-pool', 2]]
 
@@ -27,9 +28,8 @@ def run_ablations(
     The same call again trains only what is missing, so it also continues after an interrupt.
 
         >>> import sweeper
-        >>> sweeper.run_ablations("mel.py", seeds=3, dry_run=True)  # doctest: +ELLIPSIS
-        study ablations-mel-demo-quick: 5 arms × 1 fold × 3 seeds = 15 trials, 0 of them already committed
-        ...
+        >>> sweeper.run_ablations("mel.py", seeds=3, dry_run=True)
+        study ablations-mel-demo-quick: 5 arms × 1 fold × 3 seeds = 15 trials, ...
 
     Args:
         source: a file that defines `STUDY`, or the name of a study that comes along: "paper", "recipe", "readings".

@@ -30,29 +30,46 @@ def scores(own, study):
 
 def test_a_study_that_was_killed_goes_on_and_equals_the_undisturbed_one(own):
     command = ("run", "ablations", "two_files.py", "--epochs", "2")
-    own.run(*command, "--study", "whole")
+    own(*command, "--study", "whole")
     code, _ = own.stop_after(2, "killed", [signal.SIGKILL], *command, "--study", "killed")
     assert code == -signal.SIGKILL
     own.wait_until_ray_is_gone(60)
     (own.folder / "two_files.py").write_text(
         (own.folder / "two_files.py").read_text().replace('Arm("full"),', '# one more\n        Arm("full"),')
     )
-    out = own.run(*command, "--study", "killed")
+    out = own(*command, "--study", "killed")
     assert "of them already committed" in out
     assert scores(own, "killed").equals(scores(own, "whole"))
     assert (own.folder / "results" / "killed" / "code").is_dir()
-    printed = own.run("leaderboard", "killed")
+    printed = own("leaderboard", "killed")
     assert "Arms" in printed and "no-skip" in printed and "Table 6" not in printed
 
 
 def test_several_workers_train_a_network_of_the_users(own):
-    own.run("run", "ablations", "mel.py", "--arm", "full", "--seeds", "1", "--epochs", "1", "--workers-per-trial", "2")
-    (row,) = pd.read_parquet(own.folder / "results/ablations-mel-demo-quick-1epochs/leaderboard.parquet").to_dict("records")
+    own("run", "ablations", "mel.py", "--arm", "full", "--seeds", "1", "--epochs", "1", "--workers-per-trial", "2")
+    (row,) = pd.read_parquet(own.folder / "results/ablations-mel-demo-quick-1epochs/leaderboard.parquet").to_dict(
+        "records"
+    )
     assert row["status"] == "complete"
 
 
 def test_a_search_over_the_studys_own_space(own):
-    own.run(*"run search two_files.py --trials 3 --top 1 --replicates 1 --epochs 1 --no-halving".split())
+    own(
+        *[
+            "run",
+            "search",
+            "two_files.py",
+            "--trials",
+            "3",
+            "--top",
+            "1",
+            "--replicates",
+            "1",
+            "--epochs",
+            "1",
+            "--no-halving",
+        ]
+    )
     winners = (own.folder / "results/search-two_files-demo-quick-1epochs/winners.json").read_text()
     assert '"max_lr"' in winners and '"smoothing"' in winners
 
