@@ -9,6 +9,8 @@
 What a study is made of is in `sweeper.study`.
 """
 
+import getpass
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["read_study", "run_ablations", "run_search", "run_tuned_ablations"]
 __version__ = "0.1.0"
+
+# torch and Ray ask for the user's name and home when they are imported, and fail where a user id has neither, as it may
+# be in a container. They get a name, and the home that Docker gives such a user.
+try:
+    getpass.getuser()
+except (KeyError, OSError):
+    os.environ["USER"] = f"uid{os.getuid()}"
+if not os.path.isabs(os.environ.get("HOME", "")):  # noqa: PTH117
+    os.environ.pop("HOME", None)
+    if os.path.expanduser("~") == "~":  # noqa: PTH111  # pathlib raises
+        os.environ["HOME"] = "/"
 
 
 def run_ablations(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.audio.datasets import NAMES, DatasetError, definition, load
-from sweeper.audio.datasets.base import shorten
+from sweeper.audio.datasets.base import VALIDATION, shorten
 from sweeper.audio.places import data_folder
 
 if TYPE_CHECKING:
@@ -171,7 +171,9 @@ def _print_report(report: "Report", console: "Console") -> None:
 
     dataset = report.dataset
     folds = sorted({clip.fold for clip in dataset.clips})
-    table = Table("class", *(f"fold {fold}" for fold in folds), "all", box=None, pad_edge=False)
+    headings = {0: "train only", VALIDATION: "validation"}
+    columns = [headings.get(fold, f"fold {fold}") for fold in folds]
+    table = Table("class", *columns, "all", box=None, pad_edge=False)
     for target, name in enumerate(dataset.classes):
         counts = [report.counts[target, fold] for fold in folds]
         table.add_row(name, *map(str, counts), str(sum(counts)))

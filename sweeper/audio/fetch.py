@@ -18,7 +18,7 @@ from sweeper.audio.archives import ArchiveError, unpack
 from sweeper.audio.datasets import definition
 from sweeper.audio.datasets.base import DatasetError, Download
 from sweeper.audio.parallel import progress_bar
-from sweeper.audio.places import cache_folder
+from sweeper.audio.places import cache_folder, failed_write
 from sweeper.audio.reader import LFS_POINTER
 
 ATTEMPTS = 5
@@ -54,6 +54,8 @@ def fetch(name: str, folder: Path, progress: bool = True) -> None:
         try:
             _unpack_all(name, known.downloads, folder, progress)
         except OSError as error:
+            if Path(error.filename or folder).is_relative_to(cache_folder()):
+                raise FetchError(failed_write(folder, error)) from None
             raise FetchError(f"{folder}: {error.strerror or error}; pass a folder with room, --data DIR") from None
     if known.lfs_url is not None:
         resolve_pointers(folder, known.lfs_url, progress)

@@ -5,10 +5,10 @@
 `paper`     the paper's random stratified 80:20. Slices of one recording land on both sides: labelled wherever
             a number from it is shown.
 
-Inside the training part, a validation share serves whatever gets selected. For official folds it is the next
-fold in cyclic order, as ESC-50's author does it (3/1/1); where folds are missing, a fifth, drawn like the split
-itself. The test rows serve the final evaluation alone. All draws are scikit-learn's, from explicit seeds, so a
-split is the same on every machine.
+Inside the training part, a validation share serves whatever gets selected. For official folds it is what the data
+set prescribes, or the next fold in cyclic order, as ESC-50's author does it (3/1/1); where folds are missing, a fifth,
+drawn like the split itself. The test rows serve the final evaluation alone. All draws are scikit-learn's, from explicit
+seeds, so a split is the same on every machine.
 """
 
 import math
@@ -20,7 +20,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.audio.datasets.base import Dataset, DatasetError
+from sweeper.audio.datasets.base import VALIDATION, Dataset, DatasetError
 from sweeper.audio.leaks import LeakAudit, LeakError, audit
 from sweeper.audio.store import ClipStore
 
@@ -85,6 +85,7 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
 
     Raises:
         SplitError: too few clips, groups or classes; with the numbers.
+        LeakError: an official split with groups on both sides, not by its author's design.
     """
     _check_name(name)
     _names, groups = np.unique([clip.group for clip in dataset.clips], return_inverse=True)
@@ -98,6 +99,8 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
     for fold in folds:
         test = _test_rows(labels, name, fold, count, seed)
         training = _training_rows(labels, fold, test)
+        if name == "official":
+            _shared_groups(labels, training, test, _by_design(labels, name)).refuse(dataset.name)
         _validation_rows(labels, name, fold, training, seed)
         trained = np.unique(labels.targets[training])
         if len(trained) < 2:
@@ -148,6 +151,21 @@ def split(store: ClipStore, name: str, fold: int, seed: int = 0) -> Split:
     return Split(np.setdiff1d(training, validation), validation, test, result)
 
 
+def _shared_groups(labels: _Labels, training: Rows, test: Rows, by_design: bool) -> LeakAudit:
+    """What can be audited of labels alone."""
+    both = np.intersect1d(labels.groups[training], labels.groups[test])
+    names = np.unique([clip.group for clip in labels.dataset.clips])
+    return LeakAudit(
+        test_clips=len(test),
+        shared_groups=tuple(str(names[group]) for group in both),
+        leaking_clips=int(np.isin(labels.groups[test], both).sum()),
+        exact_duplicates=(),
+        near_duplicates=(),
+        group_name=labels.dataset.group_name,
+        by_design=by_design,
+    )
+
+
 def _by_design(labels: _Labels, name: str) -> bool:
     return name == "official" and not labels.dataset.separates_groups
 
@@ -170,6 +188,9 @@ def _training_rows(labels: _Labels, fold: int, test: Rows) -> Rows:
 
 
 def _validation_rows(labels: _Labels, name: str, fold: int, training: Rows, seed: int) -> Rows:
+    prescribed: Rows = training[labels.folds[training] == VALIDATION]
+    if name == "official" and len(prescribed):
+        return prescribed
     validation = _next_fold(labels, training, fold) if name == "official" else None
     if validation is not None:
         return validation

@@ -19,6 +19,7 @@ from sweeper import signals
 from sweeper.execution.notices import put_up
 from sweeper.execution.worker import tune_config
 from sweeper.plan import TrialSpec
+from sweeper.results.claims import Claims
 
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
@@ -37,13 +38,24 @@ class Source(Searcher):
         self._drained = True
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial; `trial_id` is Tune's own name for it."""
-        spec = None if self._drained else self.next(trial_id)
-        return Searcher.FINISHED if spec is None else tune_config(spec)
+        """The next trial, or None where none is to be had now; `trial_id` is Tune's own name for it."""
+        if self._drained:
+            return Searcher.FINISHED
+        if (spec := self.next(trial_id)) is not None:
+            return tune_config(spec)
+        return Searcher.FINISHED if self.is_over() else None
 
     def next(self, name: str) -> TrialSpec | None:
-        """The next trial, which Tune calls `name`; None: there is none left."""
+        """The next trial, which Tune calls `name`; None: there is none now."""
         raise NotImplementedError
+
+    def is_over(self) -> bool:
+        """Whether no further trial will come, either."""
+        return True
+
+    def yields(self, name: str) -> bool:
+        """Whether this trial, which runs, is to be left to another run, as that began it first."""
+        return False
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to learn."""
@@ -56,35 +68,78 @@ class Source(Searcher):
 
 
 class Planned(Source):
-    """The planned trials in their order."""
+    """The planned trials in their order, but those that other runs are at come last.
 
-    def __init__(self, trials: Sequence[TrialSpec]) -> None:
+    Args:
+        trials: the trials.
+        claims: of other runs.
+        say: tells what that means.
+    """
+
+    def __init__(self, trials: Sequence[TrialSpec], claims: Claims, say: Callable[[str], None]) -> None:
         super().__init__()
-        self._left = list(reversed(trials))
+        self._left = {trial.trial_id: trial for trial in trials}
+        self._running: dict[str, TrialSpec] = {}  # by Tune's name
+        self._yielded: set[str] = set()
+        self._claims, self._say = claims, say
+        if claimed := self._claims.now().keys() & self._left.keys():
+            others = "; others come first" if len(claimed) < len(self._left) else ""
+            say(f"{len(claimed)} of these trials are run by another command on this study{others}")
 
     def next(self, name: str) -> TrialSpec | None:
-        """The next planned trial."""
-        return self._left.pop() if self._left else None
+        """The next planned trial that nobody is at."""
+        claimed = self._claims.now()
+        for trial_id, spec in self._left.items():
+            if trial_id not in claimed:
+                del self._left[trial_id]
+                self._running[name] = spec
+                return spec
+        return None
+
+    def is_over(self) -> bool:
+        """Whether all that is left is another run's, and that lives: while ours run, it may still be lost."""
+        claimed = self._claims.now()
+        return not self._left or (
+            not self._running and all(trial_id in claimed and claimed[trial_id].alive for trial_id in self._left)
+        )
+
+    def yields(self, name: str) -> bool:
+        """See `Source`."""
+        spec = self._running.get(name)
+        claim = None if spec is None else self._claims.now().get(spec.trial_id)
+        if spec is None or claim is None or claim.yields:
+            return False
+        if name not in self._yielded:
+            self._yielded.add(name)
+            self._say(f"{spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: another command began it first")
+        return True
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A trial that was left to another run comes again, last, in case that is lost."""
+        spec = self._running.pop(trial_id, None)
+        if spec is not None and trial_id in self._yielded:
+            self._left[spec.trial_id] = spec
 
 
 class Ending(Stopper):
     """What Tune is told to stop, and trials to do, once the sweep is asked to end.
 
     Args:
+        source: of the trials.
         grace: seconds that running trials have after SIGTERM or SIGHUP.
         tell: tells all running trials "keep" or "leave"; what it returns is held.
     """
 
-    def __init__(self, grace: float, tell: Callable[[Any], Any] = put_up) -> None:
-        self._grace, self._tell = grace, tell
+    def __init__(self, source: Source, grace: float, tell: Callable[[Any], Any] = put_up) -> None:
+        self._source, self._grace, self._tell = source, grace, tell
         self._running: set[str] = set()
         self._told: dict[str, Any] = {}
         self._left_at = 0.0
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Tune asks after each report of a trial: one that only begins now, as it waited for a node, is stopped."""
+        """Tune asks after each report of a trial. One that only begins now, as it waited for a node, is stopped."""
         outcome = result.get("outcome")
-        if outcome == "started" and signals.asked():
+        if (outcome == "started" and signals.asked()) or (outcome is None and self._source.yields(trial_id)):
             return True
         if outcome in (None, "started"):
             self._running.add(trial_id)

@@ -5,23 +5,20 @@ with the trial's share of the card. Without one, host memory is estimated and be
 that no more trials run at once than memory allows.
 """
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import ray
 import torch
 
 from sweeper.audio.places import cache_folder
-from sweeper.execution.cluster import TrialResources, nodes
-from sweeper.plan import PlanError, TrialSpec
+from sweeper.execution.cluster import nodes
+from sweeper.execution.fits import TrialResources, host_memory, judge_gpu
+from sweeper.plan import TrialSpec
 from sweeper.profiling import peak_training_memory
 from sweeper.results.store import Study
 from sweeper.study_file import with_network
 from sweeper.training.cost import gflops_per_clip
-
-GIGABYTE = 1e9
-PROCESS_BYTES = 0.6e9  # Python, torch and Ray in a worker, before any network
-RESERVE = 1.1  # fragmentation, and what an estimate misses
 
 
 def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources, study: Study) -> int:
@@ -30,38 +27,26 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources, stu
     Raises:
         PlanError: the largest arm does not fit on its share of a GPU, or in the largest node's memory.
     """
-    largest = max(trials, key=_operations)
     if resources.gpus:
         # Once: a process that Ray kept for the next task would keep the memory that was measured from the trials.
         measure = ray.remote(max_calls=1, num_gpus=resources.gpus, num_cpus=0)(_on_gpu)
-        needed, card = ray.get(measure.remote(largest, study))
-        if not card:
-            raise PlanError(
-                f"--gpus-per-trial {resources.gpus:g}: Ray counts a GPU that torch {torch.__version__} can't use; "
-                "`sweeper doctor` there says why, and --gpus-per-trial 0 computes on CPUs"
-            )
-        share = card * min(resources.gpus, 1.0)
-        if needed * RESERVE > share:
-            raise PlanError(
-                f"--gpus-per-trial {resources.gpus:g}: a trial of {largest.arm} needs {needed / GIGABYTE:.1f} GB and "
-                f"its share of the GPU is {share / GIGABYTE:.1f} GB; give each trial more, or choose a smaller recipe"
-            )
+        for trial in _largest(trials):
+            judge_gpu(trial, resources.gpus, *ray.get(measure.remote(trial, study)))
         return 0
-    needed = int(PROCESS_BYTES + RESERVE * peak_training_memory(largest, torch.device("cpu")))
-    most = max(node.get("memory", 0.0) for node in nodes() if node.get("CPU"))
-    if needed > most:
-        raise PlanError(
-            f"a trial of {largest.arm} needs about {needed / GIGABYTE:.1f} GB of memory and Ray has "
-            f"{most / GIGABYTE:.1f} GB for it here; choose a smaller recipe than "
-            f"{largest.recipe}, or a machine with a GPU"
-        )
-    return needed
+    return max(host_memory(trial, nodes()) for trial in _largest(trials))
 
 
-def _operations(trial: TrialSpec) -> float:
-    """Of one clip; a network in which they can't be counted may be the largest."""
-    gflops = gflops_per_clip(trial.model, trial.data.length)
-    return math.inf if gflops is None else gflops
+def _largest(trials: Sequence[TrialSpec]) -> list[TrialSpec]:
+    """One with the most operations in a step, and one of each network in which they can't be counted: it may be it."""
+    counted: dict[float, TrialSpec] = {}
+    others: dict[Any, TrialSpec] = {}
+    for trial in trials:
+        gflops, batch = gflops_per_clip(trial.model, trial.data.length), trial.training.batch_size
+        if gflops is None:
+            others.setdefault((trial.model, batch), trial)
+        else:
+            counted.setdefault(gflops * batch, trial)
+    return [counted[most] for most in sorted(counted)[-1:]] + list(others.values())
 
 
 def _on_gpu(spec: TrialSpec, study: Study) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, trial_resources
+from sweeper.execution.fits import share_of_batch
 from sweeper.execution.interrupt import Ending, Planned, Source
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
@@ -29,6 +30,8 @@ from sweeper.execution.progress import Progress
 from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, Sweep, train_trial
 from sweeper.plan import PlanError, TrialSpec
+from sweeper.results.attempts import new_run
+from sweeper.results.claims import Claims
 from sweeper.results.store import Study
 
 
@@ -72,25 +75,26 @@ def run_sweep(
     """Run `trials` and commit each; a trial's failure does not stop the others.
 
     Returns:
-        the trials that failed. After an interrupt, trials that were neither finished nor failed are just missing.
+        the trials that failed. Those that were neither finished nor failed after an interrupt, or that other runs are
+        at, are just missing.
 
     Raises:
         PlanError: a single trial needs more than the machine has, or can't be shared by so many workers.
     """
+    view = Progress(trials, len(trials))
     return run_trials(
-        lambda _sweep, _stopper: (Planned(trials), None),
+        lambda sweep: (Planned(trials, Claims(study, sweep.run), view.say), None),
         folds,
         study,
         store,
         machine,
         like=trials,
-        count=len(trials),
         ahead=len(trials),
-        view=Progress(trials, len(trials)),
+        view=view,
     )
 
 
-Making = Callable[[Sweep, Ending], tuple[Source, TrialScheduler | None]]
+Making = Callable[[Sweep], tuple[Source, TrialScheduler | None]]
 
 
 def run_trials(
@@ -101,21 +105,19 @@ def run_trials(
     machine: Machine,
     *,
     like: Sequence[TrialSpec],
-    count: int,
     ahead: int,
     view: Progress,
     follow: bool = False,
 ) -> tuple[Failure, ...]:
-    """Run the trials that a source gives, at most `count`; see `run_sweep`.
+    """Run the trials that a source gives; see `run_sweep`.
 
     Args:
-        make: given the sweep and what stops it, returns the source and Tune's scheduler; None: first in, first out.
+        make: given the sweep, returns the source and Tune's scheduler; None: first in, first out.
         folds: the clips.
         study: where results go.
         store: whose clips they are.
         machine: what trials hold.
         like: trials that need as much memory as any that will come.
-        count: how many come at most.
         ahead: how many may wait for nodes at once, where the cluster starts nodes on demand.
         view: the live view.
         follow: report validation accuracies, for the scheduler.
@@ -130,9 +132,8 @@ def run_trials(
         contextlib.ExitStack() as stack,
     ):
         resources = trial_resources(machine.cpus, machine.gpus, ahead * machine.workers)
-        memory = memory_per_trial(
-            [multi_worker.share_of_batch(trial, machine.workers) for trial in like], resources, study
-        )
+        shares = [share_of_batch(trial, machine.workers) for trial in like]
+        memory = memory_per_trial(shares, resources, study)
         # Each node fetches them once, whatever it trains.
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = Sweep(
@@ -152,6 +153,7 @@ def run_trials(
             gpus=resources.gpus,
             max_failures=machine.max_failures,
             follow=follow,
+            run=new_run(),
         )
         if machine.workers == 1:
             held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
@@ -163,14 +165,14 @@ def run_trials(
             )
         # Of a searcher's trials Tune lets one wait. The autoscaler would see one at a time, and start nodes one by one.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(ahead, MOST_WAITING) if grows() else 1)
-        stopper = Ending(machine.grace)
-        source, scheduler = make(sweep, stopper)
+        source, scheduler = make(sweep)
+        stopper = Ending(source, machine.grace)
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=source,
                 scheduler=scheduler,
-                num_samples=count,
+                num_samples=-1,  # the source knows
                 max_concurrent_trials=at_once,
                 reuse_actors=True,
                 trial_dirname_creator=_name,

@@ -59,6 +59,7 @@ class Sweep:
     gpus: float
     max_failures: int
     follow: bool = False
+    run: str = ""
 
 
 def tune_config(spec: TrialSpec) -> dict[str, Any]:
@@ -76,8 +77,7 @@ def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
 
     def run() -> Row:
         with (
-            attempt(sweep.study, spec.trial_id, device=device_name(sweep), cpus=sweep.cpus, gpus=sweep.gpus) as running,
-            left_is_stopped(running),
+            recorded(sweep, spec) as running,
             sweep.study.checkpoint(spec.trial_id) as state,
             watched() as wish,
         ):
@@ -145,13 +145,15 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
 
 
 @contextlib.contextmanager
-def left_is_stopped(running: Attempt) -> Iterator[None]:
-    """An attempt that ends because that was wished has not failed."""
-    try:
-        yield
-    except TrialLeft:
-        running.outcome = "stopped"
-        raise
+def recorded(sweep: Sweep, spec: TrialSpec, workers: int = 1) -> Iterator[Attempt]:
+    """An attempt at a trial by so many workers. One that ends because that was wished has not failed."""
+    held = {"cpus": workers * sweep.cpus, "gpus": workers * sweep.gpus}
+    with attempt(sweep.study, spec.trial_id, device=device_name(sweep), run=sweep.run, **held) as running:
+        try:
+            yield running
+        except TrialLeft:
+            running.outcome = "stopped"
+            raise
 
 
 def _free_gpu() -> None:

@@ -30,6 +30,7 @@ from sweeper.results.tables import table_bytes
 
 HEARTBEAT_SECONDS = 5.0
 LOST_SECONDS = 30.0  # without a heartbeat: the process is gone
+RUN_DIGITS = 6  # of an attempt's twelve: those of the run that began it
 
 
 class Attempt:
@@ -40,8 +41,8 @@ class Attempt:
         outcome: as in the row.
     """
 
-    def __init__(self) -> None:
-        self.attempt_id = uuid.uuid4().hex[:12]
+    def __init__(self, run: str) -> None:
+        self.attempt_id = (run + uuid.uuid4().hex)[:12]
         self.outcome = ""
         self._began = time.monotonic()
 
@@ -51,8 +52,13 @@ class Attempt:
         return time.monotonic() - self._began
 
 
+def new_run() -> str:
+    """A mark for a run: for all that one process starts in one study."""
+    return uuid.uuid4().hex[:RUN_DIGITS]
+
+
 @contextlib.contextmanager
-def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: float) -> Iterator[Attempt]:
+def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: float, run: str = "") -> Iterator[Attempt]:
     """Record one attempt at a trial, however it ends.
 
     Args:
@@ -60,8 +66,9 @@ def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: floa
         trial_id: of what.
         device: 'cpu' or the GPU's name.
         cpus, gpus: what the attempt holds, over all its workers.
+        run: the run's mark (`new_run`), by which it knows its own attempts from those of others.
     """
-    running = Attempt()
+    running = Attempt(run)
     started = datetime.datetime.now(datetime.UTC)
     row = {
         "attempt_id": running.attempt_id,

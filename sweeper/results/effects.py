@@ -29,7 +29,12 @@ def effect_rows(grid: ScoreGrid, arms: StudyArms, planned: Mapping[str, int]) ->
     factors = [" + ".join(arms.labels.get(name, name) for name in factor.split("+")) for factor in found.factors]
     scores = grid.scores[[grid.arms.index(arm) for arm in design]]
     ours = effects(
-        scores, found.levels, test_train_ratio=grid.test_train_ratio, folds_in_all=grid.folds_in_all, names=factors
+        scores,
+        found.levels,
+        test_train_ratio=grid.test_train_ratio,
+        folds_in_all=grid.folds_in_all,
+        names=factors,
+        resolution=grid.resolution,
     )
     whole = all(int(np.isfinite(cells).sum()) == planned[arm] for arm, cells in zip(design, scores, strict=True))
     rows = _rows("study", design, ours, whole) if ours.units else []

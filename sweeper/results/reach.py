@@ -16,7 +16,7 @@ from sweeper.results.store import Study, studies_under
 from sweeper.results.study_arms import study_arms
 from sweeper.results.tables import StudyError
 from sweeper.statistics import detectable_difference
-from sweeper.statistics.arms import ON_OTHER_DATA, ON_THIS_SPLIT
+from sweeper.statistics.units import ON_OTHER_DATA, ON_THIS_SPLIT
 
 POWER = 0.8
 _LINEAR = 10  # seeds from which on a detectable difference falls with the root of their number

@@ -33,6 +33,7 @@ class ScoreGrid:
         scores: fractions of 1, NaN where no trial is complete; `[arms, folds, seeds]`.
         test_train_ratio: test clips per training clip.
         folds_in_all: folds that the data set is divided into, run or not.
+        resolution: one test clip's share of an accuracy; None where no trial is complete.
     """
 
     arms: tuple[str, ...]
@@ -42,14 +43,15 @@ class ScoreGrid:
     scores: NDArray[np.float64]
     test_train_ratio: float
     folds_in_all: int
+    resolution: float | None
 
     def compare(self, limits: tuple[float, float] = (0.0, 1.0)) -> ArmComparison | None:
-        """All arms against the reference; None where nothing is known, or all is 0, which tells nothing of noise.
+        """All arms against the reference; None where nothing is known.
 
         Args:
             limits: lowest and highest possible score.
         """
-        if not np.nan_to_num(self.scores).any():
+        if not np.isfinite(self.scores).any():
             return None
         return compare_arms(
             self.scores,
@@ -57,6 +59,7 @@ class ScoreGrid:
             test_train_ratio=self.test_train_ratio,
             folds_in_all=self.folds_in_all,
             limits=limits,
+            resolution=self.resolution,
         )
 
 
@@ -76,15 +79,13 @@ def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: S
     """
     reference = (trials["kind"] == REFERENCE_KIND) & (trials["arm"] == arms.reference)
     mine = trials[reference | (trials["kind"] == kind)]
-    planned = [
-        (trial["arm"], trial["fold"], trial["replicate"])
-        for trial in plan.get("trials", ())
-        if trial.get("kind", REFERENCE_KIND) == kind
-    ]
-    cells = {*planned, *zip(mine["arm"], mine["fold"], mine["replicate"], strict=True)}
-    names = arms.ordered({arm for arm, _, _ in cells} | {arms.reference})
-    folds = tuple(sorted({int(fold) for _, fold, _ in cells})) or (1,)
-    seeds = tuple(sorted({int(seed) for _, _, seed in cells})) or (0,)
+    planned = [trial for trial in plan.get("trials", ()) if trial.get("kind", REFERENCE_KIND) == kind]
+    seen = {
+        column: {trial[column] for trial in planned} | set(mine[column].unique().tolist())
+        for column in ("arm", "fold", "replicate")
+    }
+    names = arms.ordered(seen["arm"] | {arms.reference})
+    folds, seeds = tuple(sorted(seen["fold"] or {1})), tuple(sorted(seen["replicate"] or {0}))
     complete = mine[mine["status"] == "complete"].drop_duplicates(["arm", "fold", "replicate"])
     scores = np.full((len(names), len(folds), len(seeds)), np.nan)
     places = [
@@ -101,6 +102,7 @@ def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: S
         scores=scores,
         test_train_ratio=ratio,
         folds_in_all=_folds_in_all(plan, ratio, len(folds)),
+        resolution=1 / float(complete["test_clips"].mean()) if len(complete) else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sweeper import signals
 from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore
 from sweeper.plan import TrialSpec, build_plan
@@ -18,6 +19,7 @@ from sweeper.run.options import (
     machine,
 )
 from sweeper.run.prepare import prepare_run
+from sweeper.run.words import count
 
 
 def run_ablations(options: AblationOptions, say: Say) -> Outcome:
@@ -70,7 +72,9 @@ def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, s
     for failure in failures:
         spec = failure.spec
         say(f"failed: {spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: {failure.error}")
-    if left:
+    if left and signals.asked():
         say(f"Interrupted with {len(left)} of {len(missing)} trials to go. The same command continues.")
         return interrupted()
+    if left:
+        say(f"{count(len(left), 'trial')} left to the other command, which is at it; if that is lost, run this again.")
     return FAILED if failures else OK

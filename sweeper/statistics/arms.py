@@ -2,18 +2,20 @@
 
 1. The *unit* is the fold where the study has several (its seeds averaged first: they share the fold's clips), the seed
    where it has one. Only units on which both the arm and the reference were run count.
-2. Variance of a difference: the arm's plus the reference's (`spread`: pooled over the arms unless one stands out), with
-   Satterthwaite's degrees of freedom, times 1/units, or 1/units + test/train where folds share training clips
-   (Nadeau and Bengio 2003). Seeds of one fold share none: the claim is about that split.
+2. Variance of a unit's difference: the arm's plus the reference's (`spread`: pooled over the arms unless one stands
+   out), with Satterthwaite's degrees of freedom. A mean over units has that / units. Folds share training clips, so
+   where they are the unit, test/train times it is added (Nadeau and Bengio 2003), without what retraining alone makes
+   of it, as far as several seeds tell: seeds of different folds have nothing in common. Seeds of one fold share all of
+   their clips: the claim is about that split.
 3. The largest |t| over all planned arms has Dunnett's distribution; p, interval and star are read from it.
 4. Where noise is equal, the guards of step 2 make this cautious (3 % false alarms for 5), so the level is raised by
    `_leniency`, most for few units.
 
 How often it errs, over scenarios: `python -m tests.statistics.simulate`.
 
-References: C. Dunnett. JASA 50 (1955) 1096–1121; F. Satterthwaite. Biometrics Bull. 2 (1946) 110–114; C. Nadeau,
-Y. Bengio. Inference for the generalization error. Machine Learning 52 (2003) 239–281; R. Bouckaert, E. Frank. PAKDD 2004
-(k folds: test/train is 1/(k − 1)).
+References: C. Dunnett. JASA 50 (1955) 1096–1121; F. Satterthwaite. Biometrics Bull. 2 (1946) 110–114; C. Nadeau and
+Y. Bengio. Inference for the generalization error. Machine Learning 52 (2003) 239–281; R. Bouckaert, E. Frank, PAKDD
+2004 (k folds: test/train is 1/(k − 1)).
 """
 
 import math
@@ -25,15 +27,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from sweeper.statistics._arrays import fraction
-from sweeper.statistics.dunnett import critical_t, largest_t_p
-from sweeper.statistics.intervals import variance_factor
-from sweeper.statistics.spread import Spread, residuals, spread
+from sweeper.statistics.dunnett import coarse, critical_t, largest_t_p
+from sweeper.statistics.spread import Spread, spread
+from sweeper.statistics.units import CLAIMS, Unit, Units, mean_inverse, scores_array
 
 Vector = NDArray[np.float64]
-Unit = Literal["fold", "seed"]
 Verdict = Literal["worse", "better", "equivalent", "undecided", ""]
-ON_THIS_SPLIT, ON_OTHER_DATA = "on this split, over retraining", "on other data of this kind"
-CLAIMS: dict[Unit, str] = {"seed": ON_THIS_SPLIT, "fold": ON_OTHER_DATA}
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,8 @@ def compare_arms(
     fraction("confidence", confidence)
     layout = Units(y, test_train_ratio, folds_in_all, resolution)
     found = spread(layout.residual, reference, layout.floor)
-    difference = _differences(y, reference, layout, found, 1 - confidence)
+    difference = differences(y, reference, layout, found, 1 - confidence)
+    p = _adjusted_p(difference, 1 - confidence)
     mean, mean_low, mean_high, sd = _means(layout, found, confidence)
     low, high = difference.diff - difference.half, difference.diff + difference.half
     if limits is not None:
@@ -115,8 +115,8 @@ def compare_arms(
         diff=difference.diff,
         low=low,
         high=high,
-        p=difference.p,
-        significant=difference.p <= 1 - confidence,
+        p=p,
+        significant=p <= 1 - confidence,
         mean=mean,
         mean_low=mean_low,
         mean_high=mean_high,
@@ -152,115 +152,84 @@ def verdicts(comparison: ArmComparison, margin: float) -> tuple[Verdict, ...]:
     return tuple(words)
 
 
-def scores_array(name: str, scores: ArrayLike) -> Vector:
-    """`scores` as floats `[arms, folds, seeds]`; raises ValueError for another shape or an infinity."""
-    y = np.asarray(scores, dtype=np.float64)
-    if y.ndim != 3 or 0 in y.shape:
-        raise ValueError(f"{name}: expected [arms, folds, seeds], at least one of each, got shape {y.shape}")
-    if np.isinf(y).any():
-        raise ValueError(f"{name}: expected finite values or NaN, got {y[np.isinf(y)][0]}")
-    return y
-
-
-class Units:
-    """Scores `[arms, folds, seeds]` as what counts as evidence.
+@dataclass(frozen=True)
+class Differences:
+    """Differences to the reference and half-widths of their intervals; `[arms]`, NaN where there is none.
 
     Attributes:
-        unit: "fold" where there are several folds, else "seed".
-        own: each arm's score per unit, `[arms, units]`.
-        residual: what arms and blocks leave of it, `[arms, units]`.
-        seeds: trials in each of these, `[arms, units]`.
-        overlap: what shared training clips add to 1/units.
-        floor: smallest variance of a unit's score that can be told from 0.
+        diff, half, df, pooled, units: as in `ArmComparison`.
+        error: standard error of `diff`.
+        critical: `half` / `error`.
+        level: at which `critical` was taken.
+        loading: root of the reference's share of a difference's variance.
     """
 
-    def __init__(self, y: Vector, test_train_ratio: float, folds_in_all: int, resolution: float | None = None) -> None:
-        if folds_in_all < 1:
-            raise ValueError(f"folds_in_all: expected at least 1, got {folds_in_all}")
-        arms, folds, seeds = y.shape
-        self.unit: Unit = "fold" if folds > 1 else "seed"
-        self._grid = (arms, folds, seeds) if folds > 1 else (arms, seeds, 1)
-        self.own, self.seeds = self.per_unit(y)
-        self.residual, _ = self.per_unit(residuals(y.reshape(arms, -1)))
-        variance_factor(1, test_train_ratio)  # refuses what is no ratio
-        self.overlap = max(test_train_ratio, 1 / (folds_in_all - 1) if folds_in_all > 1 else 0.0) if folds > 1 else 0.0
-        step = _smallest_step(y) if resolution is None else resolution
-        self.floor = step**2 / 12 / max(float(self.seeds.max()), 1.0)  # rounding to steps, averaged over the seeds
-
-    def per_unit(self, values: Vector) -> tuple[Vector, Vector]:
-        """Mean over the seeds of each unit, and how many there are; `[arms, units]` each."""
-        cells = values.reshape(self._grid)
-        known = np.isfinite(cells)
-        count = known.sum(axis=2)
-        total = np.where(known, cells, 0.0).sum(axis=2)
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan), count.astype(np.float64)
-
-    def factor(self, units: Vector) -> Vector:
-        """Variance of a mean over so many units, in units of one's variance; NaN for none."""
-        return np.where(units > 0, 1 / np.maximum(units, 1) + self.overlap, np.nan)
-
-
-def _smallest_step(y: Vector) -> float:
-    """Smallest step between two scores of a fold; where all are equal, which tells nothing, the size of the scores."""
-    scale = max(float(np.nanmax(np.abs(y), initial=0.0)), 1e-300)
-    steps = []
-    for fold in range(y.shape[1]):
-        gaps = np.diff(np.unique(y[:, fold][np.isfinite(y[:, fold])]))
-        steps += [float(gaps[gaps > 1e-9 * scale].min())] if (gaps > 1e-9 * scale).any() else []
-    return float(np.median(steps)) if steps else scale
-
-
-@dataclass(frozen=True)
-class _Differences:
     diff: Vector
     half: Vector
-    p: Vector
+    df: Vector
     pooled: NDArray[np.bool_]
     units: NDArray[np.int64]
-    df: Vector
+    error: Vector
+    critical: Vector
+    level: Vector
+    loading: float
 
 
-def _differences(y: Vector, reference: int, layout: Units, found: Spread, level: float) -> _Differences:
+def differences(y: Vector, reference: int, layout: Units, found: Spread, level: float) -> Differences:
+    """Steps 1 to 4, but for p.
+
+    Args:
+        y: scores, `[arms, folds, seeds]`.
+        reference: index of the reference.
+        layout, found: of the scores.
+        level: 1 − confidence.
+    """
     paired, seeds = layout.per_unit((y - y[reference]).reshape(len(y), -1))
     units = (seeds > 0).sum(axis=1)
     others = np.arange(len(y)) != reference
     diff, spent = _mean_and_variance(paired)
-    diff[reference] = np.nan
-    if np.isfinite(found.variance).all():
-        arm, base = found.variance, found.variance[reference]
-        variance, share = arm + base, base / (arm + base)
-        same = ~found.own & ~found.own[reference]
-        df = np.where(same, found.df, variance**2 / (arm**2 / found.df + base**2 / found.df[reference]))
-        pooled = ~(found.own & found.own[reference])
+    inverse = mean_inverse(seeds)
+    if found.known:
+        variance, df, pooled = found.of_difference(reference)
+        share = found.variance[reference] / variance
         # An arm that misses seeds of a fold is compared over fewer than the others' variance is about.
-        variance = variance * np.maximum(_mean_inverse(seeds) / _mean_inverse(layout.seeds[~found.own]).max(), 1)
+        variance = variance * np.maximum(inverse / mean_inverse(layout.seeds[~found.own]).max(), 1)
     else:  # two arms: the differences' own variance is all there is
         variance, share = np.maximum(spent, 2 * layout.floor), np.full(len(y), 0.5)
         df, pooled = units - 1.0, np.zeros(len(y), bool)
     known = others & (units > 0) & np.isfinite(variance) & (df > 0)
-    factor = layout.factor(units.astype(np.float64))
-    error = np.sqrt(variance * factor)
+    squared, kept = layout.of_mean(variance, units, (layout.retraining + layout.retraining[reference]) * inverse)
     # What two arms have in common is the reference's error on the units that both were run on.
-    loading = np.sqrt(share * layout.factor(units[others].max(initial=0, keepdims=True).astype(np.float64)) / factor)
+    most_units = np.full(len(y), units[others].max(initial=0))
+    loading = np.sqrt(share * layout.of_mean(variance, most_units)[0] / layout.of_mean(variance, units)[0])
     common = math.floor(100 * float(loading[known].mean())) / 100 if known.any() else 0.0
-    half, p = np.full(len(y), np.nan), np.full(len(y), np.nan)
+    df, critical = np.where(known, df * kept, np.nan), np.full(len(y), np.nan)
+    raised = np.array([level * (_leniency(n) if pool else 1.0) for n, pool in zip(units, pooled, strict=True)])
     for i in np.flatnonzero(known):
-        most = level * (_leniency(int(units[i])) if pooled[i] else 1.0)
-        rounded = float(f"{df[i]:.3g}")
-        critical = critical_t(most, rounded, common, len(y) - 1)
-        t = abs(diff[i]) / error[i]
-        value = largest_t_p(t, rounded, common, len(y) - 1) * level / most
-        half[i] = critical * error[i]
-        # One function gives both, so that they agree but for rounding at the very edge.
-        p[i] = min(value, level) if t > critical else min(max(value, math.nextafter(level, 1)), 1.0)
-    return _Differences(
-        diff,
-        half,
-        p,
-        pooled & known,
-        np.where(others, units, np.isfinite(layout.own[reference]).sum()),
-        np.where(known, df, np.nan),
+        critical[i] = critical_t(float(raised[i]), coarse(float(df[i])), common, len(y) - 1)
+    error = np.where(known, np.sqrt(squared), np.nan)
+    return Differences(
+        diff=np.where(others, diff, np.nan),
+        half=critical * error,
+        df=df,
+        pooled=pooled & known,
+        units=np.where(others, units, np.isfinite(layout.own[reference]).sum()),
+        error=error,
+        critical=critical,
+        level=raised,
+        loading=common,
     )
+
+
+def _adjusted_p(found: Differences, level: float) -> Vector:
+    """p of each arm, `[arms]`; NaN without an interval."""
+    p = np.full(len(found.diff), np.nan)
+    for i in np.flatnonzero(np.isfinite(found.half)):
+        t = abs(found.diff[i]) / found.error[i]
+        value = largest_t_p(t, coarse(float(found.df[i])), found.loading, len(p) - 1) * level / found.level[i]
+        # The same function gave the interval, so that they agree but for rounding at the very edge.
+        p[i] = min(value, level) if t > found.critical[i] else min(max(value, math.nextafter(level, 1)), 1.0)
+    return p
 
 
 def _leniency(units: int) -> float:
@@ -279,13 +248,6 @@ def _mean_and_variance(values: Vector) -> tuple[Vector, Vector]:
     return mean, np.where(count > 1, squares / np.maximum(count - 1, 1), np.nan)
 
 
-def _mean_inverse(seeds: Vector) -> Vector:
-    """Mean of 1 / seeds over each row's units; 1 where it has none."""
-    known = seeds > 0
-    inverse = np.where(known, 1 / np.maximum(seeds, 1), 0.0).sum(axis=1)
-    return np.where(known.any(axis=1), inverse / np.maximum(known.sum(axis=1), 1), 1.0)
-
-
 def _means(layout: Units, found: Spread, confidence: float) -> tuple[Vector, Vector, Vector, Vector]:
     """Each arm's mean, its interval, and its own standard deviation.
 
@@ -295,14 +257,13 @@ def _means(layout: Units, found: Spread, confidence: float) -> tuple[Vector, Vec
     mean, own = _mean_and_variance(layout.own)
     units = np.isfinite(layout.own).sum(axis=1).astype(np.float64)
     variance, df = np.maximum(own, layout.floor), units - 1
-    if np.isfinite(found.variance).all():
+    if found.known:
         per_unit = np.nanmean(layout.own - layout.residual - mean[:, None], axis=0)
         per_unit = per_unit[np.isfinite(per_unit)]
         between = per_unit.var(ddof=1)
         variance = found.variance + between
         df = variance**2 / (found.variance**2 / found.df + between**2 / (len(per_unit) - 1))
     with np.errstate(invalid="ignore"):
-        half = special.stdtrit(np.where(df > 0, df, np.nan), 0.5 + confidence / 2) * np.sqrt(
-            variance * layout.factor(units)
-        )
+        error = np.sqrt(layout.of_mean(variance, units)[0])
+        half = special.stdtrit(np.where(df > 0, df, np.nan), 0.5 + confidence / 2) * error
     return mean, mean - half, mean + half, np.sqrt(own)

@@ -10,7 +10,9 @@ import math
 import numpy as np
 
 from sweeper.statistics._arrays import fraction
-from sweeper.statistics.arms import compare_arms
+from sweeper.statistics.arms import differences
+from sweeper.statistics.spread import spread
+from sweeper.statistics.units import Units
 
 STUDIES = 200
 
@@ -49,18 +51,16 @@ def detectable_difference(
     if arms == 1:
         return math.inf
     shared = 1 / folds_in_all if folds > 1 else 0.0
-    differences, halves = [], []
+    found = []
     for _ in range(STUDIES):
         scores = seed_sd * rng.normal(size=(arms, folds, seeds))
         if folds > 1:
             scores += fold_sd * math.sqrt(1 - shared) * rng.normal(size=(arms, folds, 1))
             scores += fold_sd * math.sqrt(shared) * rng.normal(size=(arms, 1, 1))
-        found = compare_arms(
-            scores, 0, test_train_ratio=test_train_ratio, folds_in_all=folds_in_all, confidence=confidence
-        )
-        differences.append(found.diff[1:])
-        halves.append((found.high - found.low)[1:] / 2)
-    d, h = np.concatenate(differences), np.concatenate(halves)
+        layout = Units(scores, test_train_ratio, folds_in_all, resolution=0.0)
+        of_arms = differences(scores, 0, layout, spread(layout.residual, 0, layout.floor), 1 - confidence)
+        found.append((of_arms.diff[1:], of_arms.half[1:]))
+    d, h = (np.concatenate(part) for part in zip(*found, strict=True))
     if not np.isfinite(h).all():
         return math.inf
 

@@ -25,6 +25,14 @@ _U, _U_WEIGHTS = np.polynomial.legendre.leggauss(24)
 _LARGEST = 0.99  # of l: above, the nodes for e_0 lie too far apart
 
 
+def coarse(df: float) -> float:
+    """`df` rounded down a little, at least 1, so that equal critical values are computed once."""
+    for most, step in ((3.0, 0.05), (10.0, 0.1), (30.0, 0.5), (100.0, 2.0), (1000.0, 20.0)):
+        if df < most:
+            return max(math.floor(df / step + 1e-9) * step, 1.0)
+    return 1000.0
+
+
 def largest_t_p(t: float, df: float, loading: float, comparisons: int) -> float:
     """P(the largest |t| of `comparisons` arms > t).
 

@@ -22,11 +22,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sweeper.statistics._arrays import fraction
-from sweeper.statistics.arms import CLAIMS, Unit, Units, scores_array
-from sweeper.statistics.dunnett import critical_t, largest_t_p
+from sweeper.statistics.dunnett import coarse, critical_t, largest_t_p
 from sweeper.statistics.spread import spread
+from sweeper.statistics.units import CLAIMS, Unit, Units, scores_array
 
 Vector = NDArray[np.float64]
+
+APART = 0.005  # p of an F test from which on an arm's spread is its own, so that few of equal ones seem to be
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ def effects(
     half, p, df = blank, blank, 0.0
     if units > 1:
         variance, df = _variance(layout, runs, units)
-        error = math.sqrt(4 * variance / runs * float(layout.factor(np.array([units]))[0]))
+        apart = float((layout.retraining * (1 / layout.seeds.max())).mean())
+        squared, kept = layout.of_mean(np.array([variance]), np.array([units]), apart)
+        error, df = math.sqrt(4 / runs * squared[0]), coarse(df * float(kept[0]))
         # Equal variances make the effects independent; unequal ones correlate them, and the bound holds (Šidák 1967).
         critical = critical_t(1 - confidence, df, 0.0, len(labels))
         half = np.full(len(labels), critical * error)
@@ -126,10 +130,11 @@ def _variance(layout: Units, runs: int, units: int) -> tuple[float, float]:
     """Mean over the arms of a unit's variance, and its degrees of freedom: fewer where some arms make up most of it."""
     df = (runs - 1.0) * (units - 1)
     variance = max(float(np.nansum(layout.residual**2)) / df, layout.floor)
-    arms = spread(layout.residual, None, layout.floor).variance
-    if np.isfinite(arms).all():
+    found = spread(layout.residual, None, layout.floor)
+    if found.known:
+        arms = np.where(found.tail < APART, found.variance, found.variance.min())
         df *= float(arms.sum() ** 2 / (arms**2).sum() / runs)
-    return variance, float(f"{max(df, units - 1.0):.3g}")
+    return variance, df
 
 
 def _contrasts(

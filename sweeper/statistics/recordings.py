@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from sweeper.statistics._arrays import fraction, labels_vector
+from sweeper.statistics.spread import residuals, spread
 
 Vector = NDArray[np.float64]
 
@@ -65,22 +66,21 @@ def recordings_interval(
     member[np.arange(len(labels)), labels] = 1
     difference = right - right[reference]
     per_recording = difference @ member  # clips that only the arm got right minus those only the reference did
-    per_seed = difference.mean(axis=2)
-    seed_variance, seed_df = _seed_variance(np.delete(per_seed, reference, axis=0))
+    seed_variance, seed_df = _seeds(right.mean(axis=2), reference)
     blank = np.full(len(right), np.nan)
     diff, low, high, df = blank.copy(), blank.copy(), blank.copy(), blank.copy()
     for arm in range(len(right)):
-        seeds = np.isfinite(per_seed[arm])
+        seeds = np.isfinite(per_recording[arm, :, 0])
         if arm == reference or not seeds.any():
             continue
         table = per_recording[arm, seeds]
         n = len(table)
         diff[arm] = table.sum() / (n * clips.sum())
-        if count < 2 or seed_df == 0:
+        if count < 2 or not seed_df[arm] > 0:
             continue
         z = (table - diff[arm] * clips) * count / clips.sum()
         over_recordings = z.mean(axis=0).var(ddof=1) / count
-        over_seeds = seed_variance / n
+        over_seeds = seed_variance[arm] / n
         residual, residual_df = 0.0, 1.0
         if n > 1:
             rest = z - z.mean(axis=0) - z.mean(axis=1, keepdims=True) + z.mean()
@@ -88,19 +88,19 @@ def recordings_interval(
             residual = (rest**2).sum() / residual_df / (n * count)
         # Never below what the recordings alone, or the seeds alone, would give.
         variance = max(over_recordings + over_seeds - residual, over_recordings, over_seeds)
-        spread = over_recordings**2 / (count - 1) + over_seeds**2 / seed_df + residual**2 / residual_df
+        spread = over_recordings**2 / (count - 1) + over_seeds**2 / seed_df[arm] + residual**2 / residual_df
         df[arm] = variance**2 / spread if spread > 0 else count - 1.0
         half = special.stdtrit(df[arm], (1 + confidence) / 2) * np.sqrt(variance)
         low[arm], high[arm] = max(diff[arm] - half, -1.0), min(diff[arm] + half, 1.0)
     return RecordingsInterval(diff, low, high, df, count)
 
 
-def _seed_variance(d: Vector) -> tuple[float, float]:
-    """Variance over seeds of one seed's difference, pooled over arms, and its degrees of freedom."""
-    known = np.isfinite(d)
-    usable = [row[np.isfinite(row)] for row in d if np.isfinite(row).sum() > 1]
-    if not usable:
-        return np.nan, 0.0
-    df = sum(len(row) - 1.0 for row in usable)
-    del known
-    return sum(row.var(ddof=1) * (len(row) - 1) for row in usable) / df, df
+def _seeds(accuracy: Vector, reference: int) -> tuple[Vector, Vector]:
+    """Variance over seeds of one seed's difference, by the rule of `spread`, and its degrees of freedom; `[arms]`."""
+    found = spread(residuals(accuracy), reference, 0.0)
+    if found.known:
+        variance, df, _ = found.of_difference(reference)
+        return variance, df
+    difference = accuracy - accuracy[reference]
+    df = np.isfinite(difference).sum(axis=1) - 1.0
+    return np.array([np.nanvar(row, ddof=1) if n > 0 else np.nan for row, n in zip(difference, df, strict=True)]), df

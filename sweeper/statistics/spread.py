@@ -44,11 +44,26 @@ class Spread:
         variance: NaN for all where fewer than three arms have two units, as nothing tells them apart then.
         df: degrees of freedom of each.
         own: whether it is the arm's own, not the pool's.
+        tail: p of the F test of the arm's own variance against the other arms'.
     """
 
     variance: Vector
     df: Vector
     own: Flags
+    tail: Vector
+
+    @property
+    def known(self) -> bool:
+        """Whether the arms show their spread at all."""
+        return bool(np.isfinite(self.variance).all())
+
+    def of_difference(self, reference: int) -> tuple[Vector, Vector, Flags]:
+        """Variance of each arm's difference to the reference in a unit, its df, and whether the pool is in it."""
+        base, base_df = self.variance[reference], self.df[reference]
+        variance = self.variance + base
+        df = variance**2 / (self.variance**2 / self.df + base**2 / base_df)  # Satterthwaite
+        neither = ~self.own & ~self.own[reference]
+        return variance, np.where(neither, self.df, df), ~(self.own & self.own[reference])
 
 
 def residuals(scores: Vector) -> Vector:
@@ -73,7 +88,7 @@ def spread(residual: Vector, reference: int | None, floor: float) -> Spread:
     """
     layout = _Layout(residual, floor)
     arms = len(residual)
-    nothing = Spread(np.full(arms, np.nan), np.zeros(arms), np.zeros(arms, bool))
+    nothing = Spread(np.full(arms, np.nan), np.zeros(arms), np.zeros(arms, bool), np.ones(arms))
     if layout.measured.sum() < 3:
         return nothing
     quiet = layout.measured.copy()
@@ -95,7 +110,8 @@ def spread(residual: Vector, reference: int | None, floor: float) -> Spread:
     if reference is not None:
         drawn[reference] = pool
     drawn[~layout.measured] = pool
-    return Spread(np.where(own, np.maximum(found.variance, pool), drawn), np.where(own, found.own_df, pool_df), own)
+    variance, df = np.where(own, np.maximum(found.variance, pool), drawn), np.where(own, found.own_df, pool_df)
+    return Spread(variance, df, own, np.where(layout.measured, found.tail, 1.0))
 
 
 @dataclass(frozen=True)
@@ -138,12 +154,12 @@ class _Layout:
         deviation -= usable * (deviation.sum(axis=1) / np.maximum(own_units, 1))[:, None]
         own_df = np.maximum(own_units - 1, 1)
         own = (deviation**2).sum(axis=1) / own_df
-        per_unit = own_units / np.maximum((usable / np.maximum(count, 1)).sum(axis=1), 1e-12)  # harmonic mean
+        inverse = (usable / np.maximum(count, 1)).sum(axis=1) / np.maximum(own_units, 1)  # mean of 1 / others
         squares = (
             (member * self.values**2).sum() - (member * self.values**2).sum(axis=1) - (count * mean**2).sum(axis=1)
         )
         others = quiet.sum() - quiet
         df = np.maximum(count.sum(axis=1) - others - (count > 0).sum(axis=1) + 1, 1)
-        rest = np.maximum(np.maximum(squares, 0) / df, self.floor)
-        ratio = np.maximum(own, self.floor) / ((1 + 1 / per_unit) * rest)
-        return _Against(ratio, special.fdtrc(own_df, df, ratio), np.maximum(own - rest / per_unit, self.floor), own_df)
+        rest = np.maximum(squares / df, max(self.floor, 1e-300))
+        ratio = np.maximum(own, self.floor) / ((1 + inverse) * rest)
+        return _Against(ratio, special.fdtrc(own_df, df, ratio), np.maximum(own - rest * inverse, self.floor), own_df)

@@ -8,7 +8,6 @@ exception: each worker draws its own masks, so it is the same in distribution.
 After each step all workers hold the same state, so any one can write the checkpoint for all.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import torch
@@ -87,9 +86,6 @@ class Worker:
         """
         if self.alone:
             return network
-        if unused:
-            # torch says once when there were none after all: that is no fault.
-            warnings.filterwarnings("ignore", "find_unused_parameters=True", UserWarning)
         # Buffers are equal on all workers after each step (see `synchronised`, `Drift`): nothing to broadcast.
         return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=unused)
 

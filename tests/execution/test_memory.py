@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sweeper.execution.cluster import TrialResources
 from sweeper.execution.memory import memory_per_trial
 from sweeper.plan import PlanError, build_plan
 from sweeper.results.store import Study
+from tests.networks import Tiny
 from tests.studies import ARMS, PAPER, RECIPES
 
 STUDY = Study("results/unused")
@@ -104,3 +106,17 @@ def test_measuring_leaves_nothing_on_the_gpu(one_gpu, monkeypatch, tmp_path):
 def test_a_gpu_that_torch_cannot_use_is_refused(one_gpu):
     with pytest.raises(PlanError, match=r"Ray counts a GPU that torch .* can't use; `sweeper doctor` there says why"):
         memory_per_trial(trials("quick"), one_gpu, STUDY)
+
+
+def test_of_networks_without_a_count_each_is_estimated():
+    clip = {"classes": 10, "sample_rate": 8000, "samples": 8000}
+    (first, *_) = trials("quick")
+    small, large, larger = (
+        Tiny(body="gru", **clip),
+        Tiny(body="orthogonal", **clip),
+        Tiny(body="orthogonal", extra=True, **clip),
+    )
+    asked = [replace(first, model=network) for network in (first.model, small, large, large, larger)]
+    assert [trial.model for trial in memory._largest(asked)] == [first.model, large, larger]
+    twice = replace(asked[1], training=replace(first.training, batch_size=10_000))
+    assert memory._largest([*asked[:2], twice]) == [twice], "a batch counts, too"

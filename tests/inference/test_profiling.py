@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from sweeper import profiling
 from sweeper.profiling import peak_training_memory, profile
 from sweeper.search_spaces.augmentation import AugmentationConfig
 from sweeper.search_spaces.recipes import paper, quick
+from tests.networks import BODIES, Tiny
 from tests.studies import ARMS, PAPER
 
 CPU = torch.device("cpu")
@@ -62,3 +64,20 @@ def test_dataset_free_leaves_out_augmentation_alone():
     off = AugmentationConfig.off()
     assert without.augmentation == replace(off, mixing=replace(off.mixing, warmup_epochs=0))
     assert replace(without, augmentation=with_.augmentation) == with_
+
+
+def test_a_network_that_looks_at_values_is_estimated_from_a_few_clips(monkeypatch):
+    class Looks(nn.Module):
+        def forward(self, x):
+            return x.relu() if float(x.detach().mean()) < 9 else x
+
+    class Blind(nn.Module):
+        def forward(self, x):
+            return x.relu()
+
+    monkeypatch.setitem(BODIES, "looks", Looks)
+    monkeypatch.setitem(BODIES, "blind", Blind)
+    clip = {"classes": 10, "sample_rate": 8000, "samples": 8000}
+    bodies = [replace(spec(quick(), 64), model=Tiny(body=body, **clip)) for body in ("looks", "blind")]
+    looks, blind = (peak_training_memory(trial, CPU) - profiling.SCRATCH_BYTES for trial in bodies)
+    assert looks == pytest.approx(blind, rel=0.01)

@@ -22,7 +22,7 @@ def made(folds, seeds, fold_sd, seed_sd, arms=40):
     scores = scores + fold_sd * np.sqrt(0.9) * rng.normal(size=(arms, folds, 1))
     scores = scores + seed_sd * rng.normal(size=(arms, folds, seeds))
     names = tuple(f"arm{i}" for i in range(arms))
-    return ScoreGrid(names, 0, tuple(range(folds)), tuple(range(seeds)), scores, 1 / 9, 10)
+    return ScoreGrid(names, 0, tuple(range(folds)), tuple(range(seeds)), scores, 1 / 9, 10, None)
 
 
 def test_the_spread_is_what_was_put_in():

@@ -48,7 +48,9 @@ def test_star_p_and_interval_are_those_of_one_comparison_of_all_arms(folds, all_
     scores = [[[score[arm, fold, seed] for seed in (0, 1, 2)] for fold in folds] for arm in ARMS]
     reference = list(ARMS).index("full")
     # 20 test clips on 80 training clips.
-    found = compare_arms(scores, reference, test_train_ratio=0.25, folds_in_all=all_folds, limits=(0, 1))
+    found = compare_arms(
+        scores, reference, test_train_ratio=0.25, folds_in_all=all_folds, limits=(0, 1), resolution=1 / 20
+    )
     for index, arm in enumerate(ARMS):
         if arm != "full":
             ours = (rows[arm]["diff_low"], rows[arm]["diff_high"], rows[arm]["p"], rows[arm]["significant"])
@@ -102,7 +104,8 @@ def with_differences(differences):
     """Two arms in blocks of one fold each, `garm` better by so much."""
     rows = []
     for fold, difference in enumerate(differences, start=1):
-        rows += [trial_row("full", fold, accuracy=0.5), trial_row("garm", fold, accuracy=0.5 + difference)]
+        for arm, accuracy in (("full", 0.5), ("garm", 0.5 + difference)):
+            rows.append(trial_row(arm, fold, accuracy=accuracy, train_clips=8000, test_clips=2000))
     return rows
 
 
@@ -243,3 +246,14 @@ def test_a_study_without_its_reference_has_means_alone():
     rows = by_arm(grid(("garm", "macem-a")))
     assert list(rows) == ["macem-a", "garm"]
     assert all(row["mean"] is not None and row["diff"] is None and row["outcome"] == "" for row in rows.values())
+
+
+def test_operations_that_could_not_be_counted_are_null():
+    trials = grid(("full", "garm"))
+    for row in trials:
+        if row["arm"] == "garm":
+            row["gflops_per_clip"] = None
+    rows = by_arm(trials)
+    assert rows["garm"]["gflops_per_clip"] is None
+    assert rows["garm"]["parameters"] is not None
+    assert rows["full"]["gflops_per_clip"] is not None

@@ -22,6 +22,7 @@ NAMES = (
     "cremad",
     "fsdd",
     "folder",
+    "table",
 )
 
 
@@ -54,8 +55,9 @@ def load(name: str, root: Path | None) -> Dataset:
     if not known.synthetic and root is None:
         root = data_folder(name)
         if not root.is_dir():
+            what = "FILE" if name == "table" else "DIR"
             fetch = f", or get it with: python -m sweeper data fetch {name}" if known.downloads else ""
-            raise DatasetError(f"no folder for {name}: pass --data DIR{fetch}")
+            raise DatasetError(f"no folder for {name}: pass --data {what}{fetch}")
     try:
         reading = known.read(root)
     except LayoutError as error:
@@ -66,7 +68,7 @@ def load(name: str, root: Path | None) -> Dataset:
     if not clips:
         which = f"lists has a file: {shorten(reading.missing)}" if reading.missing else "consists of is there"
         raise DatasetError(f"{root}: none of the clips that {name} {which} (expected in it: {known.layout})")
-    folds = tuple(sorted({clip.fold for clip in clips} - {0}))
+    folds = tuple(sorted({clip.fold for clip in clips if clip.fold > 0}))
     return Dataset(
         name=name,
         classes=known.classes or reading.classes,

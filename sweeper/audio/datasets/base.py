@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+VALIDATION = -1  # the fold of clips that an official split selects on
+
 
 class DatasetError(ValueError):
     """Data that can't be used as asked; the message is one line: what, where, and what to do about it.
@@ -24,7 +26,8 @@ class Clip:
         path: the file.
         target: index into the data set's classes.
         group: what must never be separated by a split (source recording, actor, speaker).
-        fold: the authors' fold, from 1; 0 where the official split never tests the clip.
+        fold: the authors' fold, from 1; 0 where the official split never tests the clip, and `VALIDATION` where it
+            never tests it and selects on it.
     """
 
     clip_id: str
