@@ -89,6 +89,7 @@ def definition(source: Source, recipe: Recipe) -> dict[str, Any]:
         "code": source.code,
         "reference": study.reference,
         "switches": values,
+        "order": list(values),  # plan.json is written with its names in order
         "arms": [
             {
                 "name": arm.name,
@@ -106,7 +107,7 @@ def definition(source: Source, recipe: Recipe) -> dict[str, Any]:
                 "title": table.title or table.name,
                 "arms": table.arms,
                 "against": table.against,
-                "columns": _columns(table, study) if table.columns is None else table.columns,
+                "columns": list((_columns(table, study) if table.columns is None else table.columns).items()),
             }
             for table in study.all_tables
         ],

@@ -79,16 +79,21 @@ def study_arms(plan: Mapping[str, Any]) -> StudyArms:
     A plan of a version that did not write its study down is of the only one that there was.
     """
     told = plan.get("definition") or _first_study()
+    place = {name: number for number, name in enumerate(told["order"])}
+
+    def ordered(switches: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(sorted(switches.items(), key=lambda pair: place[pair[0]]))
+
     return StudyArms(
         name=told["name"],
         argument=told["argument"],
         reference=plan.get("reference", told["reference"]),
-        switches={arm["name"]: arm["switches"] for arm in told["arms"]},
-        values=told["switches"],
+        switches={arm["name"]: ordered(arm["switches"]) for arm in told["arms"]},
+        values=ordered(told["switches"]),
         factors={arm["name"]: arm["removes"] for arm in told["arms"]},
         published={arm["name"]: arm["published"] for arm in told["arms"] if arm["published"] is not None},
         tables={
-            table["name"]: StudyTable(table["title"], tuple(table["arms"]), table["columns"], table["against"])
+            table["name"]: StudyTable(table["title"], tuple(table["arms"]), dict(table["columns"]), table["against"])
             for table in told["tables"]
         },
         protocol=told["protocol"] or {},
