@@ -21,8 +21,12 @@ set -euo pipefail
 # Each line is read to the end: what writes to a closed pipe would end the job.
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
 address=$(getent ahostsv4 "$head" | awk 'NR == 1 {print $1}'):$((20000 + SLURM_JOB_ID % 10000))
-# Another user's Ray on the node has its files and ports; Slurm's OMP_NUM_THREADS would decide a trial's threads.
-export RAY_AUTH_MODE=disabled RAY_TMPDIR=/tmp/ray-$SLURM_JOB_ID
-unset OMP_NUM_THREADS
+# Other users of a node have their own Ray there, and no way into this one: it asks for a token that only the job's
+# environment has, and keeps its files in a folder that only its owner can enter.
+RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN RAY_TMPDIR=/tmp/ray-$SLURM_JOB_ID
+srun mkdir -m 700 "$RAY_TMPDIR"
+trap 'srun rm -rf "$RAY_TMPDIR"' EXIT
+unset OMP_NUM_THREADS # it would decide a trial's threads
 srun ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "$SLURM_CPUS_PER_TASK" \
     -- python -m sweeper run ablations --address "$address" "$@"

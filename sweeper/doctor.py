@@ -15,6 +15,8 @@ from packaging.requirements import Requirement
 
 import sweeper
 from sweeper.audio.places import cache_folder
+from sweeper.execution.room import find_room
+from sweeper.plan import PlanError
 from sweeper.results.folder import Folder, StorageError
 from sweeper.results.storage import locate
 
@@ -45,7 +47,7 @@ def examine_machine() -> Iterator[Check]:
     yield audio()
     yield from gpus(Path("/dev"))
     yield shared_memory(Path("/dev/shm"))
-    yield disk("cache", cache_folder(), "set SWEEPER_CACHE to a folder on a larger disk")
+    yield disk("cache", cache_folder(), "set SWEEPER_CACHE to a folder that can be written, on a disk with room")
 
 
 def packages() -> Check:
@@ -132,6 +134,15 @@ def shared_memory(place: Path) -> Check:
     return Check("shared memory", found, remedy if usage.free < SHARED_MEMORY else "")
 
 
+def ray_files() -> Check:
+    """Whether a Ray of this machine's own finds a place for its sockets and logs, and can be reached at all."""
+    try:
+        place = find_room()
+    except PlanError as error:
+        return Check("ray's files", *_split(str(error)))
+    return Check("ray's files", f"{place}: {shutil.disk_usage(place).free / GIGABYTE:.1f} GB free")
+
+
 def disk(name: str, folder: Path, remedy: str) -> Check:
     """Whether a folder's disk has room and it can be written."""
     probe = folder / f".probe-{uuid.uuid4().hex}"
@@ -176,7 +187,7 @@ def examine_results(results: str) -> Iterator[Check]:
 
 
 def _split(message: str) -> tuple[str, str]:
-    """A StorageError's message as what was found and what to do."""
+    """An error's message as what was found and what to do."""
     found, _, remedy = message.partition("; ")
     return found, remedy or "see README, Results in object storage"
 

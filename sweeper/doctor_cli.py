@@ -22,7 +22,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from sweeper.doctor import Check, examine_machine, examine_results
+    from sweeper.doctor import Check, examine_machine, examine_results, ray_files
 
     failed = 0
 
@@ -42,5 +42,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
         for check in examine_cluster(address, args.results):
             say(check)
+    else:
+        say(ray_files())
     print("all is well" if not failed else f"{failed} failed")
     return PROBLEMS_FOUND if failed else 0

@@ -11,6 +11,7 @@ import pytest
 
 from sweeper import doctor
 from sweeper.cli import main
+from sweeper.execution import room
 
 
 @pytest.fixture
@@ -146,9 +147,26 @@ def test_a_store_whose_clock_is_wrong(heal, capsys, s3, ahead, words):
 
 
 @pytest.mark.parametrize(
-    ("address", "words"), [("127.0.0.1:9", "no Ray cluster answers at"), ("here", "expected host:port")]
+    ("address", "words", "remedy"),
+    [
+        ("127.0.0.1:9", "no Ray cluster answers at", "unset RAY_ADDRESS"),
+        ("here", "expected host:port", "--address HOST:PORT"),
+        ("http://127.0.0.1:8265", "that is a dashboard", "ray job submit --address http://127.0.0.1:8265"),
+        ("auto", "ray_current_cluster names 127.0.0.1:9: no Ray cluster answers at", "ray stop"),
+    ],
 )
-def test_a_cluster_that_does_not_answer(heal, capsys, address, words):
-    ((line, remedy),) = failed(lines(capsys, "--results", heal, "--address", address, code=1))
+def test_a_cluster_that_does_not_answer(heal, capsys, monkeypatch, tmp_path, address, words, remedy):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray/ray_current_cluster").write_text("127.0.0.1:9")
+    ((line, advice),) = failed(lines(capsys, "--results", heal, "--address", address, code=1))
     assert words in line
-    assert remedy
+    assert remedy in advice
+
+
+def test_no_place_for_rays_files(heal, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(room, "LEAST_FREE", 2**63)
+    ((line, remedy),) = failed(lines(capsys, "--results", heal, code=1))
+    assert "ray's files: Ray can't keep its files in" in line
+    assert "GB free" in line
+    assert "TMPDIR" in remedy

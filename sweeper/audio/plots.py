@@ -34,7 +34,7 @@ def draw(dataset: Dataset, clips: Sequence[Clip], sample_rate: int, path: Path) 
     """Draw `clips`, read at `sample_rate` Hz, to the PNG file `path`.
 
     Raises:
-        DatasetError: matplotlib isn't installed.
+        DatasetError: matplotlib isn't installed, or the file can't be written.
         AudioError: a clip that can't be read.
     """
     try:
@@ -58,8 +58,11 @@ def draw(dataset: Dataset, clips: Sequence[Clip], sample_rate: int, path: Path) 
         column[-1].set_xlabel("time / s")
     for axis, label in zip(axes[:, 0], ("waveform", "STFT / kHz", "mel band", "MFCC"), strict=True):
         axis.set_ylabel(label)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, format="png")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150, format="png")
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror or error}; choose another place by --out") from None
 
 
 def pictures(waveform: torch.Tensor, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from sweeper.audio.clips import Clips
 from sweeper.audio.datasets.base import Dataset, DatasetError, shorten
-from sweeper.audio.places import cache_folder
+from sweeper.audio.places import cache_folder, failed_write
 
-FORMAT = 3  # raise it when a store's content changes: decoding, resampling, layout
+FORMAT = 4  # raise it when a store's content changes: decoding, resampling, layout
 SAMPLES, TABLE, DESCRIPTION = "samples", "table.npz", "store.json"
 MAX_VIEWS = 64
 
@@ -43,7 +43,7 @@ class ClipTable:
     Attributes:
         ids, groups: str `[clips]`.
         targets: int64 `[clips]`.
-        folds: int64 `[clips]`; 0 where the official split never tests the clip.
+        folds: int64 `[clips]`; 0 or less where the official split never tests the clip.
         offsets: int64 `[clips]`, lengths: int32 `[clips]`, in samples of the store's file.
         hashes: uint8 `[clips, 16]`, equal for identical decoded audio.
         fingerprints: int8 `[clips, 512]`, see `sweeper.audio.fingerprint`.
@@ -167,7 +167,7 @@ def prepare(
                     build(folder, dataset, sample_rate, bad_clips, workers, progress)
                     store = _open(folder, dataset, sample_rate)
         except OSError as error:
-            raise StoreError(f"{folder}: {error.strerror or error}; set SWEEPER_CACHE to a folder with room") from None
+            raise StoreError(failed_write(folder, error)) from None
     if store is None:
         raise StoreError(f"{folder}: can't be read back; is the disk failing?")
     if store.skipped and bad_clips == "fail":

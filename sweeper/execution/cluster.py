@@ -1,42 +1,41 @@
-"""The Ray instance that a sweep runs on: its own, quiet and closed to the network, or one that is there already.
+"""The Ray instance that a sweep runs on: its own, quiet and closed to everybody else, or one that is there already.
 
-`ray.init()` left to itself attaches to whatever it finds, and hangs for minutes on an address where nobody answers.
-Here an address is used only where somebody named it, and is knocked at first.
+An own one listens on this machine's loopback only, asks every caller for a token that is made up for it, and keeps its
+files where no other user can reach. A cluster that is there keeps its own settings.
 """
 
 import contextlib
 import logging
 import os
+import secrets
 import shutil
-import socket
+import signal
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from sweeper.execution.address import find_cluster
+from sweeper.execution.room import room
 
 # Read by Ray when it is imported: set before the import below, and kept if the user set them.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+# An own instance is on 127.0.0.1, as is Ray's custom elsewhere than on Linux. Whoever joins a cluster is where that is.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
+from sweeper.execution.fits import TrialResources, own_cpus, resources_on
+from sweeper.execution.own_ray import connected, sheltered
 from sweeper.plan import PlanError
 
 MEGABYTE = 2**20
-KNOCK_SECONDS = 2.0
 MOST_WAITING = 200  # placement groups at once: Ray's scheduler was tested with a few hundred
+TOKEN = secrets.token_hex(32)  # of this process's instances, one after another: Ray keeps the first that it reads
 NODE_SECONDS = 1200.0  # until a node that the autoscaler asked for has booted and installed its packages
-
-
-@dataclass(frozen=True)
-class TrialResources:
-    """What one trial holds while it runs. Threads follow `cpus`, so a result does not depend on what else runs."""
-
-    cpus: int
-    gpus: float
 
 
 @contextlib.contextmanager
@@ -44,68 +43,119 @@ def cluster(address: str | None, shared_bytes: int) -> Iterator[None]:
     """Connect to Ray for as long as a sweep runs.
 
     Args:
-        address: `host:port` of a cluster; None: `$RAY_ADDRESS` where it is set, else an instance of this machine's own,
-            which is stopped on leaving. A cluster that was there before stays.
+        address: see `find_cluster`. An instance of this machine's own is stopped on leaving; a cluster that was there
+            before stays.
         shared_bytes: room that an own instance must have for clips in its object store.
 
     Inside of another `cluster`, it is that one: several sweeps one after another start Ray once.
 
     Raises:
-        PlanError: nobody answers at the address.
+        PlanError: the cluster can't be joined, or Ray can't start here.
     """
     if ray.is_initialized():
         yield
         return
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    if address == "local":
-        _start(shared_bytes)
-    else:
-        _knock(address)
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError as error:
-            raise PlanError(f"no Ray cluster answers at {address} ({error})") from None
-    try:
+    there = find_cluster(address)
+    with contextlib.ExitStack() as stack:
+        if there is None:
+            folder = stack.enter_context(room())
+            stack.enter_context(_own_environment(folder))
+            stack.enter_context(sheltered(lambda: _start(shared_bytes, folder)))
+        else:
+            stack.enter_context(connected(lambda: _join(there)))
         yield
-    finally:
-        ray.shutdown()
 
 
-def _start(shared_bytes: int) -> None:
-    # A stray token file would switch authentication on for the head alone and lock its workers out.
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+def _join(address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises any, also that class itself
+        reason = _reason(error)
+        remedy = "all machines need the same Python and Ray, and the same RAY_AUTH_MODE and token"
+        raise PlanError(f"can't join the Ray cluster at {address}: {reason}; {remedy}") from None
+
+
+def _start(shared_bytes: int, folder: Path) -> None:
+    """Start an own instance that keeps its files in `folder`; once more where it took too long, as the first may."""
     memory = int(shared_bytes * 1.2) + 256 * MEGABYTE
     if memory > 0.9 * _shared_memory():
         # Containers often have 64 MB of /dev/shm: Ray then keeps its objects in files, slower, but it works.
         os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=memory,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+        if memory > (free := shutil.disk_usage(folder).free):
+            raise PlanError(
+                f"the clips need {memory / 1e9:.1f} GB in shared memory, or on the disk of temporary files, and "
+                f"{folder.parent.parent} has {free / 1e9:.1f} GB; enlarge /dev/shm (docker run --shm-size), or set "
+                "TMPDIR to a folder with room"
+            )
+    for attempt in range(2):
+        before = _children()
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                num_cpus=own_cpus(),
+                object_store_memory=memory,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder),
+            )
+        except Exception as error:  # Ray raises any, also that class itself
+            ray.shutdown()
+            for process in _children() - before:  # Ray leaves those that did start
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            if attempt or isinstance(error, ValueError | OSError):
+                remedy = "if the machine was busy, run the same command again; else ask `sweeper doctor`"
+                raise PlanError(f"Ray did not start: {_reason(error)}; {remedy}") from None
+        else:
+            return
+
+
+@contextlib.contextmanager
+def _own_environment(folder: Path) -> Iterator[None]:
+    """Environment variables of an own instance, which all of its processes inherit; afterwards they are as before."""
+    own: dict[str, str | None] = {
+        "RAY_ADDRESS": None,
+        "RAY_AUTH_MODE": None,  # Ray then asks everybody for the token
+        "RAY_AUTH_TOKEN_PATH": None,
+        "RAY_AUTH_TOKEN": TOKEN,
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "torch"),  # torch would leave a folder in /tmp
+    }
+    if sys.platform == "linux":  # else gloo listens where this host's name leads, which may be nowhere
+        own["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
+    before = {name: os.environ.get(name) for name in own}
+    _set(own)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _children() -> set[int]:
+    """Process ids of this process's children, where Linux shows them."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {int(process) for children in lists for process in children.read_text().split()}
+
+
+def _reason(error: Exception) -> str:
+    """What an exception of Ray's says, in one line: where it quotes a traceback, the end of that."""
+    words = str(error.__cause__ or error).strip()
+    line = words.splitlines()[-1] if "Traceback" in words else " ".join(words.split())
+    return line[:300] or type(error).__name__
 
 
 def _shared_memory() -> int:
     """Free bytes in /dev/shm; where there is none, Ray needs none."""
     place = Path("/dev/shm")
     return shutil.disk_usage(place).free if place.is_dir() else 2**63
-
-
-def _knock(address: str) -> None:
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise PlanError(f"Ray address {address!r}: expected host:port, such as 10.0.0.5:6379, or 'auto'")
-    try:
-        socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
-    except OSError as error:
-        raise PlanError(
-            f"no Ray cluster answers at {address} ({error}); start one, or leave out --address and unset RAY_ADDRESS "
-            "to run on this machine"
-        ) from None
 
 
 def trial_resources(cpus: int, gpus: float | None, trials: int = 1) -> TrialResources:
@@ -119,15 +169,7 @@ def trial_resources(cpus: int, gpus: float | None, trials: int = 1) -> TrialReso
     wanted = {"CPU": float(cpus), "GPU": float(gpus or 0)}
     if grows() and not any(all(node.get(name, 0.0) >= wanted[name] for name in wanted) for node in nodes()):
         wait_for_room([wanted], trials)
-    most_cpus = max(node.get("CPU", 0.0) for node in nodes())
-    most_gpus = max(node.get("GPU", 0.0) for node in nodes())
-    resources = TrialResources(cpus, min(1.0, most_gpus) if gpus is None else gpus)
-    place = "this machine has" if len(nodes()) == 1 else "the largest node has"
-    if cpus < 1 or cpus > most_cpus:
-        raise PlanError(f"--cpus-per-trial {cpus}: {place} {most_cpus:g}")
-    if resources.gpus < 0 or resources.gpus > most_gpus:
-        raise PlanError(f"--gpus-per-trial {resources.gpus:g}: {place} {most_gpus:g}")
-    return resources
+    return resources_on(nodes(), cpus, gpus)
 
 
 def nodes() -> list[dict[str, float]]:

@@ -12,6 +12,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper.doctor import Check, clock, examine_machine, examine_results
+from sweeper.execution.address import asks_for_token
 from sweeper.execution.cluster import cluster
 from sweeper.plan import PlanError
 from sweeper.results.storage import locate
@@ -29,16 +30,13 @@ def examine_cluster(address: str, results: str) -> Iterator[Check]:
             words = ", ".join(f"{total:g} {name}s" for name, total in totals.items())
             count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
             yield Check("cluster", f"{address}: ray {ray.__version__}, {count}, {words}")
+            yield _authentication()
             for node in nodes:
                 for check in _examine_node(node["NodeID"], place, probe):
                     yield replace(check, name=f"{node['NodeManagerHostname']}: {check.name}")
     except PlanError as error:
         found, _, remedy = str(error).partition("; ")
         yield Check("cluster", found, remedy or "write --address HOST:PORT")
-    except (RuntimeError, ConnectionError) as error:  # Ray's own: of another version, say
-        reason = str(error).strip().splitlines()[0]
-        remedy = "all machines need the same Python and Ray, and the same RAY_AUTH_MODE and token"
-        yield Check("cluster", f"{address}: {reason}", remedy)
 
 
 @contextlib.contextmanager
@@ -72,6 +70,17 @@ def _examine_node(node_id: str, results: str, probe: str) -> Iterator[Check]:
         yield from checks
         end = time.time()
         yield clock("clock", max(0.0, now - end) + min(0.0, now - begin))
+
+
+def _authentication() -> Check:
+    address = ray.get_runtime_context().gcs_address
+    if asks_for_token(address):
+        return Check("authentication", "callers need the cluster's token")
+    return Check(
+        "authentication",
+        f"none: whoever reaches {address} can run programs on its nodes",
+        "start Ray on every node with RAY_AUTH_MODE=token and the same token, as the files in cluster/ do",
+    )
 
 
 def look(results: str, probe: str) -> list[Check]:

@@ -11,9 +11,10 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 
 from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
-from sweeper.execution.interrupt import Brake, Source
+from sweeper.execution.fits import Machine
+from sweeper.execution.interrupt import Source
 from sweeper.execution.progress import Progress
-from sweeper.execution.sweep import Failure, Machine, run_trials
+from sweeper.execution.sweep import Failure, run_trials
 from sweeper.execution.worker import Sweep, circumstances
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import cost_of_running, read_attempts
@@ -53,7 +54,7 @@ def run_searches(
         curves: learning curves of each search's earlier trials by id, for what "behind" means.
     """
 
-    def make(sweep: Sweep, stopper: Brake) -> tuple[Source, TrialScheduler | None]:
+    def make(sweep: Sweep) -> tuple[Source, TrialScheduler | None]:
         scheduler = Halving({(t.arm, t.data.fold): t.training.epochs for t in like}, sweep) if halve else None
         if scheduler is not None:
             scheduler.remember(curves)
@@ -67,7 +68,6 @@ def run_searches(
         store,
         machine,
         like=like,
-        count=count,
         ahead=min(count, AHEAD * len(searches)),
         view=Progress((), count),
         follow=halve,

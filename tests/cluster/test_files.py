@@ -43,7 +43,9 @@ def test_the_head_runs_no_trials_and_nothing_is_open_or_leaks(name):
     for line in (head, config["worker_start_ray_commands"][-1]):
         assert "unset OMP_NUM_THREADS PYTHONWARNINGS" in line
     text = (FOLDER / name).read_text()
-    assert "RAY_AUTH_MODE=disabled" in text
+    assert "RAY_AUTH_MODE=token" in text
+    assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+    assert "(umask 077; ray get-auth-token --generate >/dev/null)" in text
     assert all(command in text for command in (f"ray up -y cluster/{name}", "ray exec ", f"ray down -y cluster/{name}"))
 
 

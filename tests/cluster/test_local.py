@@ -50,7 +50,7 @@ def test_sweeps_over_hosts_of_which_one_is_lost(laptop, cluster):
     assert len(rows) == 9
     assert set(rows.node) <= set(WORKERS), "a trial ran on the head"
     environment = network.ssh("w1", f"tr '\\0' '\\n' < /proc/$({RAYLET})/environ").stdout
-    assert "RAY_AUTH_MODE=disabled" in environment
+    assert "RAY_AUTH_MODE=token" in environment
     assert "OMP_NUM_THREADS" not in environment, "`ray up` limits every trial to one thread"
     received = {host: (network.received(host) - before[host]) / 1e6 for host in WORKERS}
     print({host: f"{amount:.1f} MB received" for host, amount in received.items()})

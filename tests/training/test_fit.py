@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from sweeper.results.store import Study
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.augmentation import AugmentationConfig
 from sweeper.search_spaces.config import EMAConfig
 from sweeper.training import checkpoint
 from sweeper.training import fit as fit_module
 from sweeper.training.fit import NonFiniteLoss, fit
 from sweeper.training.trial import run_trial
+from tests.studies import ARMS
 
 CPU = torch.device("cpu")
 
@@ -141,7 +141,7 @@ def test_a_trial_goes_on_from_a_checkpoint_in_an_object_store(make_spec, train, 
 
     seen = []
     for on_epoch in (fatal, seen.append):  # each on a machine of its own, so to say: local copies are gone
-        with contextlib.suppress(Killed), study.checkpoint("t") as state:
+        with contextlib.suppress(Killed), study.checkpoint("a" * 16) as state:
             fitted = fit(spec, train, device=CPU, state=state.path, on_state=state.save, on_epoch=on_epoch)
     assert [point.epoch for point in seen] == [1, 2], "the second epoch's last step was not kept"
     assert_equal_bits(weights(fitted), weights(undisturbed))

@@ -9,6 +9,7 @@ The files are the same on every machine: counter-based random numbers, phases fr
 16-bit samples far coarser than the last bits in which mathematical libraries differ.
 """
 
+import io
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -20,8 +21,8 @@ from filelock import FileLock
 from numpy.random import Generator, Philox, SeedSequence
 from numpy.typing import NDArray
 
-from sweeper.audio.datasets.base import Clip, Definition, Reading
-from sweeper.audio.places import cache_folder
+from sweeper.audio.datasets.base import Clip, DatasetError, Definition, Reading
+from sweeper.audio.places import cache_folder, failed_write
 
 SAMPLE_RATE = 8000  # Hz
 LENGTH = SAMPLE_RATE  # 1 s
@@ -184,7 +185,11 @@ def synthesise(target: int, fold: int, recording: int, slice_: int) -> NDArray[n
 
 
 def read(_root: Path | None) -> Reading:
-    """The clips; the files are made in the cache on first use."""
+    """The clips; the files are made in the cache on first use.
+
+    Raises:
+        DatasetError: there is no room for them.
+    """
     grid = list(product(range(1, FOLDS + 1), range(len(SOUNDS)), range(RECORDINGS), range(SLICES)))
     folder = cache_folder() / f"demo-{VERSION}"
     clips = []
@@ -193,9 +198,11 @@ def read(_root: Path | None) -> Reading:
         name = f"{group}-{slice_}"
         clips.append(Clip(name, folder / f"fold{fold}" / f"{name}.wav", target, group, fold))
     if not all(clip.path.exists() for clip in clips):
-        _write(
-            folder, [(clip.path.relative_to(folder), (c[1], c[0], *c[2:])) for clip, c in zip(clips, grid, strict=True)]
-        )
+        files = [(clip.path.relative_to(folder), (c[1], c[0], *c[2:])) for clip, c in zip(clips, grid, strict=True)]
+        try:
+            _write(folder, files)
+        except OSError as error:
+            raise DatasetError(failed_write(folder, error)) from None
     return Reading(tuple(clips))
 
 
@@ -211,7 +218,9 @@ def _write(folder: Path, files: list[tuple[Path, tuple[int, int, int, int]]]) ->
         try:
             for name, numbers in files:
                 (made / name).parent.mkdir(exist_ok=True)
-                soundfile.write(made / name, synthesise(*numbers), SAMPLE_RATE, subtype="PCM_16")
+                file = io.BytesIO()  # of a full disk, soundfile itself tells nothing
+                soundfile.write(file, synthesise(*numbers), SAMPLE_RATE, subtype="PCM_16", format="WAV")
+                (made / name).write_bytes(file.getvalue())
             shutil.rmtree(folder, ignore_errors=True)
             made.replace(folder)
         finally:
