@@ -51,6 +51,12 @@ def _of_this_package(config: Network, seed: int) -> nn.Module:
     return network
 
 
+def without_values(config: Network) -> nn.Module:
+    """The network on the meta device, where it has no values: for counting, without the seconds that these take."""
+    with torch.device("meta"):
+        return config.build()
+
+
 def _construct(config: Network, load: bool) -> nn.Module:
     module = config.build()
     if not isinstance(module, nn.Module):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from sweeper.audio.datasets import DatasetError
 from sweeper.plan import select_arms
+from sweeper.report.escaping import csv as csv_cell
+from sweeper.results.redaction import redact
 from sweeper.results.storage import local_file
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.published import INFERENCE_COST
@@ -39,7 +41,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = commands.add_parser(
         "predict",
         help="class probabilities of audio files",
-        description="Class probabilities of .wav and .flac files of any length. A file longer than the classifier's "
+        description="Class probabilities of audio files of any length. A file longer than the classifier's "
         "clips is cut into windows that overlap by half, and their probabilities are averaged.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
@@ -220,14 +222,18 @@ def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool, *, pape
 
 
 def _load(args: argparse.Namespace) -> "Classifier | None":
-    from sweeper.training import weights
+    with local_file(args.checkpoint) as path:
+        if not path.is_file():
+            what = "is a folder, and weights are a file" if path.is_dir() else "does not exist"
+            _complain(f"{redact(args.checkpoint, args.checkpoint)} {what}; weights lie in a study's folder weights/")
+            return None
+        from sweeper.training import weights  # torch takes seconds to import: a missing file is told without it
 
-    try:
-        with local_file(args.checkpoint) as path:
+        try:
             return weights.load(path, averaged=args.ema, code=None if args.study is None else _code(args.study))
-    except weights.WeightsError as error:
-        _complain(str(error))
-        return None
+        except weights.WeightsError as error:
+            _complain(str(error))
+            return None
 
 
 def _code(file: Path) -> "Loader":
@@ -287,10 +293,11 @@ def _print_table(predictions: Sequence["Prediction"], windows: bool) -> None:
 def _print_csv(predictions: Sequence["Prediction"], windows: bool) -> None:
     classes = predictions[0].classes
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["file", "start_s", "end_s", "class", *classes])
+    writer.writerow(["file", "start_s", "end_s", "class", *map(csv_cell, classes)])
     for name, start, end, probabilities in _rows(predictions, windows):
         best = classes[max(range(len(classes)), key=probabilities.__getitem__)]
-        writer.writerow([name, f"{start:.3f}", f"{end:.3f}", best, *(f"{p:.7g}" for p in probabilities)])
+        numbers = (f"{p:.7g}" for p in probabilities)
+        writer.writerow([csv_cell(name), f"{start:.3f}", f"{end:.3f}", csv_cell(best), *numbers])
 
 
 def _print_json(predictions: Sequence["Prediction"], windows: bool) -> None:

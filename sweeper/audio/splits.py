@@ -11,6 +11,7 @@ drawn like the split itself. The test rows serve the final evaluation alone. All
 seeds, so a split is the same on every machine.
 """
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -88,7 +89,7 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
         LeakError: an official split with groups on both sides, not by its author's design.
     """
     _check_name(name)
-    _names, groups = np.unique([clip.group for clip in dataset.clips], return_inverse=True)
+    names, groups = np.unique([clip.group for clip in dataset.clips], return_inverse=True)
     labels = _Labels(
         dataset,
         np.array([clip.target for clip in dataset.clips], dtype=np.int64),
@@ -102,6 +103,8 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
         if name == "official":
             _shared_groups(labels, training, test, _by_design(labels, name)).refuse(dataset.name)
         _validation_rows(labels, name, fold, training, seed)
+        if name == "official" and dataset.separates_groups:
+            _refuse_shared_groups(labels, names, training, test)
         trained = np.unique(labels.targets[training])
         if len(trained) < 2:
             raise SplitError(
@@ -115,6 +118,20 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
             )
 
 
+def _refuse_shared_groups(labels: "_Labels", names: NDArray[np.str_], training: Rows, test: Rows) -> None:
+    both = np.intersect1d(labels.groups[training], labels.groups[test])
+    found = LeakAudit(
+        test_clips=len(test),
+        shared_groups=tuple(map(str, names[both])),
+        leaking_clips=int(np.isin(labels.groups[test], both).sum()),
+        exact_duplicates=(),
+        near_duplicates=(),
+        group_name=labels.dataset.group_name,
+        by_design=False,
+    )
+    found.refuse(labels.dataset.name)
+
+
 @dataclass(frozen=True, eq=False)
 class _Labels:
     """What a split is drawn from: int64 `[clips]` each; `groups` are numbers of what stays together."""
@@ -125,6 +142,7 @@ class _Labels:
     groups: Rows
 
 
+@functools.lru_cache(maxsize=64)  # the audit of a large store takes a second, and the stages of a search ask again
 def split(store: ClipStore, name: str, fold: int, seed: int = 0) -> Split:
     """One fold of a split.
 

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,7 @@ from sweeper.report.evidence import search_importances
 from sweeper.report.rerun import rerun_command
 from sweeper.report.tables import claim_of, document, rule_notes
 from sweeper.results import leaderboard
+from sweeper.results.folder import StorageError
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.searching import read_searches
 from sweeper.results.store import Study
@@ -46,6 +47,7 @@ def write_page(
     price: float | None = None,
     against: Study | None = None,
     margin: float = MARGIN,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> str:
     """Write the report of a study.
 
@@ -56,6 +58,7 @@ def write_page(
         price: of a GPU, or without GPUs of a core, for an hour.
         against: the fixed design to show beside a tuned one; None: the one that the plan names, if it is there.
         margin: largest difference that doesn't matter, as a fraction of 1.
+        say: takes a line about a study that may be read and not written.
 
     Returns:
         where the page lies.
@@ -63,12 +66,18 @@ def write_page(
     Raises:
         StudyError: the study has no trial, a damaged file, or `output` can't be written.
     """
-    html = render(leaderboard.derive(study, margin), data, price, against)
+    board = leaderboard.derive(study, margin)
+    html = render(board, data, price, against)
     if output is None:
-        study.storage.write("report.html", html.encode())
+        try:
+            study.storage.write("report.html", html.encode())
+        except StorageError as error:
+            raise StudyError(f"{error}; or use --output FILE") from error
         return f"{study}/report.html"
     temporary = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
     try:
+        if board.unwritten:
+            say(f"the study's own tables were not written: {board.unwritten}")
         temporary.write_text(html, "utf-8")
         temporary.replace(output)
     except OSError as error:

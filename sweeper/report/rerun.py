@@ -8,13 +8,20 @@ from sweeper.results.study_arms import study_arms
 
 
 def rerun_command(plan: Mapping[str, Any], *, seeds: int | None = None, folds: int | None = None) -> str:
-    """The command that runs the study's plan again, or adds what it lacks; '' without ablations and searches.
+    """The command that runs the study's plan again, or adds what it lacks; '' where the plan doesn't say enough.
 
     Args:
         plan: the study's `plan.json`.
         seeds: paired repetitions instead of the plan's.
         folds: how many instead of the plan's; more than it has are all that the data set has.
     """
+    try:
+        return _command(plan, seeds, folds)
+    except (KeyError, TypeError, AttributeError):  # an older version's, or a stranger's
+        return ""
+
+
+def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> str:
     names: dict[str, list[str]] = {}
     for trial in plan.get("trials", ()):
         names.setdefault(trial.get("kind", "ablation"), []).append(trial["arm"])

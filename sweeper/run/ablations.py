@@ -7,6 +7,7 @@ from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore
 from sweeper.plan import TrialSpec, build_plan
 from sweeper.results.store import Study
+from sweeper.run.checks import check_begin
 from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
@@ -48,6 +49,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     study = run.results
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
+    check_begin(options, study, plan.describe()["design"], missing)
     for line in describe(plan, len(missing), run):
         say(line)
     if options.dry_run:

@@ -191,7 +191,8 @@ def _add_budget(search: argparse._ArgumentGroup, defaults: SearchOptions) -> Non
     search.add_argument(
         "--storage",
         metavar="URL",
-        help="a database for Optuna, such as sqlite:///optuna.db; default: journal.log in the study's folder",
+        help="a database for Optuna, such as sqlite:///optuna.db; default: journal.log in the study's folder. Others "
+        "on the machine see a command line: leave a password to PGPASSWORD, ~/.pgpass or ~/.my.cnf",
     )
 
 
@@ -291,6 +292,6 @@ def _say(line: str) -> None:
 
 def _integers(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers such as 1,2,3") from error

@@ -5,15 +5,13 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from sweeper import signals
+from sweeper.execution.fits import Machine
 from sweeper.results.store import Study
 from sweeper.run.words import count
 from sweeper.search_spaces import NAMES
-
-if TYPE_CHECKING:
-    from sweeper.execution.sweep import Machine
 
 OK, FAILED = 0, 1
 
@@ -98,10 +96,8 @@ class Outcome:
     study: Study | None
 
 
-def machine(options: RunOptions) -> "Machine":
+def machine(options: RunOptions) -> Machine:
     """What each trial holds, for the sweeps."""
-    from sweeper.execution.sweep import Machine  # Ray takes seconds to import: wrong input is told without it
-
     return Machine(
         cpus=options.cpus_per_trial,
         gpus=options.gpus_per_trial,

@@ -16,6 +16,7 @@ from sweeper.plan import PlanError, Variant, select_arms, variant
 from sweeper.results import provenance
 from sweeper.results.names import check_study_name
 from sweeper.results.store import Study, study_of
+from sweeper.run.checks import check_clips, check_numbers
 from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, TunedOptions
 from sweeper.search_spaces import NAMES
 from sweeper.search_spaces.peers import PEERS
@@ -51,16 +52,18 @@ class Run:
     notes: tuple[str, ...]
 
     def open(self, options: RunOptions) -> ClipStore:
-        """Make the results' folder, with the study's code, and decode the clips.
+        """Decode the clips, then make the results' folder, with the study's code.
 
         Raises:
             StudyError: the folder can't be written.
-            DatasetError: clips that can't be read.
+            DatasetError, LeakError: clips that can't be read, or are on both sides of the split.
         """
+        store = prepare(self.dataset, self.recipe.sample_rate, bad_clips=options.bad_clips)
+        check_clips(store, options, self.folds)
         self.results.create()
         if self.source.code:
             save(self.source.code, self.results.storage)
-        return prepare(self.dataset, self.recipe.sample_rate, bad_clips=options.bad_clips)
+        return store
 
     def facts(self, options: RunOptions, store: ClipStore) -> dict[str, object]:
         """What a study's plan says about its data and its code."""
@@ -75,27 +78,20 @@ class Run:
         }
 
 
-_AT_LEAST_ONE = ("workers_per_trial", "cpus_per_trial", "seeds", "trials", "top", "replicates")
-
-
 def prepare_run(options: AblationOptions | SearchOptions) -> Run:
     """Check everything that can be known before audio is decoded.
 
     Raises:
         DatasetError, PlanError, StudyError: one line, for the user.
     """
+    check_numbers(options)
     if options.study is not None:
         check_study_name(options.study)
-    for name in _AT_LEAST_ONE:
-        if getattr(options, name, 1) < 1:
-            raise PlanError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
     check_loggers(options.log, options.results)
     source = find(options.source)
     study = source.study
     recipe = choose_recipe(source, options.recipe, demo=options.dataset == "demo")
     if options.epochs is not None:
-        if options.epochs < 1:
-            raise PlanError(f"--epochs {options.epochs}: at least 1")
         recipe = replace(recipe, training=replace(recipe.training, epochs=options.epochs))
     # A wrong name is told before anything slow.
     if grid := isinstance(options, AblationOptions | TunedOptions):

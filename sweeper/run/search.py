@@ -16,6 +16,7 @@ from sweeper.results.searching import FRESH_STAGES, Found, Goal, read_searches, 
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.run.ablations import sweep
+from sweeper.run.checks import check_begin
 from sweeper.run.describe import describe_data, expected_cost
 from sweeper.run.options import (
     FAILED,
@@ -46,12 +47,14 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
     searches = arm_searches(run, options)
     check_cost(searches, options)
     study = run.results
+    trials = expected_trials(searches, options, study, finals=2)
+    check_begin(options, study, search_design(searches[0], options), trials)
     for line in describe_searches(searches, options, run):
         say(line)
     if options.dry_run:
         for line in describe_space(searches[0]):
             say(line)
-        for line in expected_cost(expected_trials(searches, options, study, finals=2), run.dataset):
+        for line in expected_cost(trials, run.dataset):
             say(line)
         if halves(options):
             say("at most: what ASHA stops costs less")
@@ -118,12 +121,8 @@ class Seeker:
     def score_winners(self) -> int:
         """Winners and the recipe on seeds that decided nothing: on validation clips, then once on test clips."""
 
-        def both(found: Found) -> tuple[str, ...]:
-            winner = [] if found.winner is None else [found.winner.params]
-            return tuple(dict.fromkeys([*winner, found.recipe_params]))
-
-        code = self._run("confirm", both)
-        return code if self._interrupted else max(code, self._run("test", both))
+        code = self._run("confirm", finalists)
+        return code if self._interrupted else max(code, self._run("test", finalists))
 
     def found(self) -> dict[tuple[str, int], Found]:
         """The searches that were asked for, as far as they got, by arm and fold."""
@@ -148,6 +147,7 @@ class Seeker:
                 storage=storage,
                 rows=found[search.key].explored,
                 design=digest(search, goal, self.store.digest),
+                owner="" if self.options.storage is None else self.study.identity(),
             )
             if values := json.loads(search.recipe_params):
                 opened[search.key].enqueue(values)
@@ -199,6 +199,12 @@ class Seeker:
         code = sweep(self.options, missing, self.store, self.study, self.say)
         self._interrupted = code not in (OK, FAILED)
         return code
+
+
+def finalists(found: Found) -> tuple[str, ...]:
+    """The winner's values and the recipe's, which may be the same."""
+    winner = [] if found.winner is None else [found.winner.params]
+    return tuple(dict.fromkeys([*winner, found.recipe_params]))
 
 
 _STAGES = {
@@ -307,11 +313,15 @@ def expected_trials(
 ) -> list[TrialSpec]:
     """Trials like those that are still to come, for their cost; `finals`: stages that the winner is run in."""
     like: list[TrialSpec] = []
-    done = {(found.arm, found.fold): len(found.explored) for found in read_searches(study)}
+    found, done = {(f.arm, f.fold): f for f in read_searches(study)}, study.finished()
     for search in searches:
-        left = max(0, options.trials - done.get(search.key, 0))
-        like += search.trials("explore", [search.recipe_params], 1) * left
-        like += search.trials("replicate", [search.recipe_params] * options.top, options.replicates)
+        recipe, here = search.recipe_params, found.get(search.key)
+        left = options.trials if here is None else max(0, options.trials - len(here.explored))
+        like += search.trials("explore", [recipe], 1) * left
+        # What comes after the search is not known before its end: then it is as many trials as there may be.
+        named = here if here is not None and not left and here.winner is not None else None
+        later = search.trials("replicate", named.leading if named else [recipe] * options.top, options.replicates)
         for stage in FRESH_STAGES[:finals]:
-            like += search.trials(stage, [search.recipe_params] * 2, options.replicates)
+            later += search.trials(stage, finalists(named) if named else [recipe] * 2, options.replicates)
+        like += [trial for trial in later if named is None or trial.trial_id not in done]
     return like

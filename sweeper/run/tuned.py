@@ -4,12 +4,14 @@ Every fold has searches of its own: a search on fold 1 that used fold 2's clips 
 tested on fold 2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from sweeper.plan import Plan, PlanError, Tuning, build_plan
-from sweeper.results.searching import read_searches, write_searches
+from sweeper.plan import Plan, PlanError, TrialSpec, Tuning, build_plan
+from sweeper.results.searching import Found, read_searches, write_searches
+from sweeper.results.store import Study
 from sweeper.run.ablations import sweep
+from sweeper.run.checks import check_begin
 from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import OK, Outcome, Say, TunedOptions
 from sweeper.run.prepare import Run, prepare_run
@@ -35,23 +37,25 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
     run = prepare_run(options)
     searches = arm_searches(run, options)
     study = run.results
+    # The winners hold for the whole grid, so what named them belongs to the design: it can't change half-way.
+    budget = {name: getattr(options, name) for name in ("trials", "top", "replicates")}
+    design = search_design(searches[0], options) | {"budget": budget}
+    trials = _expected(searches, options, study)
+    check_begin(options, study, design, trials)
     for line in describe_searches(searches, options, run):
         say(line)
     if options.dry_run:
-        _describe_dry(searches, options, run, say)
+        _describe_dry(searches, trials, options, run, say)
         return Outcome(OK, None)
     store = run.open(options)
-    # The winners hold for the whole grid, so what named them belongs to the design: it can't change half-way.
-    budget = {name: getattr(options, name) for name in ("trials", "top", "replicates")}
-    design = search_design(searches[0], options)
-    facts = run.facts(options, store) | {"design": design | {"budget": budget}, "fixed_study": run.fixed}
+    facts = run.facts(options, store) | {"design": design, "fixed_study": run.fixed}
     write_search_plan(study, searches, options, facts)
     with ExitStack() as stack:
         seeker = Seeker(options, searches, study, store, say, stack)
         code = seeker.name_winners()
         write_searches(study, read_searches(study))
         if seeker.named():
-            plan = _grid(seeker, options)
+            plan = _grid(searches, seeker.found(), options)
             write_search_plan(study, searches, options, facts | {"trials": plan.describe()["trials"]})
             done = study.finished()
             missing = [trial for trial in plan.trials if trial.trial_id not in done]
@@ -62,20 +66,27 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
     return Outcome(code, study)
 
 
-def _grid(seeker: Seeker, options: TunedOptions) -> Plan:
+def _expected(searches: Sequence[ArmSearch], options: TunedOptions, study: Study) -> list[TrialSpec]:
+    """Trials like those that are still to come, of the searches and of the grid."""
+    if like := expected_trials(searches, options, study, finals=0):
+        return [*like, *_plan(searches, options, None).trials]
+    found, done = {(f.arm, f.fold): f for f in read_searches(study)}, study.finished()
+    return [trial for trial in _grid(searches, found, options).trials if trial.trial_id not in done]
+
+
+def _grid(searches: Sequence[ArmSearch], found: Mapping[tuple[str, int], Found], options: TunedOptions) -> Plan:
     """The ablation grid with each arm's winner.
 
     Raises:
         PlanError: a winner differs from the recipe in more than was searched.
     """
-    found = seeker.found()
     params, trainings = {}, {}
-    for search in seeker.searches:
+    for search in searches:
         winner = found[search.key].winner
         if winner is None:
             raise PlanError(f"{search.arm.name}, fold {search.data.fold}: no winner, as no replicate is complete")
         params[search.key], trainings[search.key] = winner.params, search.training(winner.params)
-    return _plan(seeker.searches, options, Tuning(seeker.searches[0].scope, params, trainings))
+    return _plan(searches, options, Tuning(searches[0].scope, params, trainings))
 
 
 def _plan(searches: Sequence[ArmSearch], options: TunedOptions, tuning: Tuning | None) -> Plan:
@@ -94,11 +105,12 @@ def _plan(searches: Sequence[ArmSearch], options: TunedOptions, tuning: Tuning |
     )
 
 
-def _describe_dry(searches: Sequence[ArmSearch], options: TunedOptions, run: Run, say: Say) -> None:
+def _describe_dry(
+    searches: Sequence[ArmSearch], trials: Sequence[TrialSpec], options: TunedOptions, run: Run, say: Say
+) -> None:
     grid = _plan(searches, options, None)
     reach = describe_reach(grid, run.dataset, run.results, options.results)
     for line in [*describe_space(searches[0]), f"then the grid: {describe(grid, len(grid.trials), run)[0]}", *reach]:
         say(line)
-    trials = [*expected_trials(searches, options, run.results, finals=0), *grid.trials]
     for line in expected_cost(trials, run.dataset):
         say(line)

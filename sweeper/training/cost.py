@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from sweeper.model.build import build
+from sweeper.model.build import build, is_of_this_package, without_values
 from sweeper.model.output import as_output
 from sweeper.study import Network
 
@@ -67,7 +67,7 @@ def meta_network(config: Network) -> nn.Module:
     operator of a CPU, and on the meta device they become a Python loop over time, half a minute for a clip of the
     paper's length.
     """
-    network = build(config, seed=0, load=False).to("meta")
+    network = without_values(config) if is_of_this_package(config) else build(config, seed=0, load=False).to("meta")
     for name, module in list(network.named_modules()):
         if type(module) in (nn.LSTM, nn.GRU, nn.RNN):
             stand_in = _CountedRNN(module)
