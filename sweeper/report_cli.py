@@ -147,12 +147,16 @@ def _print_leaderboard(study: Study, form: str, price: float | None, margin: flo
     if form == "table":
         print(cost_sentence(board, price))
     if board.unwritten:
-        print(f"sweeper: the tables were not written: {board.unwritten}", file=sys.stderr)
+        _complain(f"the tables were not written: {board.unwritten}")
     elif form == "table":
         trials, arms = len(board.trials), len(board.summary)
         effects = f" · effects.parquet: {len(board.effects)} effects" if board.effects else ""
         print(f"{study}/leaderboard.parquet: {trials} trials · summary.parquet: {arms} arms{effects}")
     return tuple(str(problem) for problem in board.problems)
+
+
+def _complain(line: str) -> None:
+    print(f"sweeper: {line}", file=sys.stderr)
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -165,7 +169,7 @@ def _report(args: argparse.Namespace) -> int:
             raise
         raise StudyError(f"the report needs {package}: pip install 'sweeper[report]'") from None
     against = None if args.against is None else resolve_study(args.against, args.results)
-    path = write_page(study, args.output, args.data, args.price_per_hour, against, args.margin / 100)
+    path = write_page(study, args.output, args.data, args.price_per_hour, against, args.margin / 100, _complain)
     print(f"{path}: one file, opens in any browser, without a network")
     return 0
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from sweeper.report.escaping import plain
 from sweeper.results.attempts import held, read_attempts
 from sweeper.results.row_files import Doubts
 from sweeper.results.searching import read_searches
@@ -98,4 +99,4 @@ def describe(status: Status) -> list[str]:
     unexplored = any(explored < budget for _, _, explored, budget in status.searches)
     if (left or unexplored) and not status.running and not status.searching:
         lines.append("nothing runs: the command that began the study continues it")
-    return lines
+    return [plain(line) for line in lines]

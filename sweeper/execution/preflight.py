@@ -50,6 +50,8 @@ def _check(machine: Machine, trials: Sequence[TrialSpec], nodes: Sequence[Node],
         from sweeper.execution.memory import measured_here
 
         for trial in most:
+            if trial.code:  # a user's network is measured when Ray runs: no other process finds its code before
+                continue
             judge_gpu(trial, resources.gpus, *measured_here(trial))
     if machine.workers > 1:
         held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}

@@ -112,7 +112,8 @@ def run_trials(
         contextlib.ExitStack() as stack,
     ):
         resources = trial_resources(machine.cpus, machine.gpus, ahead * machine.workers)
-        memory = memory_per_trial([share_of_batch(trial, machine.workers) for trial in like], resources)
+        shares = [share_of_batch(trial, machine.workers) for trial in like]
+        memory = memory_per_trial(shares, resources, study)
         # Each node fetches them once, whatever it trains.
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = Sweep(

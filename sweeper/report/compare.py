@@ -40,6 +40,11 @@ def compare(study_a: Study, study_b: Study) -> str:
     ]
     if not fields:
         notes.insert(0, "Design, data and software are the same.")
+    notes += [
+        f"{name}: its own tables were not written: {board.unwritten}"
+        for name, board in (("A", a), ("B", b))
+        if board.unwritten
+    ]
     problems = [f"{name}: {problem}" for name, board in (("A", a), ("B", b)) for problem in board.problems]
     return print_grids(f"A: {study_a}\nB: {study_b}", tables, notes, problems)
 

@@ -12,32 +12,13 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from sweeper.report import escaping
 from sweeper.report.answer import answer
 from sweeper.report.cells import PaperTable
+from sweeper.report.escaping import plain
 from sweeper.report.tables import document
 from sweeper.results import schema
 from sweeper.results.leaderboard import Leaderboard
-
-_LATEX = str.maketrans(
-    {
-        **{c: f"\\{c}" for c in "%&_#$"},
-        "±": "$\\pm$",
-        "✓": "$\\checkmark$",
-        "†": "$\\dagger$",
-        "×": "$\\times$",
-        "★": "$\\star$",
-        "–": "--",
-        "·": "$\\cdot$",
-        "≤": "$\\le$",
-        "‡": "$\\ddagger$",
-        "−": "$-$",
-        "“": "``",
-        "”": "''",
-        "^": "\\^{}",
-        "<": "$<$",
-        "*": "$^{*}$",
-    }
-)
 
 
 def terminal(board: Leaderboard) -> str:
@@ -60,25 +41,27 @@ def print_grids(
     unlimited = console.options.update(max_width=1000)
     console.width = max(console.width, *(Measurement.get(console, unlimited, grid).maximum for grid in grids), 0)
     with console.capture() as capture:
-        console.print(Text(f"\n{heading}", "bold"), soft_wrap=True)
+        console.print(Text("\n" + "\n".join(map(plain, heading.splitlines())), "bold"), soft_wrap=True)
         for sentence in answer:
-            console.print(Text(sentence), soft_wrap=True)
+            console.print(Text(plain(sentence)), soft_wrap=True)
         for grid in grids:
             console.print(grid, soft_wrap=True)
         for note in notes:
-            console.print(Text(note), soft_wrap=True)
+            console.print(Text(plain(note)), soft_wrap=True)
         for problem in problems:
-            console.print(Text(f"! {problem}", "yellow"), soft_wrap=True)
+            console.print(Text(f"! {plain(problem)}", "yellow"), soft_wrap=True)
     return "\n".join(line.rstrip() for line in capture.get().rstrip().split("\n"))
 
 
 def _rich(table: PaperTable) -> Table:
-    grid = Table(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    grid = Table(title=Text(plain(table.title)), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     grid.pad_edge, grid.collapse_padding = False, True
     for name in table.header:
-        grid.add_column(name, justify="center" if name in table.marks else _side(table, name), no_wrap=True)
+        grid.add_column(
+            Text(plain(name)), justify="center" if name in table.marks else _side(table, name), no_wrap=True
+        )
     for row in table.rows:
-        grid.add_row(*row, style="bold" if row[0] == table.reference else "")
+        grid.add_row(*(Text(plain(cell)) for cell in row), style="bold" if row[0] == table.reference else "")
     return grid
 
 
@@ -89,46 +72,47 @@ def _side(table: PaperTable, column: str) -> JustifyMethod:
 def markdown(board: Leaderboard) -> str:
     """GitHub's Markdown."""
     shown = document(board)
-    lines = [f"**{shown.heading}**", "", *(f"- {_code(sentence)}" for sentence in shown.answer)]
+    lines = [f"**{escaping.markdown(shown.heading)}**", "", *(f"- {_code(sentence)}" for sentence in shown.answer)]
     for table in shown.tables:
         rules = [":-:" if n in table.marks else ":--" if n in table.words else "--:" for n in table.header]
         rows = [["**" + cell + "**" if cell == table.reference else cell for cell in row] for row in table.rows]
         cells = [table.header, rules, *rows]
-        lines += ["", f"### {table.title}", "", *(f"| {' | '.join(_escaped(row))} |" for row in cells)]
-    lines += ["", *(f"- {note}".replace("*:", "\\*:") for note in shown.notes)]
-    lines += [f"- **{problem}**" for problem in shown.problems]
+        title = escaping.markdown(table.title)
+        lines += ["", f"### {title}", "", *(f"| {' | '.join(_escaped(row))} |" for row in cells)]
+    lines += ["", *(f"- {escaping.markdown(note)}".replace("*:", "\\*:") for note in shown.notes)]
+    lines += [f"- **{escaping.markdown(problem)}**" for problem in shown.problems]
     return "\n".join(lines)
 
 
 def _code(sentence: str) -> str:
-    return f"`{sentence}`" if sentence.startswith("python ") else sentence
+    return f"`{plain(sentence)}`" if sentence.startswith("python ") else escaping.markdown(sentence)
 
 
 def _escaped(row: Sequence[str]) -> list[str]:
-    return [cell.replace("|", "\\|").replace("* [", "\\* [") for cell in row]
+    return [escaping.markdown(cell).replace("* [", "\\* [") for cell in row]
 
 
 def latex(board: Leaderboard) -> str:
     """A `table` per table; needs the packages booktabs and amssymb."""
     shown = document(board)
-    blocks = [f"% {shown.heading}"]
+    blocks = [f"% {plain(shown.heading)}"]
     notes = [*shown.answer, *shown.notes, *shown.problems]
     for table in shown.tables:
         columns = "".join("c" if n in table.marks else _side(table, n)[0] for n in table.header)
-        rows = [" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in (table.header, *table.rows)]
+        rows = [" & ".join(map(escaping.latex, row)) + r" \\" for row in (table.header, *table.rows)]
         rows = [rows[0], r"\midrule", *rows[1:]]
         blocks.append(
             "\n".join(
                 [
                     r"\begin{table}",
-                    rf"\caption{{{f'{table.title}. {shown.heading}'.translate(_LATEX)}}}",
+                    rf"\caption{{{escaping.latex(f'{table.title}. {shown.heading}')}}}",
                     rf"\begin{{tabular}}{{{columns}}}",
                     r"\toprule",
                     *rows,
                     r"\bottomrule",
                     r"\end{tabular}",
                     r"\par\footnotesize",
-                    *(rf"{note.translate(_LATEX)}\par" for note in notes),
+                    *(rf"{escaping.latex(note)}\par" for note in notes),
                     r"\end{table}",
                 ]
             )
@@ -141,7 +125,7 @@ def comma_separated(board: Leaderboard) -> str:
     sink = io.StringIO()
     writer = csv.DictWriter(sink, schema.SUMMARY.names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(board.summary)
+    writer.writerows({name: escaping.csv(value) for name, value in row.items()} for row in board.summary)
     return sink.getvalue().rstrip("\n")
 
 

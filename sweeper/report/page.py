@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,12 +21,12 @@ from sweeper.report.evidence import search_importances
 from sweeper.report.rerun import rerun_command
 from sweeper.report.tables import claim_of, document, rule_notes
 from sweeper.results import leaderboard
+from sweeper.results.folder import StorageError
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.searching import read_searches
 from sweeper.results.store import Study
 from sweeper.results.summary import MARGIN
 from sweeper.results.tables import StudyError
-from sweeper.search_spaces.published_claims import CLAIMS
 
 _HERE = files("sweeper.report")
 
@@ -47,6 +47,7 @@ def write_page(
     price: float | None = None,
     against: Study | None = None,
     margin: float = MARGIN,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> str:
     """Write the report of a study.
 
@@ -57,6 +58,7 @@ def write_page(
         price: of a GPU, or without GPUs of a core, for an hour.
         against: the fixed design to show beside a tuned one; None: the one that the plan names, if it is there.
         margin: largest difference that doesn't matter, as a fraction of 1.
+        say: takes a line about a study that may be read and not written.
 
     Returns:
         where the page lies.
@@ -64,12 +66,18 @@ def write_page(
     Raises:
         StudyError: the study has no trial, a damaged file, or `output` can't be written.
     """
-    html = render(leaderboard.derive(study, margin), data, price, against)
+    board = leaderboard.derive(study, margin)
+    html = render(board, data, price, against)
     if output is None:
-        study.storage.write("report.html", html.encode())
+        try:
+            study.storage.write("report.html", html.encode())
+        except StorageError as error:
+            raise StudyError(f"{error}; or use --output FILE") from error
         return f"{study}/report.html"
     temporary = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
     try:
+        if board.unwritten:
+            say(f"the study's own tables were not written: {board.unwritten}")
         temporary.write_text(html, "utf-8")
         temporary.replace(output)
     except OSError as error:
@@ -101,7 +109,7 @@ def render(
         document=shown,
         study=board.study.name,
         ablations=bool(rows),
-        tables_title="Tables 6 and 7" if rows else "Tables",
+        tables_title="Tables",
         searched=bool(board.plan.get("searches")),
         designs=None if fixed is None or not both else designs_table(board, fixed),
         synthetic=any(board.trials["synthetic"].unique().to_pylist()),
@@ -115,12 +123,12 @@ def render(
         rule=rule_notes(board),
         effect_notes=effect_notes(board.effects),
         reference=board.arms.reference,
-        claims=[claim for claim in CLAIMS if not claim.holds],
+        claims=board.arms.protocol.get("claims", ()),
         cost=facts.cost_table(board, price),
         provenance=facts.provenance(board),
         design=json.dumps(board.plan.get("design", {}), indent=1, sort_keys=True),
         rerun=rerun_command(board.plan),
-        citation=facts.CITATION,
+        citation=board.arms.protocol.get("citation", ""),
         version=__version__,
         figures=_script_safe({plot.name: plot.figure for plot in _plots(sections)}),
         plotly=plotly.offline.get_plotlyjs(),
@@ -225,7 +233,7 @@ def _answers(board: Leaderboard) -> dict[str, Any]:
     heat = (
         Plot(
             "classes",
-            "Recall per class, arm minus full network",
+            f"Recall per class, arm minus {board.arms.reference}",
             figures.class_differences(list(differences), classes, np.stack(list(differences.values()))),
         )
         if differences

@@ -209,7 +209,7 @@ class Folder:
             with self._explained("lock", name):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    stack.enter_context(FileLock(path, LOCK_SECONDS))
+                    stack.enter_context(FileLock(path, LOCK_SECONDS, mode=0o664))
                 except (OSError, NotImplementedError) as error:
                     if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                         raise

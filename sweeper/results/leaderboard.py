@@ -66,7 +66,7 @@ def derive(study: Study, margin: float = MARGIN) -> Leaderboard:
     Raises:
         StudyError: the study has no trial yet, or a damaged file.
     """
-    with contextlib.suppress(OSError):  # the rows stay where they are
+    with contextlib.suppress(OSError, StudyError):  # the rows stay where they are, and what is damaged is told below
         study.pack()
     doubts = Doubts()
     trials = study.trials(doubts)
@@ -99,8 +99,18 @@ def derive(study: Study, margin: float = MARGIN) -> Leaderboard:
 
 def _doubtful(doubts: Doubts) -> list[Problem]:
     """What is wrong with the study's files, by kind."""
-    remedy = "left out; delete the file, or restore it, and run the study's command again"
-    found = [Problem("impossible row", f"{line}: {remedy}") for line in doubts.unsound[:SHOWN]]
+    found = [
+        Problem(
+            "impossible row",
+            f"{line}: left out; "
+            + (
+                "restore it from a copy"
+                if "/pack-" in line.partition(":")[0]
+                else "delete it and run the command again"
+            ),
+        )
+        for line in doubts.unsound[:SHOWN]
+    ]
     if len(doubts.unsound) > SHOWN:
         found.append(Problem("impossible row", f"and {len(doubts.unsound) - SHOWN} more"))
     if doubts.strays:

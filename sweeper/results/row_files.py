@@ -11,7 +11,7 @@ What a row says is believed only where its file is called so: a path is made of 
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -139,15 +139,15 @@ class RowFiles:
             return rows
         raise StudyError(f"files in {self._storage}/{self._folder} go while they are read; run this again")
 
-    def pack(self, names: Iterable[str], only: pc.Expression | None = None) -> None:
-        """Put rows that have files of their own into packs, as far as they fill any.
+    def pack(self, names: Iterable[str], which: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> None:
+        """Put rows that have files of their own into packs, as far as they fill any; damaged ones stay where they are.
 
         Args:
             names: of the rows.
-            only: those of them that will not change any more; None: all.
+            which: those of some rows that have come to stay.
 
         Raises:
-            StudyError: a file is damaged.
+            StudyError: a pack is damaged.
         """
         names, packed = set(names), self.packed()
         if left := names & packed:  # whoever packed them was killed before this
@@ -158,17 +158,11 @@ class RowFiles:
             if len(rows) + len(loose) - start < PACK_ROWS:
                 return
             try:
-                tables = self._tables([self.path(name) for name in loose[start : start + PACK_ROWS]])
+                # Columns of a newer version would be lost: its rows stay where they are.
+                part = self._read([self.path(n) for n in loose[start : start + PACK_ROWS]], Doubts(), known_only=True)
             except FileNotFoundError:
                 return  # another process is packing, too
-            # Columns of a newer version would be lost: its rows stay where they are.
-            known = [
-                self._named(todays(table, self._columns, name), name)
-                for name, table in tables
-                if set(table.column_names) <= set(self._columns.names)
-            ]
-            part = pa.concat_tables([self._columns.empty_table(), *known])
-            rows = pa.concat_tables([rows, part if only is None else part.filter(only)])
+            rows = pa.concat_tables([rows, which(part)])
             if len(rows) >= PACK_ROWS:
                 self._write_pack(rows.slice(0, PACK_ROWS))
                 rows = rows.slice(PACK_ROWS)
@@ -225,9 +219,11 @@ class RowFiles:
                 (found[-1],) = self._storage.read(path)
         return found
 
-    def _read(self, paths: Sequence[str], doubts: Doubts | None = None) -> pa.Table:
+    def _read(self, paths: Sequence[str], doubts: Doubts | None = None, *, known_only: bool = False) -> pa.Table:
         tables = [self._columns.empty_table()]
         for name, table in self._tables(paths, doubts=doubts):
+            if known_only and not set(table.column_names) <= set(self._columns.names):
+                continue
             with _collected(doubts):
                 tables.append(self._named(todays(table, self._columns, name, _remedy(name)), name))
         return pa.concat_tables(tables).combine_chunks()

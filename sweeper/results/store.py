@@ -8,6 +8,7 @@
 <study>/trials|attempts/pack-…         rows of many finished trials, in place of their own files, see `row_files.py`
 <study>/curves/  predictions/  weights/  by trial id, written before the row that they belong to, see `evidence.py`
 <study>/checkpoints/<trial_id>.safetensors    resumable state while a trial runs
+<study>/identity                       told apart by it, where studies of one name share a database
 ```
 """
 
@@ -202,15 +203,17 @@ class Study:
     def pack(self) -> None:
         """Put the rows of finished trials and of their attempts into packs, where enough have come together.
 
+        What is damaged or can't be true keeps its own file, which can be deleted.
+
         Raises:
-            StudyError: a file is damaged.
+            StudyError: a pack is damaged.
         """
         if len(fresh := self.rows.single()) >= PACK_ROWS:
-            self.rows.pack(fresh)
+            self.rows.pack(fresh, lambda rows: self._sound(rows, self.rows))
         if len(attempts := self.attempts.single()) >= PACK_ROWS:
             finished = self.rows.packed()
             over = [name for name in attempts if name.partition("-")[0] in finished]
-            self.attempts.pack(over, only=pc.field("outcome") != "running")
+            self.attempts.pack(over, lambda rows: rows.filter(pc.not_equal(rows["outcome"], "running")))
 
     def file_of(self, trial_id: str) -> str:
         """The file that holds a trial's row: its own, a pack, or that of its failure."""

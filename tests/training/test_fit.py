@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from sweeper.results.store import Study
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.augmentation import AugmentationConfig
 from sweeper.search_spaces.config import EMAConfig
 from sweeper.training import checkpoint
 from sweeper.training import fit as fit_module
 from sweeper.training.fit import NonFiniteLoss, fit
 from sweeper.training.trial import run_trial
+from tests.studies import ARMS
 
 CPU = torch.device("cpu")
 
