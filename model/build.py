@@ -7,43 +7,28 @@ The networks of this package start by the laws of ``model.initialisation``, any 
 from __future__ import annotations
 
 from itertools import chain
-from typing import TypeGuard, overload
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sweeper.model.acdnet import ACDNet
 from sweeper.model.config import ACDNetConfig, EATConfig, ModelConfig
-from sweeper.model.eat import CONVOLUTION_STD, EAT
+from sweeper.model.eat import CONVOLUTION_STD
 from sweeper.model.initialisation import initialise
-from sweeper.model.network import DualBranchNet
 from sweeper.model.pairing import NetworkError, construct_paired
 from sweeper.study import Network
 
-AnyConfig = ModelConfig | EATConfig | ACDNetConfig | Network
 
-
-def is_of_this_package(config: AnyConfig) -> TypeGuard[ModelConfig | EATConfig | ACDNetConfig]:
+def is_of_this_package(config: Network) -> bool:
     """Whether it is one of the three kinds of network that come with the package, and nothing derived from one."""
     return type(config) in (ModelConfig, EATConfig, ACDNetConfig)
 
 
-@overload
-def build(config: ModelConfig, seed: int) -> DualBranchNet: ...
-@overload
-def build(config: EATConfig, seed: int) -> EAT: ...
-@overload
-def build(config: ACDNetConfig, seed: int) -> ACDNet: ...
-@overload
-def build(config: AnyConfig, seed: int, *, load: bool = ...) -> nn.Module: ...
-
-
-def build(config: AnyConfig, seed: int, *, load: bool = True) -> nn.Module:
+def build(config: Network, seed: int, *, load: bool = True) -> nn.Module:
     """The network of ``config`` on the CPU, with the initial values of ``seed``.
 
     Every network maps a waveform ``[batch, 1, time]`` to logits ``[batch, classes]`` or to a
-    ``model.network.Output``. The states of the global generators are the same afterwards.
+    ``sweeper.study.Output``. The states of the global generators are the same afterwards.
 
     Args:
         config: one of the three kinds of this package, or any other network.
@@ -55,23 +40,21 @@ def build(config: AnyConfig, seed: int, *, load: bool = True) -> nn.Module:
     """
     if is_of_this_package(config):
         return _of_this_package(config, seed)
-    network: Network = config  # type: ignore[assignment]
-    return construct_paired(lambda: _construct(network, load), seed)
+    return construct_paired(lambda: _construct(config, load), seed)
 
 
-def _of_this_package(config: ModelConfig | EATConfig | ACDNetConfig, seed: int) -> DualBranchNet | EAT | ACDNet:
-    network: DualBranchNet | EAT | ACDNet
-    convolution_std = None
+def _of_this_package(config: Network, seed: int) -> nn.Module:
     # torch's layers draw values of their own when they are made; these are replaced.
     with torch.random.fork_rng(devices=[]):
-        if isinstance(config, EATConfig):
-            network, convolution_std = EAT(config), CONVOLUTION_STD
-        elif isinstance(config, ACDNetConfig):
-            network = ACDNet(config)
-        else:
-            network = DualBranchNet(config)
-    initialise(network, seed, convolution_std)
+        network = config.build()
+    initialise(network, seed, CONVOLUTION_STD if isinstance(config, EATConfig) else None)
     return network
+
+
+def without_values(config: Network) -> nn.Module:
+    """The network on the meta device, where it has no values: for counting, without the seconds that these take."""
+    with torch.device("meta"):
+        return config.build()
 
 
 def _construct(config: Network, load: bool) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sweeper.model.network import Output
+from sweeper.study import Output
 
 
 def as_output(answer: Tensor | Output) -> Output:

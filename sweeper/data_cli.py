@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE = 22_050  # Hz, the paper's
 LISTED = 10
-INTERRUPTED = 130
 
 EXAMPLES = """examples:
   python -m sweeper data list
@@ -69,18 +68,18 @@ def _hertz(text: str) -> int:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run one `data` command; returns 0 if all is well, 1 if `check` found what can't be used, 130 if interrupted.
+    """Run one `data` command; returns 0 if all is well, 1 if `check` found what can't be used.
 
     Raises:
         DatasetError: one line for the user.
+        KeyboardInterrupt: with a note on what the same command does.
     """
     commands = {"list": _list, "fetch": _fetch, "prepare": _prepare, "check": _check, "plot": _plot}
     try:
         return commands[args.data_command](args)
-    except KeyboardInterrupt:
-        way = "the same command continues" if args.data_command == "fetch" else "the same command begins again"
-        print(f"sweeper: error: interrupted; {way}", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupted:
+        interrupted.add_note(f"the same command {'continues' if args.data_command == 'fetch' else 'begins again'}")
+        raise
 
 
 def _list(_args: argparse.Namespace) -> int:

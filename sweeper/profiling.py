@@ -21,10 +21,9 @@ from torch import Tensor, nn
 
 from sweeper.audio.clips import Clips
 from sweeper.model.build import build
-from sweeper.plan import TrialSpec, build_plan
-from sweeper.search_spaces.ablations import Arm
-from sweeper.search_spaces.augmentation import AugmentationConfig
-from sweeper.search_spaces.recipes import Recipe
+from sweeper.plan import Source, TrialSpec, build_plan, variant
+from sweeper.study import Arm, AugmentationConfig, Recipe
+from sweeper.study_file import load, with_network
 from sweeper.training.cost import count_parameters, gflops_per_clip, meta_network
 from sweeper.training.fit import fit
 
@@ -67,10 +66,11 @@ class Profile:
     training_bytes: int
 
 
-def profile(arms: Sequence[Arm], recipe: Recipe, *, dataset_free: bool = False) -> Iterator[Profile]:
+def profile(source: Source, arms: Sequence[Arm], recipe: Recipe, *, dataset_free: bool = False) -> Iterator[Profile]:
     """Measure arms one after the other, on the GPU where there is one.
 
     Args:
+        source: the study.
         arms: from `sweeper.plan.select_arms`.
         recipe: network size, clip length, batch and training.
         dataset_free: train without augmentation: what is left is the network, its loss and its optimiser.
@@ -79,16 +79,16 @@ def profile(arms: Sequence[Arm], recipe: Recipe, *, dataset_free: bool = False) 
         ProfileError: an arm's process died, most likely of memory.
     """
     for arm in arms:
-        yield _in_fresh_process(_spec(arm, recipe, dataset_free))
+        yield _in_fresh_process(_spec(source, arm, recipe, dataset_free), source.argument)
 
 
-def _in_fresh_process(spec: TrialSpec) -> Profile:
+def _in_fresh_process(spec: TrialSpec, study: str) -> Profile:
     """Spawned, not forked: the child starts with no memory of ours, and may use CUDA."""
     batch = spec.training.batch_size
     remedy = "choose a smaller --recipe"
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
-            return pool.submit(_measure, spec).result()
+            return pool.submit(_measure, spec, study).result()
         except BrokenProcessPool:
             raise ProfileError(
                 f"{spec.arm}: the process that trained it with batch {batch} was killed, most likely for want of "
@@ -149,18 +149,19 @@ def _kept(network: nn.Module, clips: Tensor) -> list[int]:
     return [size for _, size in kept.values()]
 
 
-def _spec(arm: Arm, recipe: Recipe, dataset_free: bool) -> TrialSpec:
+def _spec(source: Source, arm: Arm, recipe: Recipe, dataset_free: bool) -> TrialSpec:
     training = recipe.training
     augmentation = AugmentationConfig.off() if dataset_free else training.augmentation
     # A run's later epochs are what its hours are made of: mixing from the first one.
     augmentation = replace(augmentation, mixing=replace(augmentation.mixing, warmup_epochs=0))
     batch = training.batch_size
     if not torch.cuda.is_available():
-        gflops = gflops_per_clip(arm.model(recipe.model), round(recipe.sample_rate * recipe.seconds))
+        gflops = gflops_per_clip(variant(source.study, arm, recipe, CLASSES).network, recipe.length)
         batch = max(2, min(batch, int(CPU_STEP_GFLOP / (gflops or CPU_STEP_GFLOP / UNCOUNTED_BATCH))))
     training = replace(training, augmentation=augmentation, batch_size=batch, epochs=EPOCHS)
     plan = build_plan(
         study="profile",
+        source=source,
         arms=[arm],
         recipe=replace(recipe, training=training),
         dataset="noise",
@@ -172,8 +173,11 @@ def _spec(arm: Arm, recipe: Recipe, dataset_free: bool) -> TrialSpec:
     return plan.trials[0]
 
 
-def _measure(spec: TrialSpec) -> Profile:
+def _measure(spec: TrialSpec, study: str = "") -> Profile:
     """In a process of its own. One clip comes first: a resident peak only ever grows."""
+    if spec.code:
+        load(Path(study))
+        spec = with_network(spec)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     parameters, latencies = _classify(spec, device)
     inference_bytes = _peak_bytes(device)

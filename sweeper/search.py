@@ -29,12 +29,12 @@ from sweeper.plan import STUDY_SEED, TrialSpec, canonical_json, derive_seed
 from sweeper.results.redaction import redact
 from sweeper.results.searching import Goal, Row, read_params
 from sweeper.results.tables import StudyError
-from sweeper.search_spaces.tuning import Chosen, Trial, Value
+from sweeper.space import Chosen, Value
 
 JOURNAL = "journal.log"
 STARTUP_TRIALS = 10  # drawn at random before TPE has anything to go by; Optuna's default
 
-Make = Callable[[Trial], TrialSpec]
+Make = Callable[[Any], TrialSpec]  # of an Optuna trial, or a stand-in
 
 optuna.logging.set_verbosity(logging.WARNING)
 
@@ -196,7 +196,7 @@ def _reason(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def importances(rows: Sequence[Row], make: Callable[[Trial], object], goal: Goal) -> dict[str, float]:
+def importances(rows: Sequence[Row], make: Callable[[Any], object], goal: Goal) -> dict[str, float]:
     """Share of each field in how good the score is, by PED-ANOVA, the largest first; empty below four complete trials.
 
     Conditional fields count as well: Watanabe et al. 2023, "PED-ANOVA", and its conditional form in Optuna 5.
@@ -263,7 +263,7 @@ def _outcome(row: Row | None, goal: Goal) -> tuple[TrialState, list[float] | Non
     return TrialState.COMPLETE, list(goal.values(row)), {}
 
 
-def _frozen(row: Row, make: Callable[[Trial], object], goal: Goal) -> FrozenTrial:
+def _frozen(row: Row, make: Callable[[Any], object], goal: Goal) -> FrozenTrial:
     """A row as Optuna's trial."""
     params = read_params(row)
     asked = _Replay(params)
@@ -288,13 +288,15 @@ class _Replay(Chosen):
         super().__init__(values)
         self.distributions: dict[str, BaseDistribution] = {}
 
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        self.distributions[name] = FloatDistribution(low, high, log=log)
-        return super().suggest_float(name, low, high, log=log)
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        self.distributions[name] = FloatDistribution(low, high, log=log, step=step)
+        return super().suggest_float(name, low, high, step=step, log=log)
 
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        self.distributions[name] = IntDistribution(low, high, log=log)
-        return super().suggest_int(name, low, high, log=log)
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        self.distributions[name] = IntDistribution(low, high, log=log, step=step)
+        return super().suggest_int(name, low, high, step=step, log=log)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         self.distributions[name] = CategoricalDistribution(choices)

@@ -11,6 +11,7 @@ drawn like the split itself. The test rows serve the final evaluation alone. All
 seeds, so a split is the same on every machine.
 """
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -88,20 +89,21 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
         LeakError: an official split with groups on both sides, not by its author's design.
     """
     _check_name(name)
-    _names, groups = np.unique([clip.group for clip in dataset.clips], return_inverse=True)
+    names, groups = np.unique([clip.group for clip in dataset.clips], return_inverse=True)
     labels = _Labels(
         dataset,
         np.array([clip.target for clip in dataset.clips], dtype=np.int64),
         np.array([clip.fold for clip in dataset.clips], dtype=np.int64),
         groups.astype(np.int64),
     )
-    count = len(folds_of(dataset, name))
-    for fold in folds:
-        test = _test_rows(labels, name, fold, count, seed)
+    tests = _test_rows(labels, name, folds, len(folds_of(dataset, name)), seed)
+    for fold, test in zip(folds, tests, strict=True):
         training = _training_rows(labels, fold, test)
         if name == "official":
             _shared_groups(labels, training, test, _by_design(labels, name)).refuse(dataset.name)
         _validation_rows(labels, name, fold, training, seed)
+        if name == "official" and dataset.separates_groups:
+            _refuse_shared_groups(labels, names, training, test)
         trained = np.unique(labels.targets[training])
         if len(trained) < 2:
             raise SplitError(
@@ -115,6 +117,20 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
             )
 
 
+def _refuse_shared_groups(labels: "_Labels", names: NDArray[np.str_], training: Rows, test: Rows) -> None:
+    both = np.intersect1d(labels.groups[training], labels.groups[test])
+    found = LeakAudit(
+        test_clips=len(test),
+        shared_groups=tuple(map(str, names[both])),
+        leaking_clips=int(np.isin(labels.groups[test], both).sum()),
+        exact_duplicates=(),
+        near_duplicates=(),
+        group_name=labels.dataset.group_name,
+        by_design=False,
+    )
+    found.refuse(labels.dataset.name)
+
+
 @dataclass(frozen=True, eq=False)
 class _Labels:
     """What a split is drawn from: int64 `[clips]` each; `groups` are numbers of what stays together."""
@@ -125,6 +141,7 @@ class _Labels:
     groups: Rows
 
 
+@functools.lru_cache(maxsize=64)  # the audit of a large store takes a second, and the stages of a search ask again
 def split(store: ClipStore, name: str, fold: int, seed: int = 0) -> Split:
     """One fold of a split.
 
@@ -142,7 +159,7 @@ def split(store: ClipStore, name: str, fold: int, seed: int = 0) -> Split:
     if fold not in folds:
         raise SplitError(f"{store.dataset.name} has no fold {fold} in its {name} split; it has {_listed(folds)}")
     labels = _Labels(store.dataset, store.clips.targets, store.clips.folds, _inseparable(store))
-    test = _test_rows(labels, name, fold, len(folds), seed)
+    test = _test_rows(labels, name, [fold], len(folds), seed)[0]
     training = _training_rows(labels, fold, test)
     result = audit(store, training, test, _by_design(labels, name))
     if name == "official":
@@ -170,13 +187,14 @@ def _by_design(labels: _Labels, name: str) -> bool:
     return name == "official" and not labels.dataset.separates_groups
 
 
-def _test_rows(labels: _Labels, name: str, fold: int, count: int, seed: int) -> Rows:
+def _test_rows(labels: _Labels, name: str, folds: Sequence[int], count: int, seed: int) -> list[Rows]:
     if name == "official":
-        return np.flatnonzero(labels.folds == fold)
+        return [np.flatnonzero(labels.folds == fold) for fold in folds]
     everything = np.arange(len(labels.targets), dtype=np.int64)
     if name == "paper":
-        return _shuffled(labels, everything, TEST_SHARE, seed)
-    return _folds_by_group(labels, everything, count, seed)[fold - 1]
+        return [_shuffled(labels, everything, TEST_SHARE, seed)]
+    drawn = _folds_by_group(labels, everything, count, seed)
+    return [drawn[fold - 1] for fold in folds]
 
 
 def _training_rows(labels: _Labels, fold: int, test: Rows) -> Rows:

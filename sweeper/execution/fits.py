@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from loky import cpu_count
 
@@ -16,6 +17,28 @@ PROCESS_BYTES = 0.6e9  # Python, torch and Ray in a worker, before any network
 RESERVE = 1.1  # fragmentation, and what an estimate misses
 
 Node = Mapping[str, float]  # amounts by name, as Ray calls them: `CPU`, `GPU`, and `memory` in bytes
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What each trial holds, and where.
+
+    Attributes:
+        cpus, gpus: of each trial, or, with several `workers`, of each of its workers; None: one GPU where there is one.
+        workers: processes that share a trial's batches.
+        max_failures: how often a trial is tried again.
+        address: of a running Ray cluster; None: see `cluster`.
+        loggers: names of further loggers for learning curves.
+        grace: seconds that running trials have to finish after SIGTERM or SIGHUP.
+    """
+
+    cpus: int = 1
+    gpus: float | None = None
+    workers: int = 1
+    max_failures: int = 2
+    address: str | None = None
+    loggers: tuple[str, ...] = ()
+    grace: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +80,22 @@ def resources_on(nodes: Sequence[Node], cpus: int, gpus: float | None) -> TrialR
     return resources
 
 
-def host_memory(largest: TrialSpec, nodes: Sequence[Node]) -> int:
+def largest(trials: Sequence[TrialSpec]) -> list[TrialSpec]:
+    """One with the most operations in a step, and one of each network in which they can't be counted: it may be it."""
+    from sweeper.training.cost import gflops_per_clip
+
+    counted: dict[float, TrialSpec] = {}
+    others: dict[Any, TrialSpec] = {}
+    for trial in trials:
+        gflops, batch = gflops_per_clip(trial.model, trial.data.length), trial.training.batch_size
+        if gflops is None:
+            others.setdefault((trial.model, batch), trial)
+        else:
+            counted.setdefault(gflops * batch, trial)
+    return [counted[most] for most in sorted(counted)[-1:]] + list(others.values())
+
+
+def host_memory(trial: TrialSpec, nodes: Sequence[Node]) -> int:
     """Host memory in bytes that a trial needs, or each of its workers.
 
     Raises:
@@ -67,18 +105,18 @@ def host_memory(largest: TrialSpec, nodes: Sequence[Node]) -> int:
 
     from sweeper.profiling import peak_training_memory
 
-    needed = int(PROCESS_BYTES + RESERVE * peak_training_memory(largest, torch.device("cpu")))
+    needed = int(PROCESS_BYTES + RESERVE * peak_training_memory(trial, torch.device("cpu")))
     most = max(node.get("memory", 0.0) for node in nodes if node.get("CPU"))
     if needed > most:
         raise PlanError(
-            f"a trial of {largest.arm} needs about {needed / GIGABYTE:.1f} GB of memory and Ray has "
+            f"a trial of {trial.arm} needs about {needed / GIGABYTE:.1f} GB of memory and Ray has "
             f"{most / GIGABYTE:.1f} GB for it here; choose a smaller recipe than "
-            f"{largest.recipe}, or a machine with a GPU"
+            f"{trial.recipe}, or a machine with a GPU"
         )
     return needed
 
 
-def judge_gpu(largest: TrialSpec, gpus: float, needed: int, card: int) -> None:
+def judge_gpu(trial: TrialSpec, gpus: float, needed: int, card: int) -> None:
     """Compare the bytes that one training step was seen to need with a share of a card that has so many.
 
     Raises:
@@ -94,7 +132,7 @@ def judge_gpu(largest: TrialSpec, gpus: float, needed: int, card: int) -> None:
     share = card * min(gpus, 1.0)
     if needed * RESERVE > share:
         raise PlanError(
-            f"--gpus-per-trial {gpus:g}: a trial of {largest.arm} needs {needed / GIGABYTE:.1f} GB and "
+            f"--gpus-per-trial {gpus:g}: a trial of {trial.arm} needs {needed / GIGABYTE:.1f} GB and "
             f"its share of the GPU is {share / GIGABYTE:.1f} GB; give each trial more, or choose a smaller recipe"
         )
 

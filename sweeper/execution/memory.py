@@ -6,19 +6,22 @@ that no more trials run at once than memory allows.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import ray
 import torch
 
+from sweeper.audio.places import cache_folder
 from sweeper.execution.cluster import nodes
-from sweeper.execution.fits import TrialResources, host_memory, judge_gpu
+from sweeper.execution.fits import TrialResources, host_memory, judge_gpu, largest
 from sweeper.plan import TrialSpec
 from sweeper.profiling import peak_training_memory
-from sweeper.training.cost import gflops_per_clip
+from sweeper.results.store import Study
+from sweeper.study_file import with_network
 
 
-def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> int:
+def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources, study: Study) -> int:
     """Host memory in bytes that Ray should set aside for each trial: 0 where trials compute on GPUs.
 
     Raises:
@@ -27,35 +30,29 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources) -> 
     if resources.gpus:
         # Once: a process that Ray kept for the next task would keep the memory that was measured from the trials.
         measure = ray.remote(max_calls=1, num_gpus=resources.gpus, num_cpus=0)(_on_gpu)
-        for trial in _largest(trials):
-            judge_gpu(trial, resources.gpus, *ray.get(measure.remote(trial)))
+        for trial in largest(trials):
+            judge_gpu(trial, resources.gpus, *ray.get(measure.remote(trial, study)))
         return 0
-    return max(host_memory(trial, nodes()) for trial in _largest(trials))
+    return max(host_memory(trial, nodes()) for trial in largest(trials))
 
 
-def _largest(trials: Sequence[TrialSpec]) -> list[TrialSpec]:
-    """One with the most operations in a step, and one of each network in which they can't be counted: it may be it."""
-    counted: dict[float, TrialSpec] = {}
-    others: dict[Any, TrialSpec] = {}
-    for trial in trials:
-        gflops, batch = gflops_per_clip(trial.model, trial.data.length), trial.training.batch_size
-        if gflops is None:
-            others.setdefault((trial.model, batch), trial)
-        else:
-            counted.setdefault(gflops * batch, trial)
-    return [counted[most] for most in sorted(counted)[-1:]] + list(others.values())
+def measured_here(spec: TrialSpec) -> tuple[int, int]:
+    """As `_on_gpu`, before Ray runs: in a process of its own, which leaves nothing on the card."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_on_gpu, spec, None).result()
 
 
-def _on_gpu(spec: TrialSpec) -> tuple[int, int]:
+def _on_gpu(spec: TrialSpec, study: Study | None) -> tuple[int, int]:
     """Peak bytes of one training step, and the card's memory; a step that does not fit counts as the whole card.
 
     The card's memory is 0 where torch can't use it.
     """
     if not torch.cuda.is_available():
         return 0, 0
+    storage = None if study is None else study.storage
     device = torch.device("cuda")
     total = torch.cuda.get_device_properties(device).total_memory
     try:
-        return peak_training_memory(spec, device), total
+        return peak_training_memory(with_network(spec, storage, cache_folder()), device), total
     except torch.OutOfMemoryError:
         return total, total

@@ -29,6 +29,7 @@ from sweeper.execution.worker import (
     Sweep,
     commit_result,
     epoch_reporter,
+    opened,
     recorded,
     see_through,
 )
@@ -125,7 +126,7 @@ def _start(work: Work, runs: Sequence[Actor]) -> tuple[Actor, str]:
 def train_loop(config: dict[str, Any]) -> Row | None:
     """What each of Train's workers does; the first one commits the result and returns its row."""
     sweep: Sweep = config["sweep"]
-    spec: TrialSpec = config["spec"]
+    spec = opened(config["spec"], sweep)
     link: Link = config["run"]
     link.join()
     context = ray.train.get_context()

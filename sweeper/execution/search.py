@@ -11,9 +11,10 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 
 from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
+from sweeper.execution.fits import Machine
 from sweeper.execution.interrupt import Source
 from sweeper.execution.progress import Progress
-from sweeper.execution.sweep import Failure, Machine, run_trials
+from sweeper.execution.sweep import Failure, run_trials
 from sweeper.execution.worker import Sweep, circumstances
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import cost_of_running, read_attempts

@@ -21,7 +21,7 @@ from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, trial_resources
-from sweeper.execution.fits import share_of_batch
+from sweeper.execution.fits import Machine, share_of_batch
 from sweeper.execution.interrupt import Ending, Planned, Source
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
@@ -34,27 +34,7 @@ from sweeper.results.attempts import new_run
 from sweeper.results.claims import Claims
 from sweeper.results.store import Study
 
-
-@dataclass(frozen=True)
-class Machine:
-    """What each trial holds, and where.
-
-    Attributes:
-        cpus, gpus: of each trial, or, with several `workers`, of each of its workers; None: one GPU where there is one.
-        workers: processes that share a trial's batches.
-        max_failures: how often a trial is tried again.
-        address: of a running Ray cluster; None: see `cluster`.
-        loggers: names of further loggers for learning curves.
-        grace: seconds that running trials have to finish after SIGTERM or SIGHUP.
-    """
-
-    cpus: int = 1
-    gpus: float | None = None
-    workers: int = 1
-    max_failures: int = 2
-    address: str | None = None
-    loggers: tuple[str, ...] = ()
-    grace: float = 20.0
+_USUAL = Machine()
 
 
 @dataclass(frozen=True)
@@ -70,7 +50,7 @@ def run_sweep(
     folds: Mapping[int, Sides],
     study: Study,
     store: ClipStore,
-    machine: Machine = Machine(),  # frozen
+    machine: Machine = _USUAL,
 ) -> tuple[Failure, ...]:
     """Run `trials` and commit each; a trial's failure does not stop the others.
 
@@ -132,7 +112,8 @@ def run_trials(
         contextlib.ExitStack() as stack,
     ):
         resources = trial_resources(machine.cpus, machine.gpus, ahead * machine.workers)
-        memory = memory_per_trial([share_of_batch(trial, machine.workers) for trial in like], resources)
+        shares = [share_of_batch(trial, machine.workers) for trial in like]
+        memory = memory_per_trial(shares, resources, study)
         # Each node fetches them once, whatever it trains.
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = Sweep(

@@ -17,12 +17,14 @@ import ray
 import torch
 from ray import tune
 
+from sweeper.audio.places import cache_folder
 from sweeper.execution.notices import watched
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import Attempt, attempt, cost_of_running
 from sweeper.results.evidence import new_mark
 from sweeper.results.rows import Circumstances, complete_row, curve_rows, failed_row, prediction_rows
 from sweeper.results.store import Study
+from sweeper.study_file import file_name, with_network
 from sweeper.training import weights
 from sweeper.training.fit import Diverged, Epoch, Fitted, TrialLeft
 from sweeper.training.trial import TrialResult, run_trial
@@ -67,7 +69,7 @@ def tune_config(spec: TrialSpec) -> dict[str, Any]:
 
 def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
     """Tune's function trainable: run and commit the trial `config["spec"]` in this process."""
-    spec: TrialSpec = config["spec"]
+    spec = opened(config["spec"], sweep)
     fold = sweep.folds[spec.data.fold]
     torch.set_num_threads(sweep.cpus)
     if 0 < sweep.gpus < 1:  # a trial that takes more than its share must fail, not those beside it
@@ -94,6 +96,11 @@ def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
 
     tune.report(STARTED)  # returns unless Tune stops the trial here
     see_through(sweep, spec, run)
+
+
+def opened(spec: TrialSpec, sweep: Sweep) -> TrialSpec:
+    """The trial with its network: what was sent is data, and a user's code lies in the study's results."""
+    return with_network(spec, sweep.study.storage, cache_folder())
 
 
 def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
@@ -163,7 +170,7 @@ def commit_result(sweep: Sweep, result: TrialResult, fitted: Fitted, running: At
     row = complete_row(result, circumstances(sweep, spec)) | asdict(cost) | {"evidence": mark}
     answers = prediction_rows(spec.trial_id, result.predictions)
     with sweep.study.draft() as draft:
-        weights.save(draft, fitted, spec, sweep.classes, mark)
+        weights.save(draft, fitted, spec, sweep.classes, mark, file=file_name(spec.code))
         sweep.study.commit(row, curve_rows(spec.trial_id, result.curve), answers, draft)
     return row
 

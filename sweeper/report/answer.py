@@ -37,7 +37,7 @@ def answer(board: Leaderboard) -> list[str]:
         alone = len(undecided) == len(compared)
         which = f"all {count(len(compared), 'arm')}" if alone else ", ".join(row["arm"] for row in undecided)
         sentences += [f"Undecided at {margin(board)}: {which}. That is not “no difference”.", *_remedy(board)]
-    return [*sentences, *_held(rows)]
+    return [*sentences, *_outweighed(board), *_held(rows)]
 
 
 _SAID = {
@@ -90,15 +90,33 @@ def _command(board: Leaderboard, design: Design) -> str:
     return rerun_command(board.plan, seeds=design.seeds, folds=design.folds) or "(the study has no plan.json)"
 
 
+def _outweighed(board: Leaderboard) -> list[str]:
+    """Where a table is held against another one: which of its differences are larger than one there."""
+    size = {row["arm"]: abs(row["diff"]) for row in board.ablation if row["diff"] is not None}
+    sentences = []
+    for table in board.arms.tables.values():
+        other = board.arms.tables.get(table.against)
+        mine, theirs = ([(size[arm], arm) for arm in t.arms if arm in size] for t in (table, other or table))
+        if other is None or not mine or not theirs:
+            continue
+        (most, name), (least, small) = max(mine), min(theirs)
+        if most > least:
+            sentences.append(
+                f"{name} ({table.title.lower()}) moves accuracy by {100 * most:.1f} points, more than {small} does "
+                f"({other.title.lower()}, {100 * least:.1f}): conclusions about that are about the reading too."
+            )
+    return sentences
+
+
 def _held(rows: Sequence[Row]) -> list[str]:
     """How the differences compare with the published ones."""
     verdicts = Counter(row["verdict"] for row in rows if row["verdict"])
     if len(verdicts) == 1:
         ((only, amount),) = verdicts.items()
-        return [f"Held against the paper's differences, all {amount}: {only}."]
+        return [f"Held against the published differences, all {amount}: {only}."]
     words = Counter(verdict.partition(":")[0] for verdict in verdicts.elements())
     held = ", ".join(f"{amount} {word}" for word, amount in words.items())
-    return [f"Held against the paper's differences: {held}."] if held else []
+    return [f"Held against the published differences: {held}."] if held else []
 
 
 def _gain(found: Found) -> str:

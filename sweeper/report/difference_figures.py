@@ -34,7 +34,7 @@ def forest(rows: Sequence[Row], margin: float, reference: str) -> Figure:
             "y": arms,
             "mode": "markers",
             "marker": {"symbol": "diamond-open", "size": 9, "color": "$ink"},
-            "hovertemplate": "%{y}: the paper %{x:+.2f}<extra></extra>",
+            "hovertemplate": "%{y}: published %{x:+.2f}<extra></extra>",
         },
     ]
     if any(row["recordings_low"] is not None for row in shown):
@@ -72,7 +72,7 @@ def effects(rows: Sequence[Row], margin: float) -> Figure:
                 "error_x": _error_bars(middle, ends[0], ends[1], "$band" if source == "published" else "$muted"),
                 "text": [
                     f"{row['effect']}: {points(row['estimate'])} {interval(row['low'], row['high'])}"
-                    + (" (the paper)" if source == "published" else "")
+                    + (" (published)" if source == "published" else "")
                     for row in mine
                 ],
                 "hovertemplate": "%{text}<extra></extra>",

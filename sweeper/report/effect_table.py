@@ -19,7 +19,7 @@ def effects_table(rows: Sequence[Row]) -> PaperTable | None:
     mains = [row for row in (ours or theirs).values() if row["order"] == 1]
     claim = next((f" · {row['claim']}" for row in ours.values() if row["claim"]), "")
     runs = first["arms"].count(", ") + 1
-    header = ("effect", *(("points [95 %]", "p") if ours else ()), *(("paper † [95 %]",) if theirs else ()))
+    header = ("effect", *(("points [95 %]", "p") if ours else ()), *(("published † [95 %]",) if theirs else ()))
     return PaperTable(
         title=f"What each part is worth · {_design(runs, len(mains))}{claim}",
         header=header,
@@ -49,7 +49,7 @@ def effect_notes(rows: Sequence[Row]) -> list[str]:
         notes.append(f"the design is a fraction, which can't tell apart: {'; '.join(aliased)}")
     lenth = {row["source"] for row in rows if row["method"] == "Lenth"}
     if lenth:
-        whose = {"published": "the paper's effects", "study": "ours"}
+        whose = {"published": "the published effects", "study": "ours"}
         notes.append(
             f"{' and '.join(whose[source] for source in sorted(lenth))}: one run of each arm, so the noise is told "
             "from the effects themselves, most of which are taken to be nothing (Lenth)"

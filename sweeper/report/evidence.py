@@ -1,7 +1,7 @@
 """What lies beneath a study's scores, read per arm: answers to test clips, and learning curves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.predictions import read_answers
-from sweeper.results.searching import Found
-from sweeper.search_spaces.recipes import RECIPES
-from sweeper.search_spaces.tuning import Turns, tuned
+from sweeper.results.searching import Found, read_params
+from sweeper.space import described_space
 from sweeper.training.metrics import confusion_matrix
 
 MAX_POINTS = 250  # of a learning curve; a screen shows no more
@@ -23,7 +22,7 @@ Counts = NDArray[np.int64]
 
 
 def complete_trials(board: Leaderboard) -> dict[str, dict[Block, Row]]:
-    """Rows (in part) of the complete ablation trials by arm, in the paper's order, and block (fold, replicate)."""
+    """Rows (in part) of the complete ablation trials by arm, in their order, and block (fold, replicate)."""
     table = board.trials
     table = table.filter(pc.and_(pc.equal(table["status"], "complete"), pc.equal(table["kind"], "ablation")))
     found: dict[str, dict[Block, Row]] = {}
@@ -90,16 +89,12 @@ def curves(board: Leaderboard) -> Curves | None:
 
 
 def search_importances(found: Found, plan: Mapping[str, Any]) -> dict[str, float]:
-    """Share of each searched field in a search's scores; empty where there are too few trials, or no such recipe."""
+    """Share of each searched field in a search's scores; empty where there are too few trials, or no ranges."""
     from sweeper.search import importances  # Optuna takes a second to import
 
-    design = plan.get("design", {})
-    if design.get("recipe") not in RECIPES:
-        return {}
-    base = replace(RECIPES[design["recipe"]]().training, epochs=design["training"]["epochs"])
-    turns = Turns(ema=found.goal.objective == "accuracy_ema", epochs=found.goal.cost is not None)
+    ranges = plan.get("design", {}).get("search", {}).get("space", {})
     try:
-        return importances(found.explored, lambda trial: tuned(trial, base, turns), found.goal)
+        return importances(found.explored, described_space(ranges, map(read_params, found.explored)), found.goal)
     except (KeyError, ValueError):  # searched by a version with other ranges
         return {}
 

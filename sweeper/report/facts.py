@@ -11,12 +11,6 @@ from sweeper.report.tables import distinct, rule_notes
 from sweeper.results.attempts import Cost, costs
 from sweeper.results.leaderboard import Leaderboard
 
-CITATION = (
-    "Z. Sun, Y. Li, H. Liu, H. Li, W. Zhang. End-to-End Audio Pattern Recognition Network for Overcoming Feature "
-    "Limitations in Human-Machine Interaction. Computers, Materials & Continua 83 (2025), no. 2, 3187–3210. "
-    "doi:10.32604/cmc.2025.061920"
-)
-
 Row = dict[str, Any]
 Pairs = list[tuple[str, str]]
 _ATTEMPTS = ("attempts", "device-s held", "of it wasted")
@@ -34,8 +28,8 @@ def question(board: Leaderboard) -> list[str]:
     ablations = board.trials.filter(pc.equal(board.trials["kind"], "ablation"))
     folds, seeds = (pc.count_distinct(ablations[name]).as_py() for name in ("fold", "replicate"))
     asked = (
-        f"Which parts of the network earn their place? {count(len(arms), 'arm')}, each the full network without some "
-        f"part of it, were trained on {_same(folds, 'fold')} with {_same(seeds, 'seed')} and compared "
+        f"Which parts earn their place? {count(len(arms), 'arm')}, each {board.arms.reference} but for what it "
+        f"switches, were trained on {_same(folds, 'fold')} with {_same(seeds, 'seed')} and compared "
         "block by block."
     )
     return [asked, *(f"{note[0].upper()}{note[1:]}." for note in rule_notes(board))]

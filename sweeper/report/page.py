@@ -27,7 +27,6 @@ from sweeper.results.searching import read_searches
 from sweeper.results.store import Study
 from sweeper.results.summary import MARGIN
 from sweeper.results.tables import StudyError
-from sweeper.search_spaces.published_claims import CLAIMS
 
 _HERE = files("sweeper.report")
 
@@ -110,7 +109,7 @@ def render(
         document=shown,
         study=board.study.name,
         ablations=bool(rows),
-        tables_title="Tables 6 and 7" if rows else "Tables",
+        tables_title="Tables",
         searched=bool(board.plan.get("searches")),
         designs=None if fixed is None or not both else designs_table(board, fixed),
         synthetic=any(board.trials["synthetic"].unique().to_pylist()),
@@ -124,12 +123,12 @@ def render(
         rule=rule_notes(board),
         effect_notes=effect_notes(board.effects),
         reference=board.arms.reference,
-        claims=[claim for claim in CLAIMS if not claim.holds],
+        claims=board.arms.protocol.get("claims", ()),
         cost=facts.cost_table(board, price),
         provenance=facts.provenance(board),
         design=json.dumps(board.plan.get("design", {}), indent=1, sort_keys=True),
         rerun=rerun_command(board.plan),
-        citation=facts.CITATION,
+        citation=board.arms.protocol.get("citation", ""),
         version=__version__,
         figures=_script_safe({plot.name: plot.figure for plot in _plots(sections)}),
         plotly=plotly.offline.get_plotlyjs(),
@@ -234,7 +233,7 @@ def _answers(board: Leaderboard) -> dict[str, Any]:
     heat = (
         Plot(
             "classes",
-            "Recall per class, arm minus full network",
+            f"Recall per class, arm minus {board.arms.reference}",
             figures.class_differences(list(differences), classes, np.stack(list(differences.values()))),
         )
         if differences

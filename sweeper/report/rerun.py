@@ -4,8 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from sweeper.search_spaces.ablations import ARMS
-from sweeper.search_spaces.recipes import RECIPES
+from sweeper.results.study_arms import study_arms
 
 
 def rerun_command(plan: Mapping[str, Any], *, seeds: int | None = None, folds: int | None = None) -> str:
@@ -37,6 +36,8 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> s
         chosen = sorted({*chosen, *plan.get("all_folds", range(1, folds + 1))})
     name, epochs = design["recipe"], design["training"]["epochs"]
     words = ["python", "-m", "sweeper", "run", "tuned-ablations" if tuned else "search" if searches else "ablations"]
+    study = study_arms(plan)
+    words += [study.argument] if study.argument else []
     words += ["--dataset", design["data"]["dataset"]]
     words += [] if plan.get("synthetic") else ["--data", "DIR"]
     words += ["--split", design["data"]["split"], "--folds", ",".join(map(str, chosen))]
@@ -44,8 +45,8 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> s
         run = [trial["replicate"] for trial in plan["trials"] if trial.get("kind", "ablation") != "search"]
         words += ["--seeds", str(seeds or max(run) + 1)] if run else []
     words += ["--recipe", name]
-    words += ["--epochs", str(epochs)] if name not in RECIPES or RECIPES[name]().training.epochs != epochs else []
-    words += ["--arm", *arms] if len(arms) < len(ARMS) else []
+    words += ["--epochs", str(epochs)] if study.recipes.get(name) != epochs else []
+    words += ["--arm", *arms] if len(arms) < len(study.switches) else []
     words += ["--peers", *dict.fromkeys(names["peer"])] if "peer" in names else []
     words += _search_words(plan["search"], tuned) if searches else []
     return shlex.join([*words, "--study", plan["study"]])

@@ -1,5 +1,6 @@
-"""Tables 6 and 7 as the paper prints them, what else is known of each arm, and what a reader must know of them."""
+"""A study's tables, what else is known of each arm, and what a reader must know of them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +25,11 @@ from sweeper.report.search_tables import search_notes, search_tables
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED
 from sweeper.results.searching import read_searches
+from sweeper.results.study_arms import StudyTable
 
 Row = dict[str, Any]
 
-TITLES = {"6": "Table 6 · branches and modules", "7": "Table 7 · fusion"}
 OTHERS = "Other trials"
-_MARKS = {"semantic": "S", "detail": "D", "macem_a": "A", "macem_b": "B", "garm": "G"}
-_FUSIONS = {"sum": "sum", "concat": "concat", "guided": "guided (GAM)"}
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,11 @@ class Document:
 
 
 def document(board: Leaderboard) -> Document:
-    """The study's tables: 6 and 7 as far as it has their arms, and other kinds of trials apart from them."""
+    """The study's tables as far as it has their arms, and other kinds of trials apart from them."""
     by_arm = {row["arm"]: row for row in board.ablation}
     others = by_arm.keys() - {board.arms.reference} or by_arm.keys()
-    tables = [_table(board, key, by_arm) for key, arms in board.arms.tables.items() if others & set(arms)]
+    listed = [*board.arms.tables.values(), *_unlisted(board, by_arm)]
+    tables = [_table(board, table, by_arm) for table in listed if others & set(table.arms)]
     if by_arm:
         tables.append(_arms(board))
     if effects := effects_table(board.effects):
@@ -93,25 +93,38 @@ def _titled(title: str, rows: Sequence[Row]) -> str:
     return f"{title} · difference {claim}" if claim else title
 
 
-def _table(board: Leaderboard, key: str, by_arm: Mapping[str, Row]) -> PaperTable:
-    marks = tuple(_MARKS.values()) if key == "6" else ()
-    switches = marks or ("fusion",)
-    rows = [by_arm[arm] for arm in board.arms.tables[key] if arm in by_arm]
+def _unlisted(board: Leaderboard, by_arm: Mapping[str, Row]) -> list[StudyTable]:
+    """A table for arms that the plan's study does not know: an arm that exists is in a table."""
+    known = {arm for table in board.arms.tables.values() for arm in table.arms}
+    rest = tuple(arm for arm in by_arm if arm not in known)
+    return [StudyTable("Arms that the study does not list", rest, {})] if rest else []
+
+
+def _table(board: Leaderboard, table: StudyTable, by_arm: Mapping[str, Row]) -> PaperTable:
+    rows = [by_arm[arm] for arm in table.arms if arm in by_arm]
+    marks = {heading for switch, heading in table.columns.items() if isinstance(board.arms.values.get(switch), bool)}
     return PaperTable(
-        title=_titled(TITLES[key], rows),
-        header=("arm", *switches, *_compared_header(board)),
-        rows=tuple((row["arm"], *_switches(board, key, row["arm"]), *_compared(row)) for row in rows),
-        words=frozenset({"arm", "fusion", _compared_header(board)[-1]}),
+        title=_titled(table.title, rows),
+        header=("arm", *table.columns.values(), *_compared_header(board)),
+        rows=tuple((row["arm"], *_switches(board, table, row["arm"]), *_compared(row)) for row in rows),
+        words=frozenset({"arm", *(set(table.columns.values()) - marks), _compared_header(board)[-1]}),
         marks=frozenset(marks),
         reference=board.arms.reference,
     )
 
 
-def _switches(board: Leaderboard, key: str, arm: str) -> tuple[str, ...]:
-    switched = board.arms.switches[arm]
-    if key == "6":
-        return tuple("✓" if switched.get(switch, True) else "" for switch in _MARKS)
-    return (_FUSIONS[switched.get("fusion", "guided")],)
+def _switches(board: Leaderboard, table: StudyTable, arm: str) -> tuple[str, ...]:
+    has = {**board.arms.values, **board.arms.switches.get(arm, {})}
+    return tuple(_said(has.get(switch)) for switch in table.columns)
+
+
+def _said(value: Any) -> str:
+    """A switch's value in a cell."""
+    if isinstance(value, bool):
+        return "✓" if value else ""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return NONE if value is None else str(value) if isinstance(value, str | int) else json.dumps(value)
 
 
 def _compared_header(board: Leaderboard) -> tuple[str, ...]:
@@ -132,7 +145,7 @@ def _arms(board: Leaderboard) -> PaperTable:
         "acc [95 %]": [accuracy_interval(row) for row in rows],
         "p": [number(row["p"], ".3f") for row in rows],
         "recordings": [interval(row["recordings_low"], row["recordings_high"]) if recorded else "" for row in rows],
-        "paper†": [percent(row["published"], 2) for row in rows],
+        "acc†": [percent(row["published"], 2) for row in rows],
         "diff†": [NONE if row["published_diff"] is None else points(row["published_diff"]) for row in rows],
         "verdict": [row["verdict"].partition(":")[0] for row in rows],
         "GFLOP": [number(row["gflops_per_clip"], ".2g") for row in rows],
@@ -140,6 +153,8 @@ def _arms(board: Leaderboard) -> PaperTable:
     }
     if not recorded:
         del columns["recordings"]
+    if not board.arms.published:
+        del columns["acc†"], columns["diff†"]
     if len(verdicts) < 2:  # the same for all: a note says it
         del columns["verdict"]
     return PaperTable(
@@ -168,7 +183,10 @@ def _others(board: Leaderboard, rows: Sequence[Row]) -> PaperTable:
 
 def _notes(board: Leaderboard) -> list[str]:
     rows = board.ablation
-    notes = ["S, D: semantic and detail branch; A, B: MACEM-A, MACEM-B; G: GARM"]
+    labels = board.arms.labels
+    columns = {heading: labels.get(s, s) for t in board.arms.tables.values() for s, heading in t.columns.items()}
+    short = [f"{heading}: {words}" for heading, words in columns.items() if heading != words]
+    notes = ["; ".join(short)] if short else []
     notes += [
         "acc: mean test accuracy of the last epoch's weights, with the interval of the arm alone; sd: its own spread, "
         "in points; s: training time of all its trials"
@@ -180,7 +198,8 @@ def _notes(board: Leaderboard) -> list[str]:
             f"answers to {count(tested, 'test recording')}"
         )
     notes += effect_notes(board.effects)
-    notes += [*_hole_note(rows), "† the paper: UrbanSound8K, one random 80:20 split, one run"]
+    published = board.arms.protocol.get("source", "as published") if board.arms.published else ""
+    notes += [*_hole_note(rows), *([f"† {published}"] if published else [])]
     verdicts: dict[str, list[str]] = {}
     for row in rows:
         if row["verdict"]:

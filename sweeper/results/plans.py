@@ -62,9 +62,17 @@ def _refuse_mixture(study: str, old: Mapping[str, Any], new: Mapping[str, Any]) 
             f"{study} was made from other data (digest {str(old.get('data_digest'))[:12]}, "
             f"now {str(new.get('data_digest'))[:12]}): {remedy}"
         )
-    if old.get("design") != new["design"]:
-        names = _differences(old.get("design"), new["design"])
+    if names := _differences(*_comparable(old.get("design") or {}, new["design"])):
         raise StudyError(f"{study} holds trials of another design ({', '.join(names)}): {remedy}")
+
+
+def _comparable(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two designs, with those of the reference network's fields that both know: arms may be added that switch more."""
+    networks = [design.get("sizes", {}) | design.get("switches", {}) for design in (old, new)]
+    known = networks[0].keys() & networks[1].keys()
+    rest = [{name: part for name, part in design.items() if name != "switches"} for design in (old, new)]
+    one, other = (p | {"sizes": {n: own[n] for n in known}} for p, own in zip(rest, networks, strict=True))
+    return one, other
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:

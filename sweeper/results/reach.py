@@ -107,7 +107,7 @@ def earlier_spread(study: Study, results: Path | str, design: Mapping[str, Any])
     for other in [study, *(Study(under(results, name)) for name in studies_under(results) if name != study.name)]:
         try:
             plan = other.read_plan()
-            if plan is None or plan.get("design") != design:
+            if plan is None or _without_switches(plan.get("design", {})) != _without_switches(design):
                 continue
             frame = trial_frame(other.trials())
         except (StudyError, StorageError):
@@ -118,6 +118,11 @@ def earlier_spread(study: Study, results: Path | str, design: Mapping[str, Any])
         if spread is not None:
             found.append((spread, other.name))
     return max(found, key=lambda pair: pair[0].df, default=None)
+
+
+def _without_switches(design: Mapping[str, Any]) -> dict[str, Any]:
+    """What arms switch is theirs; an older plan does not say it."""
+    return {name: part for name, part in design.items() if name != "switches"}
 
 
 def _interaction(cells: NDArray[np.float64]) -> tuple[float, int]:

@@ -96,6 +96,7 @@ TRIAL = _schema(
         "mark of the predictions, curve and weights that belong to this row: they carry it; empty in older rows",
         nullable=True,
     ),
+    _field("switches", _text, "what the arm switches relative to the reference, as JSON", nullable=True),
 )
 
 CURVE = _schema(
@@ -176,8 +177,8 @@ SUMMARY = _schema(
     _field("parameters", _integer, "trainable parameters", nullable=True),
     _field("gflops_per_clip", _number, "forward pass over one clip", "GFLOP", nullable=True),
     _field("seconds", _number, "training time, all complete trials of the arm", "s"),
-    _field("published", _number, "the paper's accuracy; whether it compares: see verdict", "1", nullable=True),
-    _field("published_diff", _number, "the paper's accuracy minus its full network's", "1", nullable=True),
+    _field("published", _number, "published accuracy; whether it compares: see verdict", "1", nullable=True),
+    _field("published_diff", _number, "published accuracy minus the reference's", "1", nullable=True),
     _field(
         "verdict",
         _text,
@@ -217,7 +218,7 @@ SUMMARY = _schema(
 
 EFFECTS = _schema(
     "effects",
-    _field("source", _text, "'study', or 'published': the paper's accuracies, one run of each arm"),
+    _field("source", _text, "'study', or 'published': of the published accuracies, one run of each arm"),
     _field("effect", _text, "factor, or factors joined by ' × ' for their interaction"),
     _field("order", _integer, "1: main effect, 2: interaction of two factors, …"),
     _field("aliases", _text, "effects that a fraction of a design can't tell from this one, joined by ', '"),

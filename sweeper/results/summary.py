@@ -137,13 +137,13 @@ def _numbers(found: ArmComparison, index: int) -> Row:
 
 
 def _against_published(rows: list[Row], complete: pd.DataFrame, arms: StudyArms) -> None:
-    departures = () if complete.empty else protocol_differences(complete.iloc[0].to_dict())
+    departures = () if complete.empty else protocol_differences(complete.iloc[0].to_dict(), arms.protocol)
     for row in rows:
         row["published"] = arms.published.get(row["arm"])
         row["published_diff"] = arms.published_difference(row["arm"])
     for reference in [row for row in rows if row["arm"] == arms.reference]:
         for row in rows:
-            row["verdict"] = verdict(row, reference, departures)
+            row["verdict"] = verdict(row, reference, departures, arms.protocol)
 
 
 def _finite(value: np.floating[Any] | float) -> float | None:

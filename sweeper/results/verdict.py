@@ -1,43 +1,44 @@
 """Does a difference agree with the published one? Only where the protocols are the same can that be asked.
 
 An ablation is about differences, so these are compared: ours to the reference, paired and with the interval of the
-rule, and the paper's. The paper prints one run of each arm on one test set, without an interval. Its error is that of
-two binomial shares of the test set it describes (20 % of 8732 clips), and of one retraining of each arm, whose spread
-ours tells. More noise on either side makes a verdict "inconclusive" more often, never "consistent".
+rule, and the published one. What is published is taken as one run of each arm on one test set, without an interval. Its
+error is that of two binomial shares of that test set, and of one retraining of each arm, whose spread ours tells. More
+noise on either side makes a verdict "inconclusive" more often, never "consistent".
 """
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from sweeper.search_spaces.published import PROTOCOL
-from sweeper.search_spaces.recipes import paper
 from sweeper.statistics import agreement
 
-PAPER_DATASET, PAPER_CLIPS = "urbansound8k", 8732
-PAPER_TEST_CLIPS = round(PROTOCOL.test_share * PAPER_CLIPS)
 
+def protocol_differences(trial: Mapping[Any, Any], protocol: Mapping[str, Any]) -> tuple[str, ...]:
+    """In what a complete trial's row departs from the published protocol, in words; empty where in nothing.
 
-def protocol_differences(trial: Mapping[Any, Any]) -> tuple[str, ...]:
-    """In what a complete trial's row departs from the paper's protocol, in words; empty where in nothing."""
-    recipe = paper()
+    Args:
+        trial: the row.
+        protocol: as `StudyArms` has it.
+    """
+    if not protocol:
+        return ("the study does not say how the published values were measured",)
     departures = (
-        (trial["dataset"] != PAPER_DATASET, f"data set {trial['dataset']}"),
-        (trial["split"] != "paper", f"{trial['split']} split"),
-        (trial["recipe"] != recipe.name, f"recipe {trial['recipe']}"),
+        (trial["dataset"] != protocol["dataset"], f"data set {trial['dataset']}"),
+        (trial["split"] != protocol["split"], f"{trial['split']} split"),
+        (trial["recipe"] != protocol["recipe"], f"recipe {trial['recipe']}"),
         (bool(trial.get("params")), "hyperparameters of each arm's own"),
     )
     if any(differs for differs, _ in departures):
         return tuple(words for differs, words in departures if differs)
     clips = trial["train_clips"] + trial["test_clips"]
     details = (
-        (trial["epochs"] != recipe.training.epochs, f"{trial['epochs']} epochs"),
-        (clips != PAPER_CLIPS, f"{clips:.0f} of {PAPER_CLIPS} clips"),
+        (trial["epochs"] != protocol["epochs"], f"{trial['epochs']} epochs"),
+        (clips != protocol["clips"], f"{clips:.0f} of {protocol['clips']} clips"),
     )
     return tuple(words for differs, words in details if differs)
 
 
-def published_half_width(arm: float, reference: float, sd: float) -> float:
+def published_half_width(arm: float, reference: float, sd: float, clips: int) -> float:
     """Half of a 95 % interval for a published difference of two accuracies (fractions of 1) of one run each.
 
     Both runs heard the same test clips; how alike they answered isn't known, so the two shares count as independent,
@@ -46,18 +47,22 @@ def published_half_width(arm: float, reference: float, sd: float) -> float:
     Args:
         arm, reference: the published accuracies.
         sd: standard deviation of a difference over retrainings, as ours tells it.
+        clips: how many were tested.
     """
-    sampling = (arm * (1 - arm) + reference * (1 - reference)) / PAPER_TEST_CLIPS
+    sampling = (arm * (1 - arm) + reference * (1 - reference)) / clips
     return 1.96 * math.sqrt(sampling + sd**2)
 
 
-def verdict(row: Mapping[str, Any], reference: Mapping[str, Any], departures: tuple[str, ...]) -> str:
+def verdict(
+    row: Mapping[str, Any], reference: Mapping[str, Any], departures: tuple[str, ...], protocol: Mapping[str, Any]
+) -> str:
     """'consistent: …', 'contradicted: …', 'inconclusive: …' or 'not comparable: why' for an arm's summary row.
 
     Args:
         row: the arm's.
         reference: the reference's row.
-        departures: from the paper's protocol.
+        departures: from the published protocol.
+        protocol: that one.
 
     Returns:
         '' for the reference, and for what was not published.
@@ -71,9 +76,10 @@ def verdict(row: Mapping[str, Any], reference: Mapping[str, Any], departures: tu
     if row["diff_low"] is None or row["sd"] is None or reference["sd"] is None:
         return "not comparable: one run has no interval"
     ours = max(row["diff_high"] - row["diff"], row["diff"] - row["diff_low"])
-    theirs = published_half_width(row["published"], reference["published"], math.hypot(row["sd"], reference["sd"]))
+    sd, clips = math.hypot(row["sd"], reference["sd"]), round(protocol["test_share"] * protocol["clips"])
+    theirs = published_half_width(row["published"], reference["published"], sd, clips)
     word = agreement(row["diff"], ours, row["published_diff"], theirs)
     return (
         f"{word}: {100 * row['diff']:+.1f} ± {100 * ours:.1f} points to the reference, "
-        f"the paper's {100 * row['published_diff']:+.1f} ± {100 * theirs:.1f}"
+        f"published {100 * row['published_diff']:+.1f} ± {100 * theirs:.1f}"
     )

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from sweeper import signals
 from sweeper.audio.sides import cut
-from sweeper.audio.store import ClipStore, prepare
-from sweeper.plan import TrialSpec, build_plan, select_arms
-from sweeper.results.store import Study, study_of
-from sweeper.run.describe import count, describe, describe_reach, expected_cost
+from sweeper.audio.store import ClipStore
+from sweeper.plan import TrialSpec, build_plan
+from sweeper.results.store import Study
+from sweeper.run.checks import check_begin
+from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
     OK,
@@ -15,15 +16,11 @@ from sweeper.run.options import (
     Outcome,
     RunOptions,
     Say,
-    check,
-    choose_folds,
-    choose_recipe,
-    data_facts,
     interrupted,
-    load,
     machine,
-    study_name,
 )
+from sweeper.run.prepare import prepare_run
+from sweeper.run.words import count
 
 
 def run_ablations(options: AblationOptions, say: Say) -> Outcome:
@@ -36,34 +33,31 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
-    check(options)
-    recipe = choose_recipe(options)
-    arms = select_arms(options.table, options.arms)  # a wrong name is told before anything slow
-    dataset = load(options)
-    folds = choose_folds(options, dataset, few=dataset.name == "demo")
+    run = prepare_run(options)
     plan = build_plan(
-        study=options.study or study_name("ablations", options, recipe),
-        arms=arms,
-        recipe=recipe,
-        dataset=dataset.name,
+        study=run.results.name,
+        source=run.source,
+        arms=run.arms,
+        recipe=run.recipe,
+        dataset=run.dataset.name,
         split=options.split,
-        folds=folds,
-        classes=len(dataset.classes),
+        folds=run.folds,
+        classes=len(run.dataset.classes),
         replicates=options.seeds,
-        peers=options.peers,
+        peers=run.peers,
     )
-    study = study_of(options.results, plan.study)
+    study = run.results
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
-    for line in describe(plan, len(missing), dataset, recipe):
+    check_begin(options, study, plan.describe()["design"], missing)
+    for line in describe(plan, len(missing), run):
         say(line)
     if options.dry_run:
-        for line in [*describe_reach(plan, dataset, study, options.results), *expected_cost(missing, dataset)]:
+        for line in [*describe_reach(plan, run.dataset, study, options.results), *expected_cost(missing, run.dataset)]:
             say(line)
         return Outcome(OK, None)
-    study.create()
-    store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
-    study.write_plan(plan.describe() | data_facts(dataset, store, options.split))
+    store = run.open(options)
+    study.write_plan(plan.describe() | run.facts(options, store))
     if not missing:
         say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
         return Outcome(OK, study)

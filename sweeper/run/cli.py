@@ -5,14 +5,15 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from sweeper import streams
+from sweeper import signals, streams
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
 from sweeper.report_cli import add_margin
 from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
-from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.peers import PEERS
-from sweeper.search_spaces.recipes import RECIPES
+
+END_SECONDS = 30.0  # after the grace: for trials to leave and for Ray to shut down
 
 
 def add_parser(
@@ -25,9 +26,9 @@ def add_parser(
         designs,
         "ablations",
         AblationOptions(),
-        "the paper's twelve arms (Tables 6 and 7)",
-        "Train the paper's ablation arms on paired folds and seeds, commit each trial, print the tables. The same "
-        "command again trains only what is missing, so it also continues after an interrupt.",
+        "train a study's arms; without FILE.py, the paper's twelve (Tables 6 and 7)",
+        "Train the arms of a study on paired folds and seeds, commit each trial, print the tables. The same command "
+        "again trains only what is missing, so it also continues after an interrupt.",
     )
     _add_grid(ablations.add_argument_group("grid"), AblationOptions())
     _set(ablations, AblationOptions, _ablations, show)
@@ -40,7 +41,7 @@ def add_parser(
         "configurations again with further seeds, name a winner, and score it on fresh seeds and, once, on the test "
         "fold. Committed trials are the memory: the same command again goes on, and --trials is the total.",
     )
-    _add_arms(search.add_argument_group("what"), "search for these arms, each on its own; default: full")
+    _add_arms(search.add_argument_group("what"), "search for these arms, each on its own; default: the reference")
     _add_budget(search.add_argument_group("search"), SearchOptions())
     _add_objectives(search.add_argument_group("objectives"), SearchOptions())
     _set(search, SearchOptions, _search, show)
@@ -56,7 +57,7 @@ def add_parser(
     grid = tuned.add_argument_group("grid")
     _add_seeds(grid, TunedOptions())
     _add_table(grid, TunedOptions())
-    _add_arms(grid, f"only these arms: {', '.join(ARMS)}")
+    _add_arms(grid, "only these arms; --list names them")
     _add_budget(tuned.add_argument_group("search"), TunedOptions())
     _set(tuned, TunedOptions, _tuned, show)
 
@@ -71,6 +72,14 @@ def _design(
     parser = designs.add_parser(
         name, help=summary, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
+    parser.add_argument(
+        "source",
+        nargs="?",
+        default=defaults.source,
+        metavar="STUDY",
+        help=f"a file that defines STUDY, such as mel.py, or one of: {', '.join(STUDIES)}",
+    )
+    parser.add_argument("--list", action="store_true", help="list the studies and their arms, and stop")
     _add_data(parser.add_argument_group("data"), defaults)
     _add_training(parser.add_argument_group("training"))
     _add_results(parser.add_argument_group("results"), defaults, name)
@@ -85,11 +94,13 @@ def _set(
     show: Callable[[Outcome, float], None],
 ) -> None:
     def command(args: argparse.Namespace) -> int:
+        if args.list:
+            return _list(args.source)
         given = {field.name: getattr(args, field.name) for field in fields(options) if hasattr(args, field.name)}
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-        given = {name: value for name, value in given.items() if value != () or name != "arms"}
         streams.keep_on()
-        outcome = run(options(**given), _say)
+        with signals.deadline(args.grace + END_SECONDS):
+            outcome = run(options(**given), _say)
         show(outcome, args.margin)
         return outcome.code
 
@@ -130,7 +141,7 @@ def _add_data(data: argparse._ArgumentGroup, defaults: RunOptions) -> None:
 
 def _add_training(training: argparse._ArgumentGroup) -> None:
     training.add_argument(
-        "--recipe", metavar="NAME", help=f"one of: {', '.join(RECIPES)}; default: quick for the demo, else paper"
+        "--recipe", metavar="NAME", help="of the study; default: its first one for the demo, else its last one"
     )
     training.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
 
@@ -138,7 +149,7 @@ def _add_training(training: argparse._ArgumentGroup) -> None:
 def _add_grid(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
     _add_seeds(grid, defaults)
     _add_table(grid, defaults)
-    _add_arms(grid, f"only these arms: {', '.join(ARMS)}")
+    _add_arms(grid, "only these arms; --list names them")
     grid.add_argument(
         "--peers",
         nargs="+",
@@ -153,7 +164,7 @@ def _add_seeds(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedO
 
 
 def _add_table(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedOptions) -> None:
-    grid.add_argument("--table", choices=("6", "7", "all"), default=defaults.table, help="which of the paper's tables")
+    grid.add_argument("--table", default=defaults.table, metavar="NAME", help="only the arms of this table")
 
 
 def _add_arms(group: argparse._ArgumentGroup, words: str) -> None:
@@ -262,12 +273,28 @@ def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None
     )
 
 
+def _list(source: str) -> int:
+    """Print a study's arms, tables and recipes; of the default, the names of the others too."""
+    from sweeper.study_file import find
+
+    study = find(source).study
+    if source == STUDIES[0]:
+        print(f"studies: {', '.join(STUDIES)}, or a file such as mel.py")
+    print(f"arms of {source}, compared with {study.reference}:")
+    width = max(len(name) for name in study.by_name)
+    for arm in study.arms:
+        print(f"  {arm.name:<{width}}  {arm.removes}".rstrip())
+    print(f"tables: {', '.join(table.name for table in study.all_tables)}")
+    print(f"recipes: {', '.join(recipe.name for recipe in study.recipes)}")
+    return 0
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
 def _integers(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers such as 1,2,3") from error

@@ -10,10 +10,11 @@ from sweeper.audio import splits
 from sweeper.audio.datasets import Dataset
 from sweeper.plan import Plan, TrialSpec
 from sweeper.results.store import Study
-from sweeper.search_spaces.recipes import Recipe
+from sweeper.run.prepare import Run
+from sweeper.run.words import count
 
 
-def describe(plan: Plan, missing: int, dataset: Dataset, recipe: Recipe) -> list[str]:
+def describe(plan: Plan, missing: int, run: Run) -> list[str]:
     """What is about to run, in a few lines."""
     arms = list(dict.fromkeys(trial.arm for trial in plan.trials))
     folds = sorted({trial.data.fold for trial in plan.trials})
@@ -22,18 +23,23 @@ def describe(plan: Plan, missing: int, dataset: Dataset, recipe: Recipe) -> list
         f"study {plan.study}: {count(len(arms), 'arm')} × {count(len(folds), 'fold')} × "
         f"{count(blocks // len(folds), 'seed')} = {count(len(plan.trials), 'trial')}, "
         f"{len(plan.trials) - missing} of them already committed",
-        *describe_data(plan.trials[0], folds, dataset, recipe),
+        *describe_data(plan.trials[0], folds, run),
+        *(f"can't be told apart: {effects}" for effects in plan.definition["aliases"]),
     ]
 
 
-def describe_data(first: TrialSpec, folds: Sequence[int], dataset: Dataset, recipe: Recipe) -> list[str]:
-    """Data and recipe."""
+def describe_data(first: TrialSpec, folds: Sequence[int], run: Run) -> list[str]:
+    """Data and recipe, and what is worth knowing of both and of the networks."""
+    dataset, recipe = run.dataset, run.recipe
+    own = [f"arms: {run.source.argument}"] if run.source.argument else []
     return [
+        *own,
         f"data: {dataset.name}{' (synthetic sounds)' if dataset.synthetic else ''}, {len(dataset.clips)} clips, "
         f"{len(dataset.classes)} classes, {first.data.split} split, test folds {', '.join(map(str, folds))}",
         f"recipe: {recipe.name}: {count(recipe.training.epochs, 'epoch')}, batch {recipe.training.batch_size}, "
         f"{first.data.seconds:g} s clips at {first.data.sample_rate} Hz",
         *dataset.notes,
+        *run.notes,
     ]
 
 
@@ -93,11 +99,6 @@ def _test_share(dataset: Dataset, split: str) -> float:
     if split != "official":
         return 0.2
     return sum(clip.fold in folds for clip in dataset.clips) / len(folds) / len(dataset.clips)
-
-
-def count(number: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def expected_cost(missing: Sequence[TrialSpec], dataset: Dataset) -> list[str]:

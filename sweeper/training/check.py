@@ -20,12 +20,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sweeper.model.build import build, is_of_this_package
-from sweeper.model.network import Output
 from sweeper.model.output import as_output
 from sweeper.model.pairing import NetworkError, named_tensors, seeded_outside_torch
 from sweeper.plan import canonical_json
 from sweeper.search_spaces.config import TrainingConfig
-from sweeper.study import Network
+from sweeper.study import Network, Output
 from sweeper.training import checkpoint
 from sweeper.training.cost import count_operations
 from sweeper.training.distributed import check_shareable
@@ -157,7 +156,8 @@ def _train(network: Network, module: nn.Module, training: TrainingConfig) -> lis
     if idle := [key for key, gradient in trained if gradient is None]:
         notes.append(f"{name}: {_some(idle)} had no gradient: not used in training, or not always")
     with _told(f"{name} can't be trained by AdamW"):
-        nn.utils.clip_grad_norm_(module.parameters(), training.clip_norm)
+        if training.clip_norm is not None:
+            nn.utils.clip_grad_norm_(module.parameters(), training.clip_norm)
         optimiser(module, training).step()
     module.zero_grad(set_to_none=True)
     return notes

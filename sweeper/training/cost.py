@@ -21,8 +21,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from sweeper.model.build import AnyConfig, build
+from sweeper.model.build import build, is_of_this_package, without_values
 from sweeper.model.output import as_output
+from sweeper.study import Network
 
 
 class Operations(NamedTuple):
@@ -37,13 +38,13 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def gflops_per_clip(config: AnyConfig, length: int) -> float | None:
+def gflops_per_clip(config: Network, length: int) -> float | None:
     """GFLOP of one forward pass over one clip of `length` samples; None where `count_operations` has none."""
     return count_operations(config, length).gflops
 
 
 @functools.cache
-def count_operations(config: AnyConfig, length: int) -> Operations:
+def count_operations(config: Network, length: int) -> Operations:
     """Operations of one forward pass, in evaluation, over one clip of `length` samples.
 
     They are counted by torch's own counter on the meta device, where nothing is computed; a network that looks at
@@ -59,14 +60,14 @@ def count_operations(config: AnyConfig, length: int) -> Operations:
             return Operations(None, f"one clip can't be passed through it: {type(error).__name__}: {error}")
 
 
-def meta_network(config: AnyConfig) -> nn.Module:
+def meta_network(config: Network) -> nn.Module:
     """The network on the meta device, where nothing is computed but everything can be counted.
 
     Its recurrent layers are replaced by stand-ins with the same products: torch's counter sees nothing in the fused
     operator of a CPU, and on the meta device they become a Python loop over time, half a minute for a clip of the
     paper's length.
     """
-    network = build(config, seed=0, load=False).to("meta")
+    network = without_values(config) if is_of_this_package(config) else build(config, seed=0, load=False).to("meta")
     for name, module in list(network.named_modules()):
         if type(module) in (nn.LSTM, nn.GRU, nn.RNN):
             stand_in = _CountedRNN(module)
@@ -205,7 +206,7 @@ class _CountedRNN(nn.Module):
         return F.linear(answer, getattr(self.layers, f"weight_hr_{suffix}")) if self.layers.proj_size else answer
 
 
-def training_seconds_per_clip(config: AnyConfig, length: int) -> float:
+def training_seconds_per_clip(config: Network, length: int) -> float:
     """Measured time of a training step over its clips, in s, on one CPU thread or the GPU.
 
     The batch is as large as a second or two of a core allows, where operations can be counted, and at least 2 for batch

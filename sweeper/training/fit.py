@@ -23,7 +23,7 @@ from sweeper.audio.clips import Clips
 from sweeper.model.build import build, is_of_this_package
 from sweeper.model.output import as_output
 from sweeper.model.pairing import seeded_outside_torch
-from sweeper.plan import TrialSpec, canonical_json, derive_seed
+from sweeper.plan import TrialSpec, derive_seed
 from sweeper.search_spaces.config import TrainingConfig
 from sweeper.training import checkpoint
 from sweeper.training.batches import Batch, Batches
@@ -181,7 +181,7 @@ class _Run:
         self.step_network = torch.compile(parallel) if config.compile else parallel
         self.optimiser = optimiser(self.network, config)
         self.steps_per_epoch = batches.steps_per_epoch(config.batch_size)
-        self.scheduler = _one_cycle(self.optimiser, config, config.epochs * self.steps_per_epoch)
+        self.scheduler = _schedule(self.optimiser, config, config.epochs * self.steps_per_epoch)
         self.epoch = 0
         self.position = 0  # batches of this epoch that are done
         self.curve: list[Epoch] = []
@@ -236,7 +236,8 @@ class _Run:
             loss = training_loss(answer, augmented.targets[rows], augmented.mixed, config, self.own_loss)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
-        nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+        if config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         self.optimiser.step()
         self.scheduler.step()
         if self.drift is not None:
@@ -285,7 +286,7 @@ class _Run:
     def save(self, path: Path) -> None:
         """Write everything that decides the next step."""
         header: dict[str, Any] = {
-            "trial": canonical_json(asdict(self.spec)),
+            "trial": self.spec.trial_id,
             "epoch": self.epoch,
             "position": self.position,
             "seconds": self.seconds,
@@ -305,7 +306,7 @@ class _Run:
             False if the state is damaged, and this run is of no use any more.
         """
         state = checkpoint.load(path)
-        if state is None or state[1].get("trial") != canonical_json(asdict(self.spec)):
+        if state is None or state[1].get("trial") != self.spec.trial_id:
             return True
         tensors, header = state
         try:
@@ -338,14 +339,16 @@ def optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.max_lr, betas=config.betas)
 
 
-def _one_cycle(
+def _schedule(
     optimiser: torch.optim.Optimizer, config: TrainingConfig, steps: int
-) -> torch.optim.lr_scheduler.OneCycleLR:
-    """One-cycle schedule [48], stepped per batch.
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """One-cycle schedule [48], stepped per batch; or a constant learning rate.
 
     torch divides by zero where the warm-up is shorter than two steps, or all of the run: runs of under four steps get
     the first steps of a four-step cycle. One more step than batches, because torch steps once at construction.
     """
+    if config.schedule == "constant":
+        return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0, total_iters=0)
     total = max(steps + 1, 4)
     warmup = min(max(config.pct_start, 2 / total), 0.5)
     return torch.optim.lr_scheduler.OneCycleLR(optimiser, config.max_lr, total_steps=total, pct_start=warmup)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sweeper.model.network import Output
 from sweeper.model.output import as_output
 from sweeper.search_spaces.config import DistillationConfig, TrainingConfig
+from sweeper.study import Output
 
 OwnLoss = Callable[[Any, Tensor], Tensor | None]
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sweeper.model.build import AnyConfig, build, is_of_this_package
+from sweeper.model.build import build, is_of_this_package
 from sweeper.model.config import ACDNetConfig, EATConfig, ModelConfig
 from sweeper.plan import TrialSpec
 from sweeper.study import Network
@@ -84,7 +84,7 @@ def save(
         "mark": mark,
     }
     if not is_of_this_package(spec.model):
-        header[NEEDS] = asdict(Needs(type(spec.model).__qualname__, getattr(spec, "code", ""), file, spec.study))
+        header[NEEDS] = asdict(Needs(type(spec.model).__qualname__, spec.code, file, spec.study))
     checkpoint.save(path, tensors, header)
 
 
@@ -149,14 +149,14 @@ def _kind(path: Path, header: dict[str, Any], code: Loader | None) -> Any:
     if code is None:
         raise WeightsError(
             f"{path} holds weights of {needs.network}, which is not ours: pass the file of study {needs.study} that "
-            f"defines it, {needs.file or 'a Python file'} (code {needs.digest[:12] or 'unknown'}); it will be run"
+            f"defines it, --study {needs.file or 'FILE.py'} (code {needs.digest[:12] or 'unknown'}); it will be run"
         )
     return code(needs)
 
 
-def restored(kind: Any, values: dict[str, Any]) -> AnyConfig:
+def restored(kind: Any, values: dict[str, Any]) -> Network:
     """A network from its fields as JSON has them, with lists for tuples."""
-    network: AnyConfig = kind(**{name: _tuples(value) for name, value in values.items()})
+    network: Network = kind(**{name: _tuples(value) for name, value in values.items()})
     return network
 
 

@@ -235,6 +235,15 @@ def test_a_table_in_composed_characters_beside_files_in_decomposed_ones(tmp_path
     assert set(dataset.classes) == set(decomposed)  # ids and classes of today stay
 
 
+def test_groups_of_files_that_were_converted_since(zoo):
+    names = sorted(f"{animal}/{i}.wav" for animal in ("cat", "dog") for i in range(6))
+    (zoo / "groups.csv").write_text("file,group\n" + "".join(f"{n},g{i}\n" for i, n in enumerate(names)))
+    for path in list(zoo.rglob("*.wav"))[::2]:
+        soundfile.write(path.with_suffix(".flac"), *soundfile.read(path))
+        path.unlink()
+    assert {clip.group for clip in load("folder", zoo).clips} == {f"g{i}" for i in range(12)}
+
+
 def test_two_folders_of_one_name_in_other_characters(zoo):
     for form in ("NFC", "NFD"):
         write(zoo / unicodedata.normalize(form, "Käfer") / "0.wav")

@@ -267,6 +267,25 @@ def test_two_mp3s_in_one_are_not_read_as_the_first(refused):
     assert "are there; make it one" in refused(content + content)
 
 
+def test_mp3_with_fraunhofers_header(frames, refused):
+    content = written("MP3", None, 30_000)
+    places = mpeg_frames(content)
+    numbers = struct.pack(">HHHII", 1, 0, 75, len(content), len(places) - 1)
+    header = (content[:4] + bytes(32) + b"VBRI" + numbers).ljust(places[1], b"\0")
+    assert frames(header + content[places[1] :]) == (len(places) - 1) * 576 - 529
+    assert "bytes in the last MPEG frame" in refused(header + content[places[1] : -3])
+
+
+def test_big_endian_wav(frames, refused):
+    content = io.BytesIO()
+    soundfile.write(content, NOISE, RATE, format="WAV", endian="BIG")
+    assert content.getvalue().startswith(b"RIFX")
+    assert frames(content.getvalue()) == FRAMES
+    assert refused(content.getvalue()[:-4]).startswith(f"header promises {2 * FRAMES} bytes of audio, {2 * FRAMES - 4}")
+    for size in (0, 0xFFFFFFFF, 0x7FFFF000):
+        assert frames(with_size(content.getvalue(), content.getvalue().index(b"data") + 4, ">I", size)) == FRAMES
+
+
 def test_mp3_counts_of_the_header_itself(frames):
     """Some programs count the frame that the number stands in."""
     content = written("MP3", None, 30_000)

@@ -11,13 +11,13 @@ from torch import nn
 from sweeper.export import ExportError, export
 from sweeper.inference import predict
 from sweeper.plan import build_plan
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.recipes import quick
 from sweeper.study import Network
 from sweeper.training import weights
 from sweeper.training.fit import fit
 from sweeper.training.weights import Needs, WeightsError
 from tests.networks import Tiny
+from tests.studies import ARMS, PAPER
 from tests.training.conftest import make_clips
 
 CLASSES = ("low", "middle", "high")
@@ -50,6 +50,7 @@ def file(tmp_path):
     """Saves the weights of a network that was trained for an epoch."""
     (spec,) = build_plan(
         study="barks",
+        source=PAPER,
         arms=[ARMS["full"]],
         recipe=replace(quick(), seconds=0.25),
         dataset="tones",

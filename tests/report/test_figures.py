@@ -11,9 +11,10 @@ import yaml
 from sweeper.report import difference_figures, evidence, facts, features, figures
 from sweeper.results.attempts import attempt, costs
 from sweeper.results.leaderboard import derive
-from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.published import CITATION
 from tests.report.conftest import EPOCHS
 from tests.results.rows import grid, study_of
+from tests.studies import ARMS
 
 
 def test_the_front_is_what_nothing_beats_on_both():
@@ -124,8 +125,8 @@ def test_an_attempt_that_never_became_a_row_still_costs(spoiled):
 def test_the_citation_is_the_repositorys():
     paper = yaml.safe_load((Path(__file__).parents[2] / "CITATION.cff").read_text("utf-8"))["preferred-citation"]
     for name in ("title", "journal", "doi"):
-        assert paper[name] in facts.CITATION
+        assert paper[name] in CITATION
     for name in ("volume", "year", "issue", "start", "end"):
-        assert str(paper[name]) in facts.CITATION
+        assert str(paper[name]) in CITATION
     for author in paper["authors"]:
-        assert f"{author['given-names'][0]}. {author['family-names']}" in facts.CITATION
+        assert f"{author['given-names'][0]}. {author['family-names']}" in CITATION

@@ -21,12 +21,11 @@ from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.search import Search
 from sweeper.search_plan import plan_searches
-from sweeper.search_spaces.ablations import ARMS
-from sweeper.search_spaces.recipes import RECIPES
-from sweeper.search_spaces.tuning import Turns
+from sweeper.space import Scope
 from tests.benchmarks.search_vs_random import surface
 from tests.report.test_page import browser, drawn, opened  # noqa: F401
 from tests.search.conftest import row_of, stopped
+from tests.studies import ARMS, PAPER, RECIPES
 
 ARM_NAMES = ("full", "garm")
 
@@ -41,10 +40,10 @@ def make_study(folder, *, cost=None, tuned=False):
     recipe = RECIPES["quick"]()
     arms = [ARMS[name] for name in (ARM_NAMES if tuned else ("full",))]
     objective = "accuracy" if tuned else "accuracy_ema"
-    goal, turns = Goal(objective, cost), Turns(ema=not tuned, epochs=cost is not None)
+    goal, scope = Goal(objective, cost), Scope(objective, cost)
     plans = plan_searches(
-        study=folder.name, arms=arms, recipe=recipe, dataset="demo", split="official", folds=(1,), classes=10,
-        turns=turns,
+        study=folder.name, source=PAPER, arms=arms, recipe=recipe, dataset="demo", split="official", folds=(1,),
+        classes=10, scope=scope,
     )  # fmt: skip
     study = Study(folder)
     study.create()
@@ -76,15 +75,15 @@ def make_study(folder, *, cost=None, tuned=False):
     if tuned:
         winners = {(f.arm, f.fold): f.winner.params for f in read_searches(study)}
         trainings = {s.key: s.training(winners[s.key]) for s in plans}
-        grid(study, arms, recipe, Tuning(turns, winners, trainings), gain=0.02)
+        grid(study, arms, recipe, Tuning(scope, winners, trainings), gain=0.02)
     write_searches(study, read_searches(study))
     return study
 
 
 def grid(study, arms, recipe, tuning=None, gain=0.0):
     plan = build_plan(
-        study=study.name, arms=arms, recipe=recipe, dataset="demo", split="official", folds=(1,), classes=10,
-        replicates=3, tuning=tuning,
+        study=study.name, source=PAPER, arms=arms, recipe=recipe, dataset="demo", split="official", folds=(1,),
+        classes=10, replicates=3, tuning=tuning,
     )  # fmt: skip
     old = study.read_plan() or {"data_digest": "x", "synthetic": True, "notes": [], "classes": []}
     study.write_plan(plan.describe() | old | {"trials": plan.describe()["trials"]})
@@ -181,8 +180,8 @@ def test_both_designs_stand_side_by_side(tuned, tmp_path):
 
 def make_spec():
     plan = build_plan(
-        study="o", arms=[ARMS["full"]], recipe=RECIPES["quick"](), dataset="demo", split="official", folds=(1,),
-        classes=10, replicates=1,
+        study="o", source=PAPER, arms=[ARMS["full"]], recipe=RECIPES["quick"](), dataset="demo", split="official",
+        folds=(1,), classes=10, replicates=1,
     )  # fmt: skip
     return plan.trials[0]
 

@@ -9,9 +9,9 @@ import pytest
 
 from sweeper.results import schema
 from sweeper.results.leaderboard import derive
-from sweeper.search_spaces.ablations import ARMS, TABLE_6, TABLE_7
 from sweeper.statistics import lenth
 from tests.results.rows import FAILED, grid, plan_of, study_of
+from tests.studies import ARMS, TABLES
 
 PARTS = {"MACEM-A": "macem_a", "MACEM-B": "macem_b", "GARM": "garm"}
 # As evidence for how the paper's Table 6 reads as a design, in points; worked out by hand from the printed accuracies.
@@ -27,13 +27,13 @@ def effects_of(folder, trials, plan=None):
 
 
 def level(arm, part):
-    return 1 if ARMS[arm].switches.get(PARTS[part], True) else -1
+    return 1 if ARMS[arm].network.get(PARTS[part], True) else -1
 
 
 def test_effects_are_those_of_the_eight_arms_by_hand(tmp_path):
     trials = grid()
     found = effects_of(tmp_path / "s", trials)["study"]
-    arms = [arm for arm in TABLE_6 if "only" not in arm]
+    arms = [arm for arm in TABLES["6"].arms if "only" not in arm]
     assert next(iter(found.values()))["arms"].split(", ") == arms
     means = {arm: np.mean([t["accuracy"] for t in trials if t["arm"] == arm]) for arm in arms}
     names = [" × ".join(chosen) for n in (1, 2, 3) for chosen in itertools.combinations(PARTS, n)]
@@ -64,7 +64,7 @@ def test_a_smaller_design_is_found_in_fewer_arms(tmp_path):
 
 
 def test_without_a_factorial_there_is_no_table(tmp_path):
-    board = derive(study_of(tmp_path / "s", grid(TABLE_7)))
+    board = derive(study_of(tmp_path / "s", grid(TABLES["7"].arms)))
     assert board.effects == ()
     assert not (tmp_path / "s" / "effects.parquet").exists()
 

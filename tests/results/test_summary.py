@@ -10,9 +10,9 @@ from sweeper.results.score_grid import score_grid, trial_frame
 from sweeper.results.store import Study
 from sweeper.results.study_arms import study_arms
 from sweeper.results.summary import summarise
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.statistics import compare_arms, mcnemar_clustered, recordings_interval, verdicts
 from tests.results.rows import FAILED, grid, plan_of, study_of, trial_row
+from tests.studies import ARMS
 
 NOWHERE = Study("there are no predictions")
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sweeper.audio.datasets import definition
-from sweeper.results import verdict as module
+from sweeper.results.study_arms import study_arms
 from sweeper.results.verdict import protocol_differences, published_half_width, verdict
 from sweeper.search_spaces.published import published_accuracy
 from tests.results.rows import trial_row
@@ -14,9 +14,18 @@ PAPER = {"dataset": "urbansound8k", "split": "paper", "recipe": "paper", "epochs
 SIZES = {"train_clips": 6986, "test_clips": 1746}
 
 
+PROTOCOL = study_arms({}).protocol
+LARGE = PROTOCOL | {"clips": 5 * 10**9}
+
+
 def test_the_papers_data_set_is_ours():
-    assert definition(module.PAPER_DATASET).size == module.PAPER_CLIPS
-    assert module.PAPER_TEST_CLIPS == 1746
+    assert definition(PROTOCOL["dataset"]).size == PROTOCOL["clips"]
+    assert round(PROTOCOL["test_share"] * PROTOCOL["clips"]) == 1746
+
+
+def test_without_a_protocol_nothing_compares():
+    (why,) = protocol_differences(trial_row("full", **(PAPER | SIZES)), {})
+    assert why == "the study does not say how the published values were measured"
 
 
 @pytest.mark.parametrize(
@@ -33,7 +42,7 @@ def test_the_papers_data_set_is_ours():
     ],
 )
 def test_every_departure_from_the_protocol_is_named(changes, expected):
-    assert protocol_differences(trial_row("full", **(PAPER | SIZES | changes))) == expected
+    assert protocol_differences(trial_row("full", **(PAPER | SIZES | changes)), PROTOCOL) == expected
 
 
 FULL = {"arm": "full", "published": published_accuracy("full"), "published_diff": None, "sd": 0.004}
@@ -53,9 +62,9 @@ def row(diff, half, arm="garm", n=3, planned=3, sd=0.003):
 def test_the_papers_error_is_of_both_its_shares_and_of_one_retraining_of_each():
     garm, full = published_accuracy("garm"), published_accuracy("full")
     expected = 1.96 * math.sqrt((garm * (1 - garm) + full * (1 - full)) / 1746 + 0.003**2 + 0.004**2)
-    assert published_half_width(garm, full, 0.005) == pytest.approx(expected)
-    found = verdict(row(GARM, 0.002), FULL, ())
-    assert found == f"inconclusive: -1.7 ± 0.2 points to the reference, the paper's -1.7 ± {100 * expected:.1f}"
+    assert published_half_width(garm, full, 0.005, 1746) == pytest.approx(expected)
+    found = verdict(row(GARM, 0.002), FULL, (), PROTOCOL)
+    assert found == f"inconclusive: -1.7 ± 0.2 points to the reference, published -1.7 ± {100 * expected:.1f}"
 
 
 @pytest.mark.parametrize(
@@ -68,21 +77,19 @@ def test_the_papers_error_is_of_both_its_shares_and_of_one_retraining_of_each():
     ],
 )
 def test_differences_are_compared_with_both_sides_errors(diff, half, expected):
-    assert verdict(row(diff, half), FULL, ()).startswith(f"{expected}: ")
+    assert verdict(row(diff, half), FULL, (), PROTOCOL).startswith(f"{expected}: ")
 
 
-def test_consistent_needs_precision_on_both_sides(monkeypatch):
-    monkeypatch.setattr(module, "PAPER_TEST_CLIPS", 10**9)
+def test_consistent_needs_precision_on_both_sides():
     exact = {"sd": 1e-4}
-    assert verdict(row(GARM, 0.002) | exact, FULL | exact, ()).startswith("consistent: ")
+    assert verdict(row(GARM, 0.002) | exact, FULL | exact, (), LARGE).startswith("consistent: ")
 
 
-def test_more_noise_never_makes_it_consistent(monkeypatch):
-    monkeypatch.setattr(module, "PAPER_TEST_CLIPS", 10**9)
+def test_more_noise_never_makes_it_consistent():
     exact = {"sd": 1e-4}
     for diff in (GARM, GARM + 0.01, GARM - 0.015, 0.0, 0.03):
         words = [
-            verdict(row(diff, half) | exact, FULL | exact, ()).partition(":")[0]
+            verdict(row(diff, half) | exact, FULL | exact, (), LARGE).partition(":")[0]
             for half in (0.001, 0.003, 0.01, 0.03, 0.1, 0.5)
         ]
         after = words[words.index("inconclusive") :] if "inconclusive" in words else []
@@ -101,4 +108,4 @@ def test_more_noise_never_makes_it_consistent(monkeypatch):
     ],
 )
 def test_what_cannot_be_compared_says_why(made, departures, expected):
-    assert verdict(made, FULL, departures) == expected
+    assert verdict(made, FULL, departures, PROTOCOL) == expected

@@ -14,14 +14,15 @@ from sweeper.results.study_arms import study_arms
 from sweeper.run.describe import describe_reach
 from sweeper.search_spaces.recipes import quick
 from tests.results.rows import trial_row
+from tests.studies import PAPER, STUDY
 
 ARMS = ("garm", "full", "fusion-sum")
 
 
 def plan_of(study: str, arms=ARMS, folds=(1,), seeds=2) -> Plan:
     return build_plan(
-        study=study, arms=select_arms("all", arms), recipe=quick(), dataset="demo", split="official", folds=folds,
-        classes=10, replicates=seeds,
+        study=study, source=PAPER, arms=select_arms(STUDY, names=arms), recipe=quick(), dataset="demo",
+        split="official", folds=folds, classes=10, replicates=seeds,
     )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_earlier_trials_of_the_same_design_tell_points(found, tmp_path):
     lines, sizes = found(plan_of("now"))
     assert f"as in the trials of before: {100 * spread_of(grid).seed:.1f} points over seeds" in lines[-1]
     assert sizes[0] == pytest.approx(100 * Design(3, 1, 2, 0.25, 5).detectable(spread_of(grid)), abs=0.05)
-    other = replace(plan_of("now"), trials=tuple(replace(t, recipe="other") for t in plan_of("now").trials))
+    other = replace(plan_of("now"), design={**plan_of("now").design, "recipe": "other"})
     assert "no earlier trials" in found(other)[0][-1]
 
 

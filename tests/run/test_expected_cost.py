@@ -11,6 +11,7 @@ from sweeper.run.describe import expected_cost
 from sweeper.search_spaces.recipes import quick
 from sweeper.training import cost
 from tests.networks import Tiny
+from tests.studies import PAPER
 
 CLIP = {"classes": 10, "sample_rate": 8000, "samples": 8000}
 
@@ -23,7 +24,8 @@ def demo():
 def trials(*networks):
     (spec,) = build_plan(
         study="s",
-        arms=select_arms("all", ["full"]),
+        source=PAPER,
+        arms=select_arms(PAPER.study, names=["full"]),
         recipe=quick(),
         dataset="demo",
         split="official",

@@ -1,12 +1,13 @@
 """Counted operations, against counting by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from sweeper.model.build import build
 from sweeper.model.config import SIZES
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.training.cost import (
     _CountedRNN,
     count_operations,
@@ -15,6 +16,7 @@ from sweeper.training.cost import (
     training_seconds_per_clip,
 )
 from tests.networks import BODIES, WIDTH, Faulty, Tiny
+from tests.studies import ARMS
 
 
 def test_an_lstms_products_are_counted():
@@ -38,7 +40,7 @@ def test_the_papers_size_costs_what_the_design_expects():
 
 
 def test_an_arm_with_fewer_modules_costs_less():
-    full, none = (ARMS[name].model(SIZES["tiny"]) for name in ("full", "dual-branch"))
+    full, none = (replace(SIZES["tiny"], **ARMS[name].network) for name in ("full", "dual-branch"))
     assert gflops_per_clip(none, 8000) < gflops_per_clip(full, 8000)
     assert count_parameters(build(none, 0)) < count_parameters(build(full, 0))
 

@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from sweeper.results.store import Study
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.augmentation import AugmentationConfig
 from sweeper.search_spaces.config import EMAConfig
 from sweeper.training import checkpoint
@@ -23,6 +22,7 @@ from sweeper.training import trial as trial_module
 from sweeper.training.fit import Diverged, NonFiniteLoss, NonFiniteWeights, fit
 from sweeper.training.metrics import Metrics
 from sweeper.training.trial import run_trial
+from tests.studies import ARMS
 
 CPU = torch.device("cpu")
 

@@ -95,12 +95,13 @@ def _check_layout(found: Found, direct: list[Path], classes: set[str]) -> None:
 
 
 def _groups(table: Path, paths: dict[str, Path], found: Found) -> dict[str, str]:
-    by_file = {name: clip_id for clip_id, path in paths.items() for name in _names(found.name(path))}
+    by_file = {name: clip_id for clip_id, path in paths.items() for name in _names(found.name(path.with_suffix("")))}
+    by_file |= {name: clip_id for clip_id, path in paths.items() for name in _names(found.name(path))}
     left_out = {name for path, _taken in found.copies for name in _names(found.name(path))}
     groups: dict[str, str] = {}
     for line, row in rows(table, ("file", "group")):
         name = key(row["file"].replace("\\", "/").removeprefix("./"))
-        clip_id = by_file.get(name)
+        clip_id = by_file.get(name) or by_file.get(name.rpartition(".")[0])  # a FLAC copy under its old name
         if clip_id is None and name in left_out:
             continue
         if clip_id is None:
