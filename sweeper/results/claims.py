@@ -16,6 +16,7 @@ from typing import Any
 from sweeper.results.attempts import HEARTBEAT_SECONDS, LOST_SECONDS, possible
 from sweeper.results.row_files import Doubts
 from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Claims:
         """Claims by trial id, a few seconds old at most."""
         if time.monotonic() - self._looked > self._seconds:
             self._looked = time.monotonic()
-            with contextlib.suppress(OSError):  # a file that has gone since it was listed, a network: asked again soon
+            # A file that has gone since it was listed, a network, a damaged row: asked again soon.
+            with contextlib.suppress(OSError, StudyError):
                 self._claims = self._look()
         return self._claims
 
