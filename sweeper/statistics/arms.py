@@ -13,9 +13,9 @@
 
 How often it errs, over scenarios: `python -m tests.statistics.simulate`.
 
-References: C. Dunnett. JASA 50 (1955) 1096–1121; F. Satterthwaite. Biometrics Bull. 2 (1946) 110–114; C. Nadeau and
-Y. Bengio. Inference for the generalization error. Machine Learning 52 (2003) 239–281; R. Bouckaert, E. Frank, PAKDD
-2004 (k folds: test/train is 1/(k − 1)).
+References: C. Dunnett. JASA 50 (1955) 1096–1121; F. Satterthwaite. Biometrics Bull. 2 (1946) 110–114; W. Cochran.
+Biometrics 20 (1964) 191–195; C. Nadeau, Y. Bengio. Inference for the generalization error. Machine Learning 52 (2003)
+239–281; R. Bouckaert, E. Frank. PAKDD 2004 (k folds: test/train is 1/(k − 1)).
 """
 
 import math
@@ -193,7 +193,7 @@ def differences(y: Vector, reference: int, layout: Units, found: Spread, level: 
         variance, df, pooled = found.of_difference(reference)
         share = found.variance[reference] / variance
         # An arm that misses seeds of a fold is compared over fewer than the others' variance is about.
-        variance = variance * np.maximum(inverse / mean_inverse(layout.seeds[~found.own]).max(), 1)
+        variance = variance * np.maximum(inverse / mean_inverse(layout.seeds[~found.own]).mean(), 1)
     else:  # two arms: the differences' own variance is all there is
         variance, share = np.maximum(spent, 2 * layout.floor), np.full(len(y), 0.5)
         df, pooled = units - 1.0, np.zeros(len(y), bool)
@@ -208,9 +208,13 @@ def differences(y: Vector, reference: int, layout: Units, found: Spread, level: 
     for i in np.flatnonzero(known):
         critical[i] = critical_t(float(raised[i]), coarse(float(df[i])), common, len(y) - 1)
     error = np.where(known, np.sqrt(squared), np.nan)
+    half = critical * error
+    # Where no arm shows any spread, none is known: a difference may be all noise, whatever the resolution says.
+    silent = found.silent & found.silent[reference] if found.known else spent <= (1e-9 * layout.size) ** 2
+    half = np.where(silent, np.maximum(half, np.abs(diff) + layout.step), half)
     return Differences(
         diff=np.where(others, diff, np.nan),
-        half=critical * error,
+        half=half,
         df=df,
         pooled=pooled & known,
         units=np.where(others, units, np.isfinite(layout.own[reference]).sum()),
@@ -225,10 +229,12 @@ def _adjusted_p(found: Differences, level: float) -> Vector:
     """p of each arm, `[arms]`; NaN without an interval."""
     p = np.full(len(found.diff), np.nan)
     for i in np.flatnonzero(np.isfinite(found.half)):
-        t = abs(found.diff[i]) / found.error[i]
+        # From the half-width, so that p follows the interval, also where that is wider than `critical` says.
+        t = found.critical[i] * abs(found.diff[i]) / found.half[i]
         value = largest_t_p(t, coarse(float(found.df[i])), found.loading, len(p) - 1) * level / found.level[i]
         # The same function gave the interval, so that they agree but for rounding at the very edge.
-        p[i] = min(value, level) if t > found.critical[i] else min(max(value, math.nextafter(level, 1)), 1.0)
+        outside = abs(found.diff[i]) > found.half[i]
+        p[i] = min(value, level) if outside else min(max(value, math.nextafter(level, 1)), 1.0)
     return p
 
 
@@ -251,19 +257,19 @@ def _mean_and_variance(values: Vector) -> tuple[Vector, Vector]:
 def _means(layout: Units, found: Spread, confidence: float) -> tuple[Vector, Vector, Vector, Vector]:
     """Each arm's mean, its interval, and its own standard deviation.
 
-    A mean varies with the units, too, which all arms share: their variance is that of the units' means, and of few
-    degrees of freedom, whatever is pooled over arms.
+    A mean varies with its units, too, which all arms share: that variance has the units' few degrees of freedom,
+    whatever is pooled over arms. Each of the two parts is widened by its own t, which is never too narrow (Cochran).
     """
     mean, own = _mean_and_variance(layout.own)
     units = np.isfinite(layout.own).sum(axis=1).astype(np.float64)
-    variance, df = np.maximum(own, layout.floor), units - 1
-    if found.known:
-        per_unit = np.nanmean(layout.own - layout.residual - mean[:, None], axis=0)
-        per_unit = per_unit[np.isfinite(per_unit)]
-        between = per_unit.var(ddof=1)
-        variance = found.variance + between
-        df = variance**2 / (found.variance**2 / found.df + between**2 / (len(per_unit) - 1))
+    quantile = 0.5 + confidence / 2
     with np.errstate(invalid="ignore"):
-        error = np.sqrt(layout.of_mean(variance, units)[0])
-        half = special.stdtrit(np.where(df > 0, df, np.nan), 0.5 + confidence / 2) * error
+        of_units = special.stdtrit(np.where(units > 1, units - 1, np.nan), quantile)
+        if found.known:
+            shared, _ = _mean_and_variance((layout.own - layout.residual - mean[:, None]).T)
+            between = _mean_and_variance(shared[None])[1]
+            squared = special.stdtrit(found.df, quantile) ** 2 * found.variance + of_units**2 * between
+        else:
+            squared = of_units**2 * np.maximum(own, layout.floor)
+        half = np.sqrt(layout.of_mean(squared, units)[0])
     return mean, mean - half, mean + half, np.sqrt(own)

@@ -48,6 +48,9 @@ def detectable_difference(
     if arms < 1 or folds < 1 or seeds < 1:
         raise ValueError(f"expected at least 1 arm, fold and seed, got {arms}, {folds} and {seeds}")
     fraction("power", power)
+    for name, sd in (("fold_sd", fold_sd), ("seed_sd", seed_sd)):
+        if not (math.isfinite(sd) and sd >= 0):
+            raise ValueError(f"{name}: expected a number of at least 0, got {sd}")
     if arms == 1:
         return math.inf
     shared = 1 / folds_in_all if folds > 1 else 0.0

@@ -104,9 +104,13 @@ def effects(
         squared, kept = layout.of_mean(np.array([variance]), np.array([units]), apart)
         error, df = math.sqrt(4 / runs * squared[0]), coarse(df * float(kept[0]))
         # Equal variances make the effects independent; unequal ones correlate them, and the bound holds (Šidák 1967).
-        critical = critical_t(1 - confidence, df, 0.0, len(labels))
+        leniency = 1 + 0.1 / (units - 1)  # what the guard of `_variance` costs where noise is equal
+        critical = critical_t((1 - confidence) * leniency, df, 0.0, len(labels))
         half = np.full(len(labels), critical * error)
-        p = np.array([largest_t_p(abs(value) / error, df, 0.0, len(labels)) for value in estimate])
+        if not np.nan_to_num(layout.residual).any():  # no spread is shown: none is known
+            half = np.maximum(half, np.abs(estimate) + layout.step)
+        t = critical * np.abs(estimate) / half
+        p = np.array([min(largest_t_p(value, df, 0.0, len(labels)) / leniency, 1.0) for value in t])
         edge = 1 - confidence
         p = np.where(np.abs(estimate) > half, np.minimum(p, edge), np.maximum(p, math.nextafter(edge, 1)))
     return Effects(

@@ -45,12 +45,14 @@ class Spread:
         df: degrees of freedom of each.
         own: whether it is the arm's own, not the pool's.
         tail: p of the F test of the arm's own variance against the other arms'.
+        silent: whether neither the arm nor the pool shows any spread.
     """
 
     variance: Vector
     df: Vector
     own: Flags
     tail: Vector
+    silent: Flags
 
     @property
     def known(self) -> bool:
@@ -88,7 +90,7 @@ def spread(residual: Vector, reference: int | None, floor: float) -> Spread:
     """
     layout = _Layout(residual, floor)
     arms = len(residual)
-    nothing = Spread(np.full(arms, np.nan), np.zeros(arms), np.zeros(arms, bool), np.ones(arms))
+    nothing = Spread(np.full(arms, np.nan), np.zeros(arms), np.zeros(arms, bool), np.ones(arms), np.ones(arms, bool))
     if layout.measured.sum() < 3:
         return nothing
     quiet = layout.measured.copy()
@@ -111,7 +113,8 @@ def spread(residual: Vector, reference: int | None, floor: float) -> Spread:
         drawn[reference] = pool
     drawn[~layout.measured] = pool
     variance, df = np.where(own, np.maximum(found.variance, pool), drawn), np.where(own, found.own_df, pool_df)
-    return Spread(variance, df, own, np.where(layout.measured, found.tail, 1.0))
+    silent = ~own & ~layout.values[quiet].any()
+    return Spread(variance, df, own, np.where(layout.measured, found.tail, 1.0), silent)
 
 
 @dataclass(frozen=True)

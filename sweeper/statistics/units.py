@@ -34,6 +34,8 @@ class Units:
         retraining: variance over the seeds of a fold, `[arms]`: the arm's own or the arms' common one, whichever is
             smaller; 0 where no fold has two seeds, or seeds are the unit.
         overlap: what shared training clips add to 1/units.
+        size: of the largest score.
+        step: between two scores that can be told apart.
         floor: smallest variance of a unit's score that can be told from 0.
     """
 
@@ -45,13 +47,15 @@ class Units:
         self._grid = (arms, folds, seeds) if folds > 1 else (arms, seeds, 1)
         self.own, self.seeds = self.per_unit(y)
         blocks = residuals(y.reshape(arms, -1))
+        self.size = _size(y)
+        blocks[np.abs(blocks) <= 1e-9 * self.size] = 0.0  # rounding
         self.residual, _ = self.per_unit(blocks)
         self.retraining = self._retraining(blocks)
         if not (np.isfinite(test_train_ratio) and test_train_ratio >= 0):
             raise ValueError(f"test_train_ratio: expected a number of at least 0, got {test_train_ratio}")
         self.overlap = max(test_train_ratio, 1 / (folds_in_all - 1) if folds_in_all > 1 else 0.0) if folds > 1 else 0.0
-        step = _smallest_step(y) if resolution is None else resolution
-        self.floor = step**2 / 12 / max(float(self.seeds.max()), 1.0)  # rounding to steps, averaged over the seeds
+        self.step = _smallest_step(y) if resolution is None else resolution
+        self.floor = self.step**2 / 12 / max(float(self.seeds.max()), 1.0)  # rounding to steps, averaged over the seeds
 
     def per_unit(self, values: Vector) -> tuple[Vector, Vector]:
         """Mean over the seeds of each unit, and how many there are; `[arms, units]` each."""
@@ -81,15 +85,20 @@ class Units:
             retraining: the part of `variance` that is the seeds', which overlap does not concern.
         """
         count = np.where(units > 0, units, np.nan)
-        whole = variance * (1 / count + self.overlap)
-        mean = np.maximum(whole - self.overlap * retraining, variance / count)
-        return mean, (mean / whole) ** 2
+        whole = 1 / count + self.overlap
+        # Of one unit's variance; where that is 0, retraining's part of it is, too.
+        share = np.maximum(whole - self.overlap * retraining / np.maximum(variance, 1e-300), 1 / count)
+        return variance * share, (share / whole) ** 2
+
+
+def _size(y: Vector) -> float:
+    """The largest score; 1 where all are 0."""
+    return float(np.abs(y[np.isfinite(y)]).max(initial=0.0)) or 1.0
 
 
 def _smallest_step(y: Vector) -> float:
     """Smallest step between two scores of a fold; where all are equal, which tells nothing, the size of the scores."""
-    scale = max(float(np.nanmax(np.abs(y), initial=0.0)), 1e-300)
-    steps = []
+    scale, steps = _size(y), []
     for fold in range(y.shape[1]):
         gaps = np.diff(np.unique(y[:, fold][np.isfinite(y[:, fold])]))
         steps += [float(gaps[gaps > 1e-9 * scale].min())] if (gaps > 1e-9 * scale).any() else []

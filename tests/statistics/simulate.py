@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-from sweeper.statistics import compare_arms, effects
+from sweeper.statistics import bootstrap_accuracy, compare_arms, effects, mcnemar_clustered, recordings_interval
 
 Vector = NDArray[np.float64]
 EFFECT = 2.0
@@ -233,6 +234,44 @@ def simulate(scenario: Scenario, studies: int, seed: int = 0) -> Outcome:
     )
 
 
+def clustered_answers(
+    rng: np.random.Generator, *, arms: int, seeds: int, recordings: int, clips: int, retraining: float = 0.3
+) -> tuple[Vector, NDArray[np.intp]]:
+    """Right answers `[arms, seeds, clips]` of equally good arms, and the clips' recordings.
+
+    Recordings differ in how hard they are, and arms in how well they do on each; so do retrainings of an arm, which
+    also differ by `retraining` in how good they are.
+    """
+    hardness = 1 + rng.normal(size=(1, 1, recordings)) + 0.7 * rng.normal(size=(arms, 1, recordings))
+    trained = retraining * rng.normal(size=(arms, seeds, 1)) + 0.5 * rng.normal(size=(arms, seeds, recordings))
+    source = np.repeat(np.arange(recordings), clips)
+    latent = (hardness + trained)[:, :, source] + 0.7 * rng.normal(size=(1, 1, source.size))
+    return (latent + rng.normal(size=(arms, seeds, source.size)) > 0).astype(float), source
+
+
+def recordings_coverage(studies: int, seeds: int, *, arms: int = 12, seed: int = 0) -> float:
+    """Share of intervals for other recordings that hold the true difference, 0."""
+    rng, held = np.random.default_rng(seed), []
+    for _ in range(studies):
+        correct, source = clustered_answers(rng, arms=arms, seeds=seeds, recordings=40, clips=5)
+        found = recordings_interval(correct, source, 0)
+        held.append(((found.low <= 0) & (found.high >= 0))[1:].mean())
+    return float(np.mean(held))
+
+
+def one_pair_of_networks(studies: int, *, seed: int = 0) -> tuple[float, float]:
+    """How often McNemar's clustered test calls equally good networks different, and how often the bootstrap's interval
+    holds an accuracy."""
+    rng, different, held = np.random.default_rng(seed), [], []
+    truth = float(stats.norm.cdf(1 / math.sqrt(1 + 1 + 0.7**2 + 0.5**2 + 0.7**2)))
+    for _ in range(studies):
+        correct, source = clustered_answers(rng, arms=2, seeds=1, recordings=60, clips=5, retraining=0)
+        different.append(mcnemar_clustered(correct[0, 0], correct[1, 0], source).p_value <= 0.05)
+        low, high = bootstrap_accuracy(correct[0, 0], source, rng=rng, resamples=499)
+        held.append(low <= truth <= high)
+    return float(np.mean(different)), float(np.mean(held))
+
+
 def effect_coverage(
     studies: int, units: int, *, noise: str = "equal", folds: bool = False, seed: int = 0
 ) -> tuple[float, float, float]:
@@ -280,6 +319,12 @@ def main() -> None:
                 if args.only in name:
                     together, single, ratio = effect_coverage(args.studies, units, noise=noise, folds=folds)
                     print(f"{name:48} {100 * together:6.1f} {100 * single:6.1f} {ratio:24.2f}", flush=True)
+    print(f"\n{'differences on other recordings':48} {'cover':>6}")
+    for seeds in (2, 3, 5, 10):
+        print(f"{seeds} seeds{'':41} {100 * recordings_coverage(args.studies, seeds):6.1f}", flush=True)
+    different, held = one_pair_of_networks(args.studies)
+    print(f"\nMcNemar's test, equal networks: {100 * different:.1f} % called different")
+    print(f"bootstrap of an accuracy: {100 * held:.1f} % cover")
 
 
 if __name__ == "__main__":
