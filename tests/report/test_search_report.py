@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from sweeper.cli import main
-from sweeper.definition import definition, design
+from sweeper.definition import definition
 from sweeper.plan import Tuning, build_plan
 from sweeper.report.designs import designs_table, sibling
 from sweeper.report.page import write_page
@@ -20,6 +20,8 @@ from sweeper.results.checks import find_problems
 from sweeper.results.searching import Goal, read_searches, search_table, write_searches
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
+from sweeper.run.options import SearchOptions
+from sweeper.run.search import search_design
 from sweeper.search import Search
 from sweeper.search_plan import plan_searches
 from sweeper.space import Scope
@@ -51,8 +53,8 @@ def make_study(folder, *, cost=None, tuned=False):
     shared = {"data_digest": "x", "synthetic": True, "notes": [], "classes": []}
     searches = [{"arm": s.arm.name, "fold": 1, "recipe_params": s.recipe_params} for s in plans]
     described = {"goal": {"objective": objective, "cost": cost}, "trials": 12, "top": 2, "replicates": 2}
-    ranges = {field.name: field.range for field in plans[0].searched}
-    common = design(PAPER, recipe, plans[0].data, 10) | {"search": {"space": ranges}}
+    options = SearchOptions(objective=objective, cost=cost)
+    common = search_design(plans[0], options) | ({"budget": {"trials": 12, "top": 2, "replicates": 2}} if tuned else {})
     plan = {"study": folder.name, "design": common, "search": described | {"halving": True}, "trials": []}
     plan |= {"reference": "full", "definition": definition(PAPER, recipe)}
     study.write_plan(plan | shared | {"searches": searches} | ({"fixed_study": "fixed"} if tuned else {}))
