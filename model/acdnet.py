@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sweeper.model.config import ACDNetConfig
-from sweeper.model.network import Output, check_waveform
+from sweeper.model.network import check_waveform
+from sweeper.study import Output
 
 FRONT_WIDTHS = (8, 64)
 BACK_WIDTHS = ((32,), (64, 64), (128, 128), (256, 256), (512, 512))

@@ -30,7 +30,6 @@ from sweeper.model.garm import Garm
 from sweeper.model.layers import ConvBlock, TransformerEncoder, same_conv
 from sweeper.model.macem import MacemA, MacemB
 
-STRIDE = 32
 STEM_KERNEL = 7
 SEMANTIC_ORDER: tuple[Literal["R", "A", "B"], ...] = ("R", "A", "B", "A", "B")
 
@@ -49,12 +48,13 @@ class FastDownsampling(nn.Module):
         self.downsample = ConvBlock(in_channels, out_channels, stride=2)
         reduction = config.attention_reduction
         self.refine = nn.ModuleDict()
+        macem_a, macem_b = (MacemA, MacemB) if config.macem_a_merges == "concat" else (MacemB, MacemA)
         if kind in "RA" and config.macem_a:
-            self.refine["macem_a"] = MacemA(out_channels, reduction)
+            self.refine["macem_a"] = macem_a(out_channels, reduction)
         if kind in "AB" and config.macem_b:
-            self.refine["macem_b"] = MacemB(out_channels, reduction)
+            self.refine["macem_b"] = macem_b(out_channels, reduction)
         if kind == "B" and config.macem_b:
-            self.refine["macem_b_2"] = MacemB(out_channels, reduction)
+            self.refine["macem_b_2"] = macem_b(out_channels, reduction)
         if kind == "C" and config.garm:
             self.refine["garm"] = Garm(out_channels, reduction, config.garm_pooling)
 
@@ -122,5 +122,10 @@ def lstm_in_float32(lstm: nn.LSTM, x_BLC: Tensor) -> Tensor:
 
 def _transformer(config: ModelConfig) -> TransformerEncoder:
     return TransformerEncoder(
-        config.transformer_width, config.transformer_layers, config.heads, config.feedforward, config.dropout
+        config.transformer_width,
+        config.transformer_layers,
+        config.heads,
+        config.feedforward,
+        config.dropout,
+        norm_first=config.transformer_norm == "pre",
     )

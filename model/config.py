@@ -11,14 +11,21 @@ The switches are the columns of Tables 6 and 7 of Sun et al. 2025. Three sizes:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from sweeper.study import Network
+
+if TYPE_CHECKING:
+    from torch import nn
 
 STAGES = 5
+STRIDE = 2**STAGES  # samples, or patches, to a frame of either branch
+EAT_SHORTEST = 32_768  # samples; shorter than its reflection padding reaches
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Network):
     """The dual-branch network: which parts exist, and how wide they are.
 
     Switches
@@ -30,7 +37,10 @@ class ModelConfig:
         garm_pooling: what Eq. 8 pools over. ``"time"`` is the paper's wording (and leaves six of the seven
             taps of its f_7 without effect); ``"channel"`` is the spatial attention of CBAM, which the formula
             resembles.
-        branch_heads: a classifier on each branch, for self-distillation [51]. No effect on a single branch.
+        macem_a_merges: how MACEM-A merges its three scales; MACEM-B does the other. ``"concat"`` is Section 3.1.1,
+            ``"sum"`` Section 4.3.
+        transformer_norm: the Transformers normalise before each sub-layer, or after it (``"post"``).
+        branch_heads: a classifier on each branch, for self-distillation [51]; never on a single branch.
 
     Sizes
         classes: number of logits.
@@ -54,6 +64,8 @@ class ModelConfig:
     garm: bool = True
     fusion: Literal["guided", "sum", "concat"] = "guided"
     garm_pooling: Literal["time", "channel"] = "time"
+    macem_a_merges: Literal["concat", "sum"] = "concat"
+    transformer_norm: Literal["pre", "post"] = "pre"
     branch_heads: bool = False
 
     classes: int = 10
@@ -70,6 +82,26 @@ class ModelConfig:
     def __post_init__(self) -> None:
         self._check_switches()
         self._check_sizes()
+        if not (self.semantic and self.detail):
+            object.__setattr__(self, "branch_heads", False)
+
+    def filled(self, classes: int, sample_rate: int, samples: int) -> Self:
+        """See ``Network``."""
+        if samples < (least := 2 * STRIDE * self.patch):
+            raise ValueError(f"it needs clips of at least {least} samples, this recipe's have {samples}")
+        return super().filled(classes, sample_rate, samples)
+
+    def build(self) -> nn.Module:
+        """``sweeper.model.network.DualBranchNet``."""
+        from sweeper.model.network import DualBranchNet
+
+        return DualBranchNet(self)
+
+    def decides(self) -> dict[str, Any]:
+        """Its fields; as they were before networks had a kind, so that trials of that time keep their ids."""
+        # What a later version can switch counts only where it is switched.
+        later = {"macem_a_merges": "concat", "transformer_norm": "pre"}
+        return _without(self, ModelConfig, "sample_rate", "samples", **later)
 
     def _check_switches(self) -> None:
         if not self.semantic and not self.detail:
@@ -83,6 +115,8 @@ class ModelConfig:
             raise ValueError("garm=True needs the detail branch, but detail=False; turn garm off or the branch on")
         _check_choice("fusion", self.fusion, ("guided", "sum", "concat"))
         _check_choice("garm_pooling", self.garm_pooling, ("time", "channel"))
+        _check_choice("macem_a_merges", self.macem_a_merges, ("concat", "sum"))
+        _check_choice("transformer_norm", self.transformer_norm, ("pre", "post"))
 
     def _check_sizes(self) -> None:
         _check_widths("semantic_widths", self.semantic_widths, STAGES)
@@ -99,7 +133,7 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EATConfig:
+class EATConfig(Network):
     """EAT-S (Gazneli et al. 2022), see ``model.eat``.
 
     Attributes:
@@ -127,9 +161,28 @@ class EATConfig:
         _check_heads(self.transformer_width, self.heads)
         _check_dropout(self.dropout)
 
+    def build(self) -> nn.Module:
+        """``sweeper.model.eat.EAT``."""
+        from sweeper.model.eat import EAT
+
+        return EAT(self)
+
+    def filled(self, classes: int, sample_rate: int, samples: int) -> Self:
+        """With as many positions as published, or more for longer clips."""
+        if samples < EAT_SHORTEST:
+            raise ValueError(
+                f"EAT-S needs clips of at least {EAT_SHORTEST} samples, this recipe's have {samples} "
+                f"({samples / sample_rate:g} s at {sample_rate} Hz); leave out eat-s or take the recipe paper"
+            )
+        return replace(self, classes=classes, sample_rate=sample_rate, samples=max(self.samples, samples))
+
+    def decides(self) -> dict[str, Any]:
+        """See ``ModelConfig``."""
+        return _without(self, EATConfig, "sample_rate")
+
 
 @dataclass(frozen=True, kw_only=True)
-class ACDNetConfig:
+class ACDNetConfig(Network):
     """ACDNet (Mohaimenuzzaman et al. 2023), see ``model.acdnet``.
 
     Attributes:
@@ -150,6 +203,25 @@ class ACDNetConfig:
         if self.sample_rate < 400:
             raise ValueError(f"sample_rate={self.sample_rate} leaves 10 ms frames empty; choose at least 400")
         _check_dropout(self.dropout)
+
+    def build(self) -> nn.Module:
+        """``sweeper.model.acdnet.ACDNet``."""
+        from sweeper.model.acdnet import ACDNet
+
+        return ACDNet(self)
+
+    def decides(self) -> dict[str, Any]:
+        """See ``ModelConfig``."""
+        return _without(self, ACDNetConfig, "samples")
+
+
+def _without(config: Network, kind: type[Network], *names: str, **defaults: Any) -> dict[str, Any]:
+    """The fields that ids are made of: without ``names``, and without those that have their default."""
+    if type(config) is not kind:  # a network that somebody derived from it
+        return Network.decides(config)
+    values = asdict(config)
+    left_out = {*names, *(name for name, value in defaults.items() if values[name] == value)}
+    return {name: value for name, value in values.items() if name not in left_out}
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

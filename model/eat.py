@@ -26,14 +26,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sweeper.model.config import EATConfig
-from sweeper.model.network import Output, check_waveform
+from sweeper.model.config import EAT_SHORTEST, EATConfig
+from sweeper.model.network import check_waveform
+from sweeper.study import Output
 
 CONVOLUTION_STD = 0.02
 STRIDE = 1024
 SLOPE = 0.2
 # At 1/512 of the rate, dilated kernels reach 63 frames to each side: reflections need more frames than that.
-MIN_SAMPLES = 64 * 512
+MIN_SAMPLES = EAT_SHORTEST
 
 
 class EAT(nn.Module):

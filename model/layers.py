@@ -12,8 +12,8 @@ Choices the paper leaves open
   convolutions outside the equations (stem, fast downsampling), which then need no bias.
 - Both poolings of a channel attention share one bottleneck, as in CBAM (Woo et al. 2018). It is
   ``attention_reduction`` times narrower, but never under four channels: one ReLU unit may be born dead.
-- The Transformer normalises before each sub-layer and once at the end, and adds fixed sine-cosine positions
-  (Vaswani et al. 2017), so that any length can be encoded.
+- The Transformer normalises before each sub-layer (``norm_first``) and once at the end, and adds fixed sine-cosine
+  positions (Vaswani et al. 2017), so that any length can be encoded.
 
 Shapes: B batch, C channels, L frames. Tensors are [B, C, L]; a suffix such as ``x_BLC`` marks another order.
 """
@@ -104,9 +104,11 @@ def sine_positions(length: int, width: int, device: torch.device) -> Tensor:
 class TransformerEncoder(nn.Module):
     """Global context by self-attention."""
 
-    def __init__(self, width: int, layers: int, heads: int, feedforward: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, layers: int, heads: int, feedforward: int, dropout: float, *, norm_first: bool = True
+    ) -> None:
         super().__init__()
-        layer = nn.TransformerEncoderLayer(width, heads, feedforward, dropout, batch_first=True, norm_first=True)
+        layer = nn.TransformerEncoderLayer(width, heads, feedforward, dropout, batch_first=True, norm_first=norm_first)
         self.encoder = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
 
     def forward(self, x: Tensor) -> Tensor:

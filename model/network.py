@@ -12,34 +12,17 @@ Choices the paper leaves open
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
 
-from sweeper.model.branches import STRIDE, DetailBranch, SemanticBranch
-from sweeper.model.config import ModelConfig
+from sweeper.model.branches import DetailBranch, SemanticBranch
+from sweeper.model.config import STRIDE, ModelConfig
 from sweeper.model.fusion import ConcatFusion, GuidedFusion, SumFusion
 from sweeper.model.layers import fold_samples
+from sweeper.study import Output
 
 # Two frames remain at the end: in training, batch normalisation needs more than one value per channel, even
 # for a single clip.
 MIN_FRAMES = 2 * STRIDE
-
-
-class Output(NamedTuple):
-    """What every network of this package returns.
-
-    Attributes:
-        logits: ``[batch, classes]``.
-        features: means over time, each ``[batch, channels]``, by name: ``"semantic"`` and ``"detail"`` for
-            the branches that exist, ``"fused"`` for what two branches became (or for a network that has no
-            branches).
-        branch_logits: ``[batch, classes]`` by branch; empty unless there are branch heads.
-    """
-
-    logits: Tensor
-    features: dict[str, Tensor]
-    branch_logits: dict[str, Tensor]
 
 
 class DualBranchNet(nn.Module):

@@ -4,8 +4,8 @@
 be readable (and hashable into trial ids) without importing torch.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from sweeper.search_spaces.augmentation import AugmentationConfig
 
@@ -51,7 +51,7 @@ class TrainingConfig:
     pct_start: float = 0.1
     weight_decay: float = 1e-5
     betas: tuple[float, float] = (0.9, 0.99)
-    clip_norm: float = 1.0
+    clip_norm: float | None = 1.0  # None: gradients are not clipped
     label_smoothing: float = 0.1
     ema: EMAConfig = field(default_factory=EMAConfig)
     distillation: DistillationConfig | None = field(default_factory=DistillationConfig)
@@ -60,6 +60,8 @@ class TrainingConfig:
     precision: Literal["bf16", "float32"] = "bf16"
     # Measured before it was switched on anywhere: see tests/benchmarks.
     compile: bool = False
+    # "constant": max_lr in every step, and `pct_start` without effect.
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -68,3 +70,14 @@ class TrainingConfig:
             raise ValueError(f"batch_size must be at least 2 (batch norm), got {self.batch_size}")
         if not self.max_lr > 0:
             raise ValueError(f"max_lr must be positive, got {self.max_lr}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"clip_norm must be positive, or None for no clipping, got {self.clip_norm}")
+        if self.schedule not in ("one-cycle", "constant"):
+            raise ValueError(f"schedule={self.schedule!r} is unknown; choose 'one-cycle' or 'constant'")
+
+    def decides(self) -> dict[str, Any]:
+        """Its fields, as ids are made of them. One of a later version counts only where it is used, so ids stay."""
+        fields = asdict(self)
+        if self.schedule == "one-cycle":
+            del fields["schedule"]
+        return fields

@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+CITATION = (
+    "Z. Sun, Y. Li, H. Liu, H. Li, W. Zhang. End-to-End Audio Pattern Recognition Network for Overcoming Feature "
+    "Limitations in Human-Machine Interaction. Computers, Materials & Continua 83 (2025), no. 2, 3187–3210. "
+    "doi:10.32604/cmc.2025.061920"
+)
+
 
 @dataclass(frozen=True)
 class ComparisonRow:

@@ -3,29 +3,15 @@
 A recipe is complete: reading it tells every value that is used. Three are named on the command line.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-
-from sweeper.model.config import SIZES, ModelConfig
+from sweeper.model.config import SIZES
 from sweeper.search_spaces.augmentation import AugmentationConfig
 from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A network size, how it is trained, and the audio it hears: `sample_rate` in Hz, clips of `seconds` s."""
-
-    name: str
-    model: ModelConfig
-    training: TrainingConfig
-    sample_rate: int
-    seconds: float
+from sweeper.study import Recipe
 
 
 def paper() -> Recipe:
     """Section 4.1.2 as published; what it leaves open is listed in `search_spaces/config.py`. Wants a GPU."""
-    return Recipe("paper", SIZES["paper"], TrainingConfig(), sample_rate=22_050, seconds=4.0)
+    return Recipe("paper", network=SIZES["paper"], training=TrainingConfig(), sample_rate=22_050, seconds=4.0)
 
 
 def small() -> Recipe:
@@ -38,7 +24,7 @@ def small() -> Recipe:
         distillation=DistillationConfig(),
         augmentation=AugmentationConfig.signal_only(),
     )
-    return Recipe("small", SIZES["small"], training, sample_rate=8_000, seconds=1.0)
+    return Recipe("small", network=SIZES["small"], training=training, sample_rate=8_000, seconds=1.0)
 
 
 def quick() -> Recipe:
@@ -51,7 +37,4 @@ def quick() -> Recipe:
         distillation=None,
         augmentation=AugmentationConfig.signal_only(),
     )
-    return Recipe("quick", SIZES["tiny"], training, sample_rate=8_000, seconds=1.0)
-
-
-RECIPES: Mapping[str, Callable[[], Recipe]] = MappingProxyType({"quick": quick, "small": small, "paper": paper})
+    return Recipe("quick", network=SIZES["tiny"], training=training, sample_rate=8_000, seconds=1.0)

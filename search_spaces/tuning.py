@@ -1,13 +1,11 @@
 """What a search turns: learning rate, weight average, augmentation; the ranges, and why they are what they are.
 
-Define-by-run: `tuned` asks a trial for one value after another and returns the recipe with them. A trial is anything
-with Optuna's three `suggest_…` methods; Optuna itself is not imported here. A value that another one switches off is
-not asked for, so no sampler wastes trials on it. What is not asked for stays as the recipe has it.
+A value that another one switches off is not asked for, so no sampler wastes trials on it. What is not asked for stays
+as the recipe has it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from sweeper.search_spaces.augmentation import (
     AugmentationConfig,
@@ -17,22 +15,7 @@ from sweeper.search_spaces.augmentation import (
     SignalConfig,
 )
 from sweeper.search_spaces.config import TrainingConfig
-
-Value = float | int | bool | str
-
-
-class Trial(Protocol):
-    """What is asked for values: an Optuna trial, or a stand-in with the same methods."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """A number from `low` to `high`."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """A whole number from `low` to `high`."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of `choices`."""
-
+from sweeper.space import Trial
 
 # The signal set of the paper, and what EAT's code has besides, off by default: each is on or off.
 EFFECTS = ("gain", "polarity", "time_shift", "time_mask", "segment_gain", "cyclic_shift")
@@ -40,32 +23,32 @@ EXTRA_EFFECTS = ("time_reversal", "filter", "room", "mu_law")
 MIXINGS = ("mixup", "time_mix", "frequency_mix", "phase_mix")
 
 
-@dataclass(frozen=True)
-class Turns:
-    """Which fields besides augmentation and learning rate a search turns: those that its objectives can hear.
+class _Space:
+    """The paper's study's space."""
 
-    Attributes:
-        ema: the decay of the averaged weights. It does not touch the last epoch's weights, so it is turned only where
-            the averaged ones are scored.
-        epochs: the training time. More is seldom worse, so it is turned only where cost counts.
-    """
+    def __call__(self, trial: Trial, base: TrainingConfig) -> TrainingConfig:
+        """The recipe's training with the values that the trial suggests; valid whatever they are."""
+        return _tuned(trial, base)
 
-    ema: bool
-    epochs: bool = False
+    def recipe_values(self, base: TrainingConfig) -> dict[str, Any]:
+        """The values with which it returns the recipe itself."""
+        return _values_of(base)
 
 
-def tuned(trial: Trial, base: TrainingConfig, turns: Turns) -> TrainingConfig:
-    """The recipe's training with the values that the trial suggests; valid whatever they are, and for every arm."""
+SPACE = _Space()
+
+
+def _tuned(trial: Trial, base: TrainingConfig) -> TrainingConfig:
     # Log scale: rates act by their ratio. Around the paper's 3e-4; 1e-2 is where AdamW with clipping starts to diverge,
     # and below 3e-5 the shortest recipe does not leave its initial values.
     config = replace(base, max_lr=trial.suggest_float("learning_rate", 3e-5, 1e-2, log=True))
-    if turns.ema:
+    if trial.scope.objective == "accuracy_ema":  # the decay does not touch the last epoch's weights
         # 1 − decay is one over the average's horizon, and acts by its ratio. The paper's 0.995 has no unit: from
         # 10 to 10,000 steps, or from 1.4 to 200 epochs where the recipe counts epochs.
         low, high = (1e-4, 1e-1) if base.ema.unit == "step" else (5e-3, 7e-1)
         decay = 1 - trial.suggest_float("ema_forgetting", low, high, log=True)
         config = replace(config, ema=replace(base.ema, decay=decay))
-    if turns.epochs and base.epochs > 1:
+    if trial.scope.cost is not None and base.epochs > 1:  # more is seldom worse
         # Down to an eighth: with fewer, the one-cycle schedule is mostly warm-up.
         epochs = trial.suggest_int("epochs", -(-base.epochs // 8), base.epochs, log=True)
         config = replace(config, epochs=epochs)
@@ -80,47 +63,6 @@ def tuned(trial: Trial, base: TrainingConfig, turns: Turns) -> TrainingConfig:
             mixing=_mixing(trial, sound.mixing, base.epochs),
         ),
     )
-
-
-def recipe_values(base: TrainingConfig, turns: Turns) -> dict[str, Value]:
-    """The values with which `tuned` returns the recipe itself.
-
-    Raises:
-        ValueError: the recipe can't be said in these values.
-    """
-    recipe = Chosen(_values_of(base))
-    if tuned(recipe, base, turns) != base:
-        raise ValueError(f"the search space has no point for this recipe; nearest: {recipe.asked}")
-    return recipe.asked
-
-
-@dataclass(frozen=True)
-class Searched:
-    """One searched field: its range in words, and whether another field can switch it off."""
-
-    name: str
-    range: str
-    recipe: Value | None
-
-
-def searched_fields(base: TrainingConfig, turns: Turns) -> tuple[Searched, ...]:
-    """Every field that a search may turn, with its range and the recipe's value: None where that has it off."""
-    everything = _Everything()
-    tuned(everything, base, turns)
-    values = recipe_values(base, turns)
-    return tuple(Searched(name, words, values.get(name)) for name, words in everything.ranges.items())
-
-
-def fixed_fields(base: TrainingConfig, turns: Turns) -> dict[str, Any]:
-    """The training fields that no value of the search changes, as `a.b` and value."""
-    least, most = (flat_fields(tuned(trial, base, turns)) for trial in (_Everything(), _Everything(last=True)))
-    recipe = flat_fields(base)
-    return {name: recipe[name] for name in recipe if recipe[name] == least[name] == most[name]}
-
-
-def flat_fields(training: TrainingConfig) -> dict[str, Any]:
-    """Every field of a training, those of its parts as `a.b`."""
-    return _flat(asdict(training))
 
 
 def _signal(trial: Trial, base: SignalConfig) -> SignalConfig:
@@ -171,46 +113,6 @@ def _mixing(trial: Trial, base: MixingConfig, epochs: int) -> MixingConfig:
     return replace(base, probability=probability, warmup_epochs=warmup, **weights)
 
 
-def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, inner in value.items():
-        flat |= _flat(inner, f"{path}{name}.") if isinstance(inner, Mapping) else {f"{path}{name}": inner}
-    return flat
-
-
-class Chosen:
-    """A trial whose values were chosen before; `asked` are those that were asked for.
-
-    Raises, when asked:
-        ValueError: the value lies outside of the range.
-        KeyError: there is no value of that name.
-    """
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.asked: dict[str, Value] = {}
-        self._values = values
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """The value of that name."""
-        self.asked[name] = value = float(self._in_range(name, low, high))
-        return value
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """The value of that name."""
-        self.asked[name] = value = int(self._in_range(name, low, high))
-        return value
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """The value of that name."""
-        self.asked[name] = value = self._values[name]
-        return value
-
-    def _in_range(self, name: str, low: float, high: float) -> Any:
-        if not low <= self._values[name] <= high:
-            raise ValueError(f"{name} {self._values[name]:g} lies outside of the searched range {low:g} to {high:g}")
-        return self._values[name]
-
-
 def _values_of(base: TrainingConfig) -> dict[str, Any]:
     sound: AugmentationConfig = base.augmentation
     probabilities = {effect: getattr(sound.signal, f"{effect}_probability") for effect in (*EFFECTS, *EXTRA_EFFECTS)}
@@ -230,24 +132,3 @@ def _values_of(base: TrainingConfig) -> dict[str, Any]:
         "mixing_probability": sound.mixing.probability,
         "mixing_warmup_epochs": sound.mixing.warmup_epochs,
     }
-
-
-class _Everything:
-    """A trial that switches everything on, and takes the lower end of each range, or the upper one."""
-
-    def __init__(self, *, last: bool = False) -> None:
-        self.ranges: dict[str, str] = {}
-        self._last = last
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        self.ranges[name] = f"{low:g} to {high:g}{', log' if log else ''}"
-        return high if self._last else low
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        self.ranges[name] = f"{low} to {high}, whole{', log' if log else ''}"
-        return high if self._last else low
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        boolean = tuple(choices) == (False, True)
-        self.ranges[name] = "on or off" if boolean else f"one of {', '.join(map(str, choices))}"
-        return True if boolean else choices[-1 if self._last else 1]

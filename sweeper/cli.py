@@ -2,51 +2,96 @@
 
 import argparse
 import errno
-import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from sweeper import __version__, data_cli, doctor_cli, model_cli, report_cli
-from sweeper.audio import splits
-from sweeper.audio.datasets import DatasetError
-from sweeper.plan import PlanError
-from sweeper.results.folder import StorageError
-from sweeper.results.tables import StudyError
-from sweeper.run import cli as run_cli
-from sweeper.run.options import Outcome
+from sweeper import signals, streams
 
-USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
+if TYPE_CHECKING:
+    from sweeper.run.options import Outcome
 
-EXAMPLES = """examples:
+DONE, FAILURE, USAGE_ERROR = 0, 1, 2
+
+EPILOG = """examples:
   python -m sweeper run ablations                      the demo: twelve arms on synthetic sounds, minutes on a laptop
   python -m sweeper run ablations --dry-run            what would run, and what it can show
   python -m sweeper run ablations --dataset urbansound8k --data UrbanSound8K --recipe paper --seeds 3
   python -m sweeper run search --arm full --trials 40  better hyperparameters, found on the validation fold
   python -m sweeper leaderboard ablations-demo-quick   Tables 6 and 7 of a study
+
+exit codes:
+  0  done
+  1  some trial failed, or what was looked at is not in order
+  2  wrong input, told before anything began
+  130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP: the same command continues
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0 done, 1 some trial failed, 2 wrong input, 130 interrupted."""
-    args = _parser().parse_args(argv)
+    """Run a command; returns its exit code, see `EPILOG`.
+
+    Args:
+        argv: the words after the program's name; None: this process's, which is then ours with its signals and streams.
+    """
+    if argv is None:
+        signals.install()
+        streams.prepare()
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except streams.OutputLost as error:
+        if error.errno == errno.EPIPE:  # the reader has seen enough (`… | head`)
+            return DONE
+        return _complain(f"can't write to stdout: {error.strerror}", FAILURE)
+    except KeyboardInterrupt as interrupted:
+        return _interrupted(interrupted)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    # Half an import is in nobody's interest: a signal waits for its end.
+    with signals.held_back(*signals.SIGNALS):
+        from sweeper.audio.datasets.base import DatasetError
+        from sweeper.plan import PlanError
+        from sweeper.results.folder import StorageError
+        from sweeper.results.tables import StudyError
+
+        parser = _parser()
+    args = parser.parse_args(argv)
     try:
         return int(args.command(args))
-    except (DatasetError, PlanError, StudyError, StorageError, splits.LeakError) as error:
-        return _complain(str(error), USAGE_ERROR)
-    except BrokenPipeError:
-        # The reader has seen enough (`… | head`). Python would complain once more when it closes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            where = f" ({error.filename})" if error.filename else ""
-            return _complain(
-                f"no space left on the disk{where}; finished trials are kept: free some space and run the same command",
-                FAILURE,
-            )
+    except streams.OutputLost:
         raise
-    except KeyboardInterrupt:
-        return _complain("interrupted; finished trials are kept: the same command continues", INTERRUPTED)
+    except Exception as error:
+        if signals.asked() is not None:  # it broke on the way out
+            return _interrupted(error)
+        if isinstance(error, DatasetError | PlanError | StudyError | StorageError):
+            return _complain(str(error), USAGE_ERROR)
+        if isinstance(error, OSError):
+            return _complain(_explained(error), FAILURE)
+        raise
+
+
+def _explained(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno != errno.ENOSPC:
+        return f"{error.strerror or error}{where}"
+    return "; ".join([f"no space left on the disk{where}: free some", *_notes(error)])
+
+
+def _interrupted(error: BaseException) -> int:
+    asked = signals.asked()
+    number = signal.SIGINT if asked is None else asked.number
+    name = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+    return _complain("; ".join([f"interrupted{name}", *_notes(error)]), signals.exit_code(number))
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What was said to the error on its way, such as what is kept of the work."""
+    return getattr(error, "__notes__", [])
 
 
 def _complain(message: str, code: int) -> int:
@@ -55,10 +100,13 @@ def _complain(message: str, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from sweeper import __version__, data_cli, doctor_cli, model_cli, report_cli
+    from sweeper.run import cli as run_cli
+
     parser = argparse.ArgumentParser(
         prog="sweeper",
         description="Which parts of an audio network earn their place? Paired, resumable ablation sweeps on Ray.",
-        epilog=EXAMPLES,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sweeper {__version__}")
@@ -73,20 +121,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from sweeper import report_cli
+
     status = commands.add_parser("status", help="how far a study is, from any shell that sees its folder")
     status.add_argument("study", metavar="STUDY", help="a study's folder or URL, or its name under --results")
     status.add_argument("--results", default=report_cli.RESULTS, metavar="DIR")
     status.set_defaults(command=_status)
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: "Outcome", margin: float) -> None:
+    from sweeper import report_cli
+
+    asked = signals.asked()
+    if asked is not None and asked.urgent:
+        return  # whoever sends SIGTERM does not wait long
     if outcome.study is not None and outcome.study.finished():
-        report_cli.print_tables(outcome.study)
+        report_cli.print_tables(outcome.study, margin)
 
 
 def _status(args: argparse.Namespace) -> int:
+    from sweeper import report_cli
     from sweeper.status import describe, status
 
     for line in describe(status(report_cli.resolve_study(args.study, args.results))):
         print(line, flush=True)
-    return 0
+    return DONE

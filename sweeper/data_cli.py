@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.audio.datasets import NAMES, DatasetError, definition, load
-from sweeper.audio.datasets.base import shorten
+from sweeper.audio.datasets.base import VALIDATION, shorten
 from sweeper.audio.places import data_folder
 
 if TYPE_CHECKING:
@@ -68,13 +68,18 @@ def _hertz(text: str) -> int:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run one `data` command; 0 if all is well, 1 if not, with one line on stderr that says why."""
+    """Run one `data` command; returns 0 if all is well, 1 if `check` found what can't be used.
+
+    Raises:
+        DatasetError: one line for the user.
+        KeyboardInterrupt: with a note on what the same command does.
+    """
     commands = {"list": _list, "fetch": _fetch, "prepare": _prepare, "check": _check, "plot": _plot}
     try:
         return commands[args.data_command](args)
-    except DatasetError as error:
-        print(f"sweeper data {args.data_command}: {error}", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt as interrupted:
+        interrupted.add_note(f"the same command {'continues' if args.data_command == 'fetch' else 'begins again'}")
+        raise
 
 
 def _list(_args: argparse.Namespace) -> int:
@@ -83,7 +88,7 @@ def _list(_args: argparse.Namespace) -> int:
         size = f"{known.size} clips, {len(known.classes)} classes; " if known.size else ""
         print(f"{name:13} {known.title}")
         print(f"{'':13} {size}official split: {known.official}; licence: {known.licence}")
-        print(f"{'':13} layout (.wav or .flac): {known.layout}")
+        print(f"{'':13} layout (.wav, .flac, .mp3, .ogg, .aiff and more): {known.layout}")
         if known.downloads:
             megabytes = sum(item.megabytes for item in known.downloads)
             print(f"{'':13} " + ("fetched" if data_folder(name).is_dir() else f"to fetch: about {megabytes} MB"))
@@ -101,8 +106,7 @@ def _fetch(args: argparse.Namespace) -> int:
             checked = item.checksum or "no published checksum: this download's will be recorded"
             print(f"  {item.url} ({item.megabytes} MB, {checked})")
         if not args.accept_licence and not _agreed():
-            print("not fetched: the licence was not accepted (--accept-licence)", file=sys.stderr)
-            return 1
+            raise DatasetError("not fetched: the licence was not accepted (--accept-licence)")
     fetch(args.name, folder)
     dataset = load(args.name, folder)
     print(f"{args.name}: {len(dataset.clips)} clips in {folder}")
@@ -147,10 +151,17 @@ def _describe(split: "splits.Split") -> str:  # type: ignore[name-defined]  # no
 
 
 def _check(args: argparse.Namespace) -> int:
+    from sweeper.audio import splits
     from sweeper.audio.check import check
 
-    report = check(load(args.name, args.data))
+    dataset = load(args.name, args.data)
+    report = check(dataset)
     _print_report(report, _console())
+    try:
+        splits.check(dataset, "official", dataset.folds)
+    except DatasetError as error:
+        print(f"official split: {error}")
+        return 1
     return 1 if report.unreadable else 0
 
 
@@ -159,7 +170,9 @@ def _print_report(report: "Report", console: "Console") -> None:
 
     dataset = report.dataset
     folds = sorted({clip.fold for clip in dataset.clips})
-    table = Table("class", *(f"fold {fold}" for fold in folds), "all", box=None, pad_edge=False)
+    headings = {0: "train only", VALIDATION: "validation"}
+    columns = [headings.get(fold, f"fold {fold}") for fold in folds]
+    table = Table("class", *columns, "all", box=None, pad_edge=False)
     for target, name in enumerate(dataset.classes):
         counts = [report.counts[target, fold] for fold in folds]
         table.add_row(name, *map(str, counts), str(sum(counts)))

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from sweeper.model.output import as_output
 from sweeper.training.batches import normalise
 from sweeper.training.weights import Classifier
 
@@ -43,8 +44,7 @@ class _FromAnyLevel(nn.Module):
 
     def forward(self, waveforms: Tensor) -> Tensor:
         levelled: Tensor = normalise(waveforms.squeeze(1) * FULL_SCALE).unsqueeze(1)
-        logits: Tensor = self.network(levelled).logits
-        return logits
+        return as_output(self.network(levelled)).logits
 
 
 def export(classifier: Classifier, path: Path) -> float:
@@ -100,9 +100,16 @@ def _serialise(module: nn.Module, classifier: Classifier) -> bytes:
         with torch.no_grad(), warnings.catch_warnings():
             # torch 2.11 says of every LSTM that its list of weights "was assigned during export": to itself.
             warnings.filterwarnings("ignore", "The tensor attributes .*_flat_weights", UserWarning)
-            program = torch.export.export(
-                module, (_noise(classifier, TRACED_BATCH),), dynamic_shapes={"waveforms": {0: batch}}
-            )
+            try:
+                program = torch.export.export(
+                    module, (_noise(classifier, TRACED_BATCH),), dynamic_shapes={"waveforms": {0: batch}}
+                )
+            except Exception as error:  # what a network's own code does while it is traced
+                reason = next((line for line in str(error).splitlines() if line.strip()), "")
+                raise ExportError(
+                    f"torch.export can't follow the network: {type(error).__name__}: {reason}; it must do the same for "
+                    "every clip and every batch size"
+                ) from error
         torch.export.save(program, buffer, extra_files={DESCRIPTION: json.dumps(description)})
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from sweeper.audio import reader
+from sweeper.model.output import as_output
 from sweeper.training.batches import normalise
 from sweeper.training.weights import Classifier
 
@@ -50,10 +51,10 @@ def predict(classifier: Classifier, path: Path) -> Prediction:
 
     Args:
         classifier: from `sweeper.training.weights.load`.
-        path: a .wav or .flac file of any length, rate and number of channels.
+        path: a file of any length, rate and number of channels, in any format that `sweeper.audio.reader` reads.
 
     Raises:
-        AudioError: the file can't be used.
+        AudioError: the file can't be used, or the network's answers to it are no numbers.
     """
     device = next(classifier.network.parameters()).device
     length = round(classifier.sample_rate * classifier.seconds)
@@ -62,8 +63,11 @@ def predict(classifier: Classifier, path: Path) -> Prediction:
     outputs = []
     while group := list(islice(windows_of_file, WINDOWS_AT_ONCE)):
         waveforms = normalise(torch.from_numpy(np.stack(group)).to(device)).unsqueeze(1)
-        outputs.append(classifier.network(waveforms).logits.softmax(dim=1).float().cpu())
+        logits = as_output(classifier.network(waveforms)).logits
+        outputs.append(logits.softmax(dim=1).float().cpu())
     windows = torch.cat(outputs)
+    if not torch.isfinite(windows).all():
+        raise reader.AudioError(f"{path}: the network's answers are no numbers; use weights of another trial")
     seconds = pieces.samples / classifier.sample_rate
     starts = np.arange(len(windows), dtype=np.float64) * (_hop(length) / classifier.sample_rate)
     return Prediction(

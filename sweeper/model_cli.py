@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.audio.datasets import DatasetError
-from sweeper.plan import PlanError, select_arms
+from sweeper.plan import select_arms
+from sweeper.report.escaping import csv as csv_cell
+from sweeper.results.redaction import redact
 from sweeper.results.storage import local_file
-from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.published import INFERENCE_COST
-from sweeper.search_spaces.recipes import RECIPES
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from sweeper.inference import Prediction
     from sweeper.profiling import Profile
-    from sweeper.training.weights import Classifier
+    from sweeper.study import Network
+    from sweeper.training.weights import Classifier, Loader, Needs
 
 USAGE_ERROR, FAILURE = 2, 1
 PROFILE_WIDTH = 104  # columns that the table needs
@@ -39,7 +41,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = commands.add_parser(
         "predict",
         help="class probabilities of audio files",
-        description="Class probabilities of .wav and .flac files of any length. A file longer than the classifier's "
+        description="Class probabilities of audio files of any length. A file longer than the classifier's "
         "clips is cut into windows that overlap by half, and their probabilities are averaged.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
@@ -75,9 +77,14 @@ def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Parameters, operations, memory, training speed and latency of the arms on this machine, beside "
         "what the paper prints. The clips are noise: no data set is needed.",
     )
-    parser.add_argument("arms", nargs="*", metavar="ARM", help=f"default: all of {', '.join(ARMS)}")
     parser.add_argument(
-        "--recipe", metavar="NAME", help=f"one of: {', '.join(RECIPES)}; default: paper on a GPU, else quick"
+        "names",
+        nargs="*",
+        metavar="[STUDY] [ARM …]",
+        help=f"a file that defines STUDY, or one of: {', '.join(STUDIES)}; then arms, default: all of them",
+    )
+    parser.add_argument(
+        "--recipe", metavar="NAME", help="of the study; default: its last one on a GPU, else its first one"
     )
     parser.add_argument(
         "--dataset-free",
@@ -89,6 +96,12 @@ def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_ema(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ema", action="store_true", help="the weights' moving average instead of the last epoch's")
+    parser.add_argument(
+        "--study",
+        type=Path,
+        metavar="FILE",
+        help="the study's file that defines the network, if it is not ours: is run",
+    )
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -129,23 +142,25 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _profile(args: argparse.Namespace) -> int:
-    arms = select_arms("all", args.arms)
+    first, *rest = args.names or [STUDIES[0]]
+    named = first in STUDIES or first.endswith(".py")
     import torch
     from rich.console import Console
 
     from sweeper.profiling import ProfileError, profile
+    from sweeper.run.prepare import choose_recipe
+    from sweeper.study_file import find
 
     gpu = torch.cuda.is_available()
-    name = args.recipe or ("paper" if gpu else "quick")
-    if name not in RECIPES:
-        raise PlanError(f"unknown recipe {name!r}; the recipes are: {', '.join(RECIPES)}")
-    recipe = RECIPES[name]()
+    source = find(first if named else STUDIES[0])
+    arms = select_arms(source.study, names=rest if named else args.names)
+    recipe = choose_recipe(source, args.recipe, demo=not gpu)
     device = torch.cuda.get_device_name() if gpu else f"CPU, threads: {torch.get_num_threads()}"
     console = Console()
     profiles = []
     try:
         with console.status("measuring", spinner="dots") as status:
-            for arm, measured in zip(arms, profile(arms, recipe, dataset_free=args.dataset_free), strict=True):
+            for arm, measured in zip(arms, profile(source, arms, recipe, dataset_free=args.dataset_free), strict=True):
                 profiles.append(measured)
                 status.update(f"measured {arm.name}, {len(profiles)} of {len(arms)}")
     except ProfileError as error:
@@ -153,11 +168,14 @@ def _profile(args: argparse.Namespace) -> int:
     if profiles:
         clips = f"{recipe.seconds:g} s clips at {recipe.sample_rate} Hz"
         console.width = max(console.width, PROFILE_WIDTH)
-        console.print(_profile_table(profiles, f"recipe {name}: {clips}; {device}", gpu), soft_wrap=True)
+        console.print(
+            _profile_table(profiles, f"recipe {recipe.name}: {clips}; {device}", gpu, paper=source.name == STUDIES[0]),
+            soft_wrap=True,
+        )
     return 0 if len(profiles) == len(arms) else FAILURE
 
 
-def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool) -> "Table":
+def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool, *, paper: bool) -> "Table":
     from rich import box
     from rich.table import Table
 
@@ -187,7 +205,7 @@ def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool) -> "Tab
         table.add_row(
             row.arm,
             f"{row.parameters / 1e6:.3g}",
-            f"{row.gflops:.3g}",
+            "–" if row.gflops is None else f"{row.gflops:.3g}",
             f"{1e3 * row.latency_median:.1f}",
             f"{1e3 * row.latency_p95:.1f}",
             f"{row.inference_bytes / 1e9:.2f}",
@@ -195,6 +213,8 @@ def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool) -> "Tab
             f"{row.clips_per_second:.0f}" if row.clips_per_second >= 10 else f"{row.clips_per_second:.1f}",
             f"{row.training_bytes / 1e9:.2f}",
         )
+    if not paper:
+        return table
     cost = INFERENCE_COST
     table.add_section()
     table.add_row(f"paper, {cost.gpu}", "", "", f"{1e3 * cost.seconds:.1f}", "", f"{cost.memory_gb:.2f}", "", "", "")
@@ -202,14 +222,37 @@ def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool) -> "Tab
 
 
 def _load(args: argparse.Namespace) -> "Classifier | None":
-    from sweeper.training import weights
+    with local_file(args.checkpoint) as path:
+        if not path.is_file():
+            what = "is a folder, and weights are a file" if path.is_dir() else "does not exist"
+            _complain(f"{redact(args.checkpoint, args.checkpoint)} {what}; weights lie in a study's folder weights/")
+            return None
+        from sweeper.training import weights  # torch takes seconds to import: a missing file is told without it
 
-    try:
-        with local_file(args.checkpoint) as path:
-            return weights.load(path, averaged=args.ema)
-    except weights.WeightsError as error:
-        _complain(str(error))
-        return None
+        try:
+            return weights.load(path, averaged=args.ema, code=None if args.study is None else _code(args.study))
+        except weights.WeightsError as error:
+            _complain(str(error))
+            return None
+
+
+def _code(file: Path) -> "Loader":
+    """Loads a network's class from a study's file, which must be as it was when the weights were trained."""
+
+    def load(needs: "Needs") -> "type[Network]":
+        from sweeper.study_file import load, network_class
+        from sweeper.training.weights import WeightsError
+
+        code = load(file).code
+        network = network_class(code)
+        if network is None or code != needs.digest:
+            raise WeightsError(
+                f"{file} holds other code ({code or 'none of a network'}) than the weights were trained with "
+                f"({needs.digest}); the study {needs.study} keeps that in its folder code/{needs.digest}"
+            )
+        return network
+
+    return load
 
 
 def _complain(message: str) -> int:
@@ -250,10 +293,11 @@ def _print_table(predictions: Sequence["Prediction"], windows: bool) -> None:
 def _print_csv(predictions: Sequence["Prediction"], windows: bool) -> None:
     classes = predictions[0].classes
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["file", "start_s", "end_s", "class", *classes])
+    writer.writerow(["file", "start_s", "end_s", "class", *map(csv_cell, classes)])
     for name, start, end, probabilities in _rows(predictions, windows):
         best = classes[max(range(len(classes)), key=probabilities.__getitem__)]
-        writer.writerow([name, f"{start:.3f}", f"{end:.3f}", best, *(f"{p:.7g}" for p in probabilities)])
+        numbers = (f"{p:.7g}" for p in probabilities)
+        writer.writerow([csv_cell(name), f"{start:.3f}", f"{end:.3f}", csv_cell(best), *numbers])
 
 
 def _print_json(predictions: Sequence["Prediction"], windows: bool) -> None:

@@ -12,12 +12,27 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from sweeper.model.config import ACDNetConfig, EATConfig, ModelConfig
-from sweeper.search_spaces.ablations import ARMS, REFERENCE, TABLES, Arm
-from sweeper.search_spaces.config import TrainingConfig
-from sweeper.search_spaces.peers import PEERS
-from sweeper.search_spaces.recipes import Recipe
-from sweeper.search_spaces.tuning import Turns, fixed_fields, flat_fields
+from sweeper.definition import DataConfig, PlanError, Source, canonical_json, definition, design, filled_network, plain
+from sweeper.space import Scope, tuned
+from sweeper.study import HEADS, Arm, Network, Recipe, Study, TrainingConfig, kind
+from sweeper.switches import flat_fields, switched
+
+__all__ = [
+    "DataConfig",
+    "Described",
+    "Plan",
+    "PlanError",
+    "Source",
+    "Stage",
+    "TrialSpec",
+    "Tuning",
+    "Variant",
+    "build_plan",
+    "canonical_json",
+    "derive_seed",
+    "select_arms",
+    "variant",
+]
 
 STUDY_SEED = 0
 
@@ -28,31 +43,12 @@ Stage = Literal["", "explore", "replicate", "confirm", "test"]
 SELECTING = ("explore", "replicate", "confirm")
 
 
-class PlanError(ValueError):
-    """The plan asked for can't be built; the message says what to change."""
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """What a trial trains and tests on: `sample_rate` in Hz, clips cut or zero-padded to `seconds` s."""
-
-    dataset: str
-    split: str
-    fold: int
-    sample_rate: int
-    seconds: float
-
-    @property
-    def length(self) -> int:
-        """Clip length in samples."""
-        return round(self.sample_rate * self.seconds)
-
-
 @dataclass(frozen=True)
 class TrialSpec:
     """One training run and its evaluation, complete: two equal specs give the same result on the same machine.
 
-    `stage` says why a search runs the trial; `params` (canonical JSON) what a search chose for it.
+    `stage` says why a search runs the trial; `params` (canonical JSON) what a search chose for it; `code` is the digest
+    of the file that defines the network, '' where it comes with the project; `switches` (JSON) what the arm switches.
     """
 
     study: str
@@ -61,11 +57,13 @@ class TrialSpec:
     recipe: str
     replicate: int
     seed: int
-    model: ModelConfig | EATConfig | ACDNetConfig
+    model: Network
     training: TrainingConfig
     data: DataConfig
     stage: Stage = ""
     params: str = ""
+    code: str = ""
+    switches: str = ""
 
     @property
     def selects(self) -> bool:
@@ -77,29 +75,59 @@ class TrialSpec:
         """SHA-256 over all that decides the result, 16 hex digits. Names (study, arm, recipe) don't decide it."""
         decides = {
             "seed": self.seed,
-            # The kind of network is told by its fields: no two have the same.
-            "model": asdict(self.model),
-            "training": asdict(self.training),
+            "model": self.model.decides(),
+            "training": self.training.decides(),
             "data": asdict(self.data),
-        } | ({"scored_on": "validation"} if self.selects else {})
+        }
+        decides |= {"scored_on": "validation"} if self.selects else {}
+        decides |= {"code": self.code} if self.code else {}
         return hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:16]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels: of a network that only a study's file can build, the data."""
+        data = self.code and not isinstance(self.model, Described)
+        return vars(self) | ({"model": Described.of(self.model)} if data else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described(Network):
+    """A network as data, in a process that has not loaded the study's file: see `sweeper.study_file.with_network`."""
+
+    name: str = ""
+    values: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, network: Network) -> "Described":
+        """A network's kind and fields."""
+        values = {f.name: getattr(network, f.name) for f in fields(network)}
+        filled = {f.name: values[f.name] for f in fields(Network)}
+        return cls(name=kind(type(network)), values=tuple(values.items()), **filled)
+
+    def decides(self) -> dict[str, Any]:
+        """As the network that it describes."""
+        return {"kind": self.name} | dict(self.values)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of a study, arms innermost: each block (fold × replicate) is finished before the next begins."""
+    """The trials of a study, arms innermost: each block (fold × replicate) is finished before the next begins.
+
+    `design` is what all have in common, `definition` the study as data.
+    """
 
     study: str
     trials: tuple[TrialSpec, ...]
+    design: Mapping[str, Any]
+    definition: Mapping[str, Any]
 
     def describe(self) -> dict[str, Any]:
         """The plan as JSON values: what all trials share, once, and what each trial is."""
-        first = self.trials[0]
         return {
             "study": self.study,
-            "reference": REFERENCE,
+            "reference": self.definition["reference"],
             "metric": "accuracy",
-            "design": design(first),
+            "design": self.design,
+            "definition": self.definition,
             "trials": [
                 {
                     "trial_id": trial.trial_id,
@@ -114,72 +142,64 @@ class Plan:
         }
 
 
-def design(trial: TrialSpec) -> dict[str, Any]:
-    """What every trial of one study must have in common, whatever its arm, fold and seed."""
-    data = asdict(trial.data)
-    del data["fold"]
-    shared = {"recipe": trial.recipe, "data": data, "training": asdict(trial.training), "classes": trial.model.classes}
-    if isinstance(trial.model, ModelConfig):
-        sizes = asdict(trial.model)
-        shared["sizes"] = {name: sizes[name] for name in sizes.keys() - {*ABLATION_SWITCHES, "branch_heads"}}
-    return dict(json.loads(canonical_json(shared)))
-
-
-ABLATION_SWITCHES = ("semantic", "detail", "macem_a", "macem_b", "garm", "fusion")
-
-
-def canonical_json(value: Any) -> str:
-    """JSON with one spelling per value: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 def derive_seed(*parts: object) -> int:
     """A 31-bit seed from a hash of `parts`: the same on every platform and in every process."""
     digest = hashlib.sha256(canonical_json([str(part) for part in parts]).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def select_arms(tables: Literal["6", "7", "all"] = "all", names: Iterable[str] = ()) -> tuple[Arm, ...]:
-    """The arms of a table, or the named ones, in the paper's order.
+def select_arms(study: Study, table: str = "all", names: Iterable[str] = ()) -> tuple[Arm, ...]:
+    """The arms of a table, or the named ones, in the study's order.
 
     Raises:
-        PlanError: a name that is no arm.
+        PlanError: a name that is no arm, or no table.
     """
     wanted = set(names)
-    for name in sorted(wanted - ARMS.keys()):
-        raise PlanError(f"unknown arm {name!r}; the arms are: {', '.join(ARMS)}")
-    if not wanted:
-        wanted = {name for key, rows in TABLES.items() if tables in (key, "all") for name in rows}
-    return tuple(arm for name, arm in ARMS.items() if name in wanted)
+    for name in sorted(wanted - study.by_name.keys()):
+        raise PlanError(f"unknown arm {name!r}; the arms are: {', '.join(study.by_name)}")
+    tables = {table.name: table.arms for table in study.all_tables}
+    if not wanted and table != "all":
+        if table not in tables:
+            raise PlanError(f"unknown table {table!r}; the tables are: {', '.join(tables)}, or all")
+        wanted = set(tables[table])
+    return tuple(arm for arm in study.arms if not wanted or arm.name in wanted)
 
 
 @dataclass(frozen=True)
 class Tuning:
     """Each arm's own hyperparameters, by arm and fold: what was chosen, and the training that it makes.
 
-    `turns`: which ones a search may have turned at all.
+    `scope`: of the searches that chose.
     """
 
-    turns: Turns
+    scope: Scope
     params: Mapping[tuple[str, int], str]
     trainings: Mapping[tuple[str, int], TrainingConfig]
 
-    def check(self, base: TrainingConfig) -> None:
-        """Compare with the recipe's: besides its declared factor, an arm may differ in what was tuned, and no more.
+    def check(self, source: Source, arm: Arm, recipe: Recipe, fold: int) -> None:
+        """Besides what it switches, an arm may differ from the recipe in what a search chose for it, and no more.
 
         Raises:
             PlanError: some other field differs.
         """
-        fixed = fixed_fields(base, self.turns)
-        for (arm, fold), training in self.trainings.items():
-            found = flat_fields(training)
-            if differing := sorted(name for name, value in fixed.items() if found.get(name) != value):
-                raise PlanError(f"arm {arm!r}, fold {fold}: {', '.join(differing)} differ, which no search turns")
+        found = flat_fields(self.trainings[arm.name, fold])
+        chosen = flat_fields(arm_training(source.study, arm, recipe, self.scope, self.params[arm.name, fold]))
+        if differing := sorted(name for name in found.keys() | chosen.keys() if found.get(name) != chosen.get(name)):
+            raise PlanError(f"arm {arm.name!r}, fold {fold}: {', '.join(differing)} differ, which no search turned")
+
+
+def arm_training(study: Study, arm: Arm, recipe: Recipe, scope: Scope, params: str) -> TrainingConfig:
+    """The training with what a search chose, and what the arm switches: that stays whatever was chosen."""
+    base = study.recipe_training(recipe)
+    chosen = json.loads(params)
+    training = base if not chosen or study.space is None else tuned(study.space, scope, chosen, base)
+    return switched(training, own_switches(study, arm).training)
 
 
 def build_plan(
     *,
     study: str,
+    source: Source,
     arms: Sequence[Arm],
     recipe: Recipe,
     dataset: str,
@@ -187,7 +207,7 @@ def build_plan(
     folds: Sequence[int],
     classes: int,
     replicates: int,
-    peers: Sequence[str] = (),
+    peers: Mapping[str, Network] | None = None,
     tuning: Tuning | None = None,
 ) -> Plan:
     """Every trial of an ablation study: (arms and peers) × folds × replicates.
@@ -196,75 +216,105 @@ def build_plan(
 
     Raises:
         PlanError: no arm, fold or replicate; an arm that changes more than it declares, or whose hyperparameters differ
-            in more than was tuned; or a peer that can't take the recipe's clips.
+            in more than was tuned; or a network that can't take the recipe's clips.
     """
     if not arms or not folds or replicates < 1:
         raise PlanError(f"nothing to run: {len(arms)} arms × {len(folds)} folds × {replicates} seeds")
-    reference = replace(recipe.model, classes=classes)
-    networks: list[Named] = [("ablation", arm.name, arm_network(arm, reference, recipe.training)) for arm in arms]
-    networks += _peer_networks(peers, classes, recipe)
+    variants = [variant(source.study, arm, recipe, classes) for arm in arms]
+    variants += [_peer(name, network, recipe, classes) for name, network in (peers or {}).items()]
     if tuning is not None:
-        tuning.check(recipe.training)
+        for arm in arms:
+            for fold in folds:
+                tuning.check(source, arm, recipe, fold)
     trials = [
         TrialSpec(
             study=study,
-            kind=kind,
-            arm=name,
+            kind=found.kind,
+            arm=found.name,
             recipe=recipe.name,
             replicate=replicate,
             seed=derive_seed(STUDY_SEED, dataset, fold, replicate),
-            model=network,
-            training=recipe.training if tuning is None else tuning.trainings[name, fold],
+            model=found.network,
+            training=found.training if tuning is None else tuning.trainings[found.name, fold],
             data=DataConfig(dataset, split, fold, recipe.sample_rate, recipe.seconds),
-            params="" if tuning is None else tuning.params[name, fold],
+            params="" if tuning is None else tuning.params[found.name, fold],
+            code=source.code if found.kind == "ablation" else "",
+            switches=found.switches,
         )
         for replicate in range(replicates)
         for fold in folds
-        for kind, name, network in networks
+        for found in variants
     ]
-    return Plan(study, tuple(trials))
+    return Plan(study, tuple(trials), design(source, recipe, trials[0].data, classes), definition(source, recipe))
 
 
-Named = tuple[Literal["ablation", "peer"], str, ModelConfig | EATConfig | ACDNetConfig]
+@dataclass(frozen=True)
+class Variant:
+    """What an arm comes to: its network and its training."""
+
+    kind: Literal["ablation", "peer"]
+    name: str
+    network: Network
+    training: TrainingConfig
+    switches: str = ""
 
 
-def arm_network(arm: Arm, reference: ModelConfig, training: TrainingConfig) -> ModelConfig:
-    """The arm's network; its branches have heads where self-distillation will train them.
+def variant(study: Study, arm: Arm, recipe: Recipe, classes: int) -> Variant:
+    """An arm resolved. Where the network has the field, it is told whether self-distillation trains heads of its.
 
     Raises:
-        PlanError: it differs from the reference in more than the arm declares.
+        PlanError: it differs from the reference in more, or in less, than what it declares.
     """
-    check_unconfounded(arm, reference)
-    return _with_heads(arm.model(reference), training)
-
-
-def _peer_networks(peers: Sequence[str], classes: int, recipe: Recipe) -> list[Named]:
-    for name in peers:
-        if name not in PEERS:
-            raise PlanError(f"unknown peer {name!r}; the peers are: {', '.join(PEERS)}")
-    length = round(recipe.sample_rate * recipe.seconds)
+    reference, base = filled_network(study, recipe, classes), study.recipe_training(recipe)
+    own = own_switches(study, arm)
     try:
-        return [("peer", name, PEERS[name](classes, recipe.sample_rate, length)) for name in peers]
-    except ValueError as error:
-        raise PlanError(str(error)) from None
+        network, training = replace(reference, **own.network), switched(base, own.training)
+    except (TypeError, ValueError) as error:
+        raise PlanError(f"arm {arm.name!r}: {error}") from None
+    _check_unconfounded(own, _changes(reference, network), own.network.keys())
+    _check_unconfounded(own, _changes(base, training), own.training.keys())
+    switches = canonical_json(plain(own.switches))
+    return Variant("ablation", arm.name, with_heads(network, training), training, switches)
 
 
-def check_unconfounded(arm: Arm, reference: ModelConfig) -> None:
-    """Compare the arm's resolved network with the reference: only ablation switches that it declares may differ.
+def own_switches(study: Study, arm: Arm) -> Arm:
+    """The arm with what it switches relative to the reference: whose own switches made the reference."""
+    return replace(arm, network={}, training={}) if arm.name == study.reference else arm
+
+
+def with_heads(network: Network, training: TrainingConfig) -> Network:
+    """Tell a network that has the field whether self-distillation trains heads of its branches."""
+    if HEADS not in {f.name for f in fields(network)}:
+        return network
+    return replace(network, **{HEADS: training.distillation is not None})
+
+
+def _changes(reference: Network | TrainingConfig, arm: Network | TrainingConfig) -> set[str]:
+    before, after = flat_fields(reference), flat_fields(arm)
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} - {HEADS}
+
+
+def _check_unconfounded(arm: Arm, changed: set[str], declared: Iterable[str]) -> None:
+    """Exactly what the arm declares may differ from the reference.
 
     Raises:
         PlanError: some other field differs, or a declared switch changes nothing.
     """
-    network = arm.model(reference)
-    differing = {f.name for f in fields(network) if getattr(network, f.name) != getattr(reference, f.name)}
-    declared = set(arm.switches)
-    if undeclared := declared - set(ABLATION_SWITCHES):
-        raise PlanError(f"arm {arm.name!r} changes {sorted(undeclared)}, which are sizes, not ablation switches")
-    if differing != declared:
-        raise PlanError(f"arm {arm.name!r} declares {sorted(declared)}, but {sorted(differing)} differ")
+    switches = set(declared)
+    # A switch may replace a whole part of the training, and then stands for all of its fields.
+    hidden = {name for name in changed if not any(name == s or name.startswith(f"{s}.") for s in switches)}
+    if hidden:
+        raise PlanError(
+            f"arm {arm.name!r} declares {sorted(switches)}, but {sorted(hidden)} differ too: switch one thing, or "
+            "declare them"
+        )
+    idle = {s for s in switches if not any(name == s or name.startswith(f"{s}.") for name in changed)}
+    if idle:
+        raise PlanError(f"arm {arm.name!r} switches {sorted(idle)}, but the reference has these values too")
 
 
-def _with_heads(network: ModelConfig, training: TrainingConfig) -> ModelConfig:
-    """Heads on the branches exist only where self-distillation will train them."""
-    heads = training.distillation is not None and network.semantic and network.detail
-    return replace(network, branch_heads=heads)
+def _peer(name: str, network: Network, recipe: Recipe, classes: int) -> Variant:
+    try:
+        return Variant("peer", name, network.filled(classes, recipe.sample_rate, recipe.length), recipe.training)
+    except ValueError as error:
+        raise PlanError(str(error)) from None

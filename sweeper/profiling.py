@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sweeper.audio.clips import Clips
 from sweeper.model.build import build
-from sweeper.plan import TrialSpec, build_plan
-from sweeper.search_spaces.ablations import Arm
-from sweeper.search_spaces.augmentation import AugmentationConfig
-from sweeper.search_spaces.recipes import Recipe
+from sweeper.plan import Source, TrialSpec, build_plan, variant
+from sweeper.study import Arm, AugmentationConfig, Recipe
+from sweeper.study_file import load, with_network
 from sweeper.training.cost import count_parameters, gflops_per_clip, meta_network
 from sweeper.training.fit import fit
 
@@ -32,6 +31,8 @@ CLASSES = 10  # UrbanSound8K's; the classifier is a negligible part of the cost
 EPOCHS = 4  # the first warms up
 WARMUP_RUNS, LATENCY_RUNS, LATENCY_SECONDS = 3, 100, 3.0  # runs or seconds, whichever is first
 SCRATCH_BYTES = 2**27  # what a CPU's convolutions and transforms were seen to take for themselves
+FEW_CLIPS = 2
+UNCOUNTED_BATCH = 16  # on a CPU, of a network whose operations can't be counted
 CPU_STEP_GFLOP = 100.0  # of forward passes: a larger batch would take minutes on a CPU, and gigabytes
 
 
@@ -46,7 +47,7 @@ class Profile:
     Attributes:
         arm: its name.
         parameters: how many are trained.
-        gflops: of one forward pass over one clip, in 10⁹ operations, by torch's counter.
+        gflops: of one forward pass over one clip, in 10⁹ operations; None where they can't be counted.
         latency_median, latency_p95: of one clip's forward pass, in s.
         inference_bytes: peak memory while classifying one clip at a time.
         batch: clips per training step. The recipe's; on a CPU no more than a few seconds' worth.
@@ -56,7 +57,7 @@ class Profile:
 
     arm: str
     parameters: int
-    gflops: float
+    gflops: float | None
     latency_median: float
     latency_p95: float
     inference_bytes: int
@@ -65,10 +66,11 @@ class Profile:
     training_bytes: int
 
 
-def profile(arms: Sequence[Arm], recipe: Recipe, *, dataset_free: bool = False) -> Iterator[Profile]:
+def profile(source: Source, arms: Sequence[Arm], recipe: Recipe, *, dataset_free: bool = False) -> Iterator[Profile]:
     """Measure arms one after the other, on the GPU where there is one.
 
     Args:
+        source: the study.
         arms: from `sweeper.plan.select_arms`.
         recipe: network size, clip length, batch and training.
         dataset_free: train without augmentation: what is left is the network, its loss and its optimiser.
@@ -77,16 +79,16 @@ def profile(arms: Sequence[Arm], recipe: Recipe, *, dataset_free: bool = False) 
         ProfileError: an arm's process died, most likely of memory.
     """
     for arm in arms:
-        yield _in_fresh_process(_spec(arm, recipe, dataset_free))
+        yield _in_fresh_process(_spec(source, arm, recipe, dataset_free), source.argument)
 
 
-def _in_fresh_process(spec: TrialSpec) -> Profile:
+def _in_fresh_process(spec: TrialSpec, study: str) -> Profile:
     """Spawned, not forked: the child starts with no memory of ours, and may use CUDA."""
     batch = spec.training.batch_size
     remedy = "choose a smaller --recipe"
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
-            return pool.submit(_measure, spec).result()
+            return pool.submit(_measure, spec, study).result()
         except BrokenProcessPool:
             raise ProfileError(
                 f"{spec.arm}: the process that trained it with batch {batch} was killed, most likely for want of "
@@ -117,8 +119,24 @@ def peak_training_memory(spec: TrialSpec, device: torch.device) -> int:
 
 
 def _estimated_memory(spec: TrialSpec) -> int:
-    network = meta_network(spec.model).train()
-    clips = torch.empty(spec.training.batch_size, 1, spec.data.length, device="meta")
+    batch, length = spec.training.batch_size, spec.data.length
+    try:
+        network = meta_network(spec.model).train()
+        activations = _kept(network, torch.empty(batch, 1, length, device="meta"))
+    except Exception:  # a network that looks at values, which there are none of: fewer clips, really
+        network = build(spec.model, spec.seed, load=False).train()
+        with torch.random.fork_rng(devices=[]):
+            few = _kept(network, torch.rand(FEW_CLIPS, 1, length) - 0.5)
+        activations = [size * batch // FEW_CLIPS for size in few]
+    weights = sum(p.nbytes for p in network.parameters())
+    clips = 4 * batch * length
+    # Weights, gradients, two moments, average. Of the activations, each is counted once; while the backward pass runs,
+    # gradients of the largest come on top, as did the augmentation's copies of the batch before it.
+    return 5 * weights + sum(activations) + 2 * max(activations, default=0) + 4 * clips + SCRATCH_BYTES
+
+
+def _kept(network: nn.Module, clips: Tensor) -> list[int]:
+    """Bytes of each tensor that a forward pass keeps for the backward pass."""
     kept: dict[int, tuple[Tensor, int]] = {}  # the tensor is held, so that its storage's identity is not reused
 
     def keep(tensor: Tensor) -> Tensor:
@@ -128,25 +146,22 @@ def _estimated_memory(spec: TrialSpec) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         network(clips)
-    weights = sum(p.nbytes for p in network.parameters())
-    # Weights, gradients, two moments, average. Of the activations, each is counted once; while the backward pass runs,
-    # gradients of the largest come on top, as did the augmentation's copies of the batch before it.
-    activations = [size for _, size in kept.values()]
-    return 5 * weights + sum(activations) + 2 * max(activations) + 4 * clips.nbytes + SCRATCH_BYTES
+    return [size for _, size in kept.values()]
 
 
-def _spec(arm: Arm, recipe: Recipe, dataset_free: bool) -> TrialSpec:
+def _spec(source: Source, arm: Arm, recipe: Recipe, dataset_free: bool) -> TrialSpec:
     training = recipe.training
     augmentation = AugmentationConfig.off() if dataset_free else training.augmentation
     # A run's later epochs are what its hours are made of: mixing from the first one.
     augmentation = replace(augmentation, mixing=replace(augmentation.mixing, warmup_epochs=0))
     batch = training.batch_size
     if not torch.cuda.is_available():
-        gflops = gflops_per_clip(arm.model(recipe.model), round(recipe.sample_rate * recipe.seconds))
-        batch = max(2, min(batch, int(CPU_STEP_GFLOP / gflops)))
+        gflops = gflops_per_clip(variant(source.study, arm, recipe, CLASSES).network, recipe.length)
+        batch = max(2, min(batch, int(CPU_STEP_GFLOP / (gflops or CPU_STEP_GFLOP / UNCOUNTED_BATCH))))
     training = replace(training, augmentation=augmentation, batch_size=batch, epochs=EPOCHS)
     plan = build_plan(
         study="profile",
+        source=source,
         arms=[arm],
         recipe=replace(recipe, training=training),
         dataset="noise",
@@ -158,8 +173,11 @@ def _spec(arm: Arm, recipe: Recipe, dataset_free: bool) -> TrialSpec:
     return plan.trials[0]
 
 
-def _measure(spec: TrialSpec) -> Profile:
+def _measure(spec: TrialSpec, study: str = "") -> Profile:
     """In a process of its own. One clip comes first: a resident peak only ever grows."""
+    if spec.code:
+        load(Path(study))
+        spec = with_network(spec)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     parameters, latencies = _classify(spec, device)
     inference_bytes = _peak_bytes(device)

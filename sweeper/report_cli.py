@@ -1,16 +1,19 @@
 """`sweeper leaderboard`, `report`, `compare`: showing what studies found. Parsing and printing only."""
 
 import argparse
+import contextlib
+import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from sweeper.results.storage import under
-from sweeper.results.store import Study, studies_under
+from sweeper.results.store import Study, studies_under, study_of
 from sweeper.results.tables import StudyError
 
 RESULTS = "results"
 FORMATS = ("table", "markdown", "latex", "csv", "json")
 PROBLEMS_FOUND = 1
+MARGIN = 1.0  # points
 
 
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,17 +21,18 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     board = commands.add_parser(
         "leaderboard",
         help="print Tables 6 and 7 of a study, from its trials",
-        description="Derive leaderboard.parquet and summary.parquet from a study's trials and print Tables 6 and 7.",
+        description="Derive leaderboard, summary and effects.parquet from a study's trials, and print Tables 6 and 7.",
     )
     _add_study(board)
     board.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
     board.add_argument(
         "--rebuild",
         action="store_true",
-        help="derive both files afresh, which is always done",
+        help="derive the files afresh, which is always done",
     )
     board.add_argument("--strict", action="store_true", help="exit with 1 where the study has holes, mixtures or leaks")
     _add_price(board)
+    add_margin(board)
     board.set_defaults(command=_leaderboard)
 
     report = commands.add_parser(
@@ -42,6 +46,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--data", type=Path, metavar="DIR", help="where the data set lies, for the t-SNE; not needed for demo"
     )
     _add_price(report)
+    add_margin(report)
     report.add_argument(
         "--against",
         metavar="STUDY",
@@ -62,8 +67,7 @@ def resolve_study(given: str, results: str) -> Study:
         StudyError: there is none.
         StorageError: an object store can't be asked.
     """
-    places = [given] if "://" in given else [given, under(results, given)]
-    for study in map(Study, places):
+    for study in (Study(given), *_named(given, results)):
         if study.exists():
             return study
     known = studies_under(results)
@@ -73,9 +77,36 @@ def resolve_study(given: str, results: str) -> Study:
     )
 
 
-def print_tables(study: Study) -> None:
-    """Derive the study's tables and print them for a terminal."""
-    _print_leaderboard(study, "table", None)
+def _named(given: str, results: str) -> Iterator[Study]:
+    """The study of that name, if it is a name."""
+    with contextlib.suppress(StudyError):
+        yield study_of(results, given)
+
+
+def print_tables(study: Study, margin: float) -> None:
+    """Derive the study's tables and print them for a terminal; `margin` in points."""
+    _print_leaderboard(study, "table", None, margin)
+
+
+def add_margin(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Add --margin, in points."""
+    parser.add_argument(
+        "--margin",
+        type=_margin,
+        default=MARGIN,
+        metavar="POINTS",
+        help="largest difference in accuracy that doesn't matter; default: %(default)g",
+    )
+
+
+def _margin(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of percentage points above 0, such as 0.5")
+    return value
 
 
 def _add_study(parser: argparse.ArgumentParser, name: str = "study", metavar: str = "STUDY") -> None:
@@ -96,7 +127,7 @@ def _add_price(parser: argparse.ArgumentParser) -> None:
 
 def _leaderboard(args: argparse.Namespace) -> int:
     study = resolve_study(args.study, args.results)
-    problems = _print_leaderboard(study, args.format, args.price_per_hour)
+    problems = _print_leaderboard(study, args.format, args.price_per_hour, args.margin)
     if not (args.strict and problems):
         return 0
     reasons = "1 reason" if len(problems) == 1 else f"{len(problems)} reasons"
@@ -106,18 +137,26 @@ def _leaderboard(args: argparse.Namespace) -> int:
     return PROBLEMS_FOUND
 
 
-def _print_leaderboard(study: Study, form: str, price: float | None) -> tuple[str, ...]:
+def _print_leaderboard(study: Study, form: str, price: float | None, margin: float) -> tuple[str, ...]:
     from sweeper.report.facts import cost_sentence
     from sweeper.report.formats import FORMATS as RENDERERS
     from sweeper.results import leaderboard
 
-    board = leaderboard.derive(study)
+    board = leaderboard.derive(study, margin / 100)
     print(RENDERERS[form](board))
     if form == "table":
         print(cost_sentence(board, price))
+    if board.unwritten:
+        _complain(f"the tables were not written: {board.unwritten}")
+    elif form == "table":
         trials, arms = len(board.trials), len(board.summary)
-        print(f"{study}/leaderboard.parquet: {trials} trials · summary.parquet: {arms} arms")
+        effects = f" · effects.parquet: {len(board.effects)} effects" if board.effects else ""
+        print(f"{study}/leaderboard.parquet: {trials} trials · summary.parquet: {arms} arms{effects}")
     return tuple(str(problem) for problem in board.problems)
+
+
+def _complain(line: str) -> None:
+    print(f"sweeper: {line}", file=sys.stderr)
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -130,7 +169,7 @@ def _report(args: argparse.Namespace) -> int:
             raise
         raise StudyError(f"the report needs {package}: pip install 'sweeper[report]'") from None
     against = None if args.against is None else resolve_study(args.against, args.results)
-    path = write_page(study, args.output, args.data, args.price_per_hour, against)
+    path = write_page(study, args.output, args.data, args.price_per_hour, against, args.margin / 100, _complain)
     print(f"{path}: one file, opens in any browser, without a network")
     return 0
 

@@ -3,17 +3,23 @@
 The rows that trials committed are the memory. Optuna's own storage (a journal file in the study's folder, or a
 database) is where a dashboard looks; what it lacks is added from the rows when a search begins, and a journal that a
 kill -9 tore is set aside and written anew. So a search goes on wherever the results folder is.
+
+A database may be shared by many, and two results folders may have studies of one name: there a search is called by its
+study's identity too, or one would take the other's trials for its own.
 """
 
+import contextlib
 import json
 import logging
+import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -22,14 +28,15 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeper.plan import STUDY_SEED, TrialSpec, canonical_json, derive_seed
+from sweeper.results.redaction import redact
 from sweeper.results.searching import Goal, Row, read_params
 from sweeper.results.tables import StudyError
-from sweeper.search_spaces.tuning import Chosen, Trial, Value
+from sweeper.space import Chosen, Value
 
 JOURNAL = "journal.log"
 STARTUP_TRIALS = 10  # drawn at random before TPE has anything to go by; Optuna's default
 
-Make = Callable[[Trial], TrialSpec]
+Make = Callable[[Any], TrialSpec]  # of an Optuna trial, or a stand-in
 
 optuna.logging.set_verbosity(logging.WARNING)
 
@@ -38,33 +45,48 @@ class Search:
     """One search: `ask` for a trial, run it, `tell` its row; at most `budget` trials, those of earlier runs included.
 
     Optuna's sampler is TPE, seeded from the study seed, the search's name and the number of trials so far: a search
-    that is taken up again does not repeat its draws. For one process at a time; several may share a database if their
-    searches have other names.
+    that is taken up again does not repeat its draws. Several may share a database if their searches have other names;
+    two processes at one search leave each other's trials alone, as far as `claimed` tells of them.
     """
 
     def __init__(
-        self, name: str, make: Make, goal: Goal, *, budget: int, storage: BaseStorage, rows: Sequence[Row], design: str
+        self,
+        name: str,
+        make: Make,
+        goal: Goal,
+        *,
+        budget: int,
+        storage: BaseStorage,
+        rows: Sequence[Row],
+        design: str,
+        owner: str = "",
+        claimed: Collection[str] = (),
     ) -> None:
         """Open the search where it was left.
 
         Args:
-            name: of the search, unique in its storage.
+            name: of the search, unique among its owner's.
             make: the define-by-run function from a trial's values to its spec.
             goal: what is wanted.
             budget: how many trials in all.
             storage: Optuna's.
             rows: of the search's trials until now, committed or failed.
             design: what all trials have in common; trials of another design in the storage are refused.
+            owner: the study's identity, where the storage is shared with others.
+            claimed: ids of trials that other processes are at now.
 
         Raises:
-            StudyError: the storage has a search of that name and another design.
+            StudyError: the storage has a search of that name and another design, or can't be used.
         """
         self.name, self._make, self._goal = name, make, goal
-        self._study = _open(name, storage, _directions(goal), design)
+        self._storage = storage
+        with _explained(storage):
+            self._study = _open(name, owner, storage, _directions(goal), design)
         self._asked: dict[str, optuna.trial.Trial] = {}
         self._ended = {row["trial_id"] for row in rows}
         self._left = max(0, budget - len(rows))
-        self._remember(rows)
+        with _explained(self._storage):
+            self._remember(rows, claimed)
 
     @property
     def left(self) -> int:
@@ -73,22 +95,25 @@ class Search:
 
     def enqueue(self, values: Mapping[str, Value]) -> None:
         """Try these values next, unless they were tried before."""
-        self._study.enqueue_trial(dict(values), skip_if_exists=True)
+        with _explained(self._storage):
+            self._study.enqueue_trial(dict(values), skip_if_exists=True)
 
-    def ask(self) -> TrialSpec | None:
-        """The next trial; None when the budget is spent."""
+    def ask(self, claimed: Collection[str] = ()) -> TrialSpec | None:
+        """The next trial, but for those that are `claimed` by others; None when the budget is spent."""
         if not self._left:
             return None
         self._left -= 1
-        while True:
-            trial = self._study.ask()
-            spec = self._make(trial)
-            spec = replace(spec, params=canonical_json(trial.params))
-            if spec.trial_id not in self._ended and spec.trial_id not in self._asked:
-                break
-            # Values that were tried before, as an earlier run left them in the queue: nothing new would be learned.
-            self._study.tell(trial, state=TrialState.FAIL)
-        trial.set_user_attr("trial_id", spec.trial_id)
+        with _explained(self._storage):
+            while True:
+                trial = self._study.ask()
+                spec = self._make(trial)
+                spec = replace(spec, params=canonical_json(trial.params))
+                if not any(spec.trial_id in ids for ids in (self._ended, self._asked, claimed)):
+                    break
+                # Values that were tried before, as an earlier run left them in the queue, or that another process
+                # tries: nothing would be learned.
+                self._study.tell(trial, state=TrialState.FAIL)
+            trial.set_user_attr("trial_id", spec.trial_id)
         self._asked[spec.trial_id] = trial
         return spec
 
@@ -97,23 +122,38 @@ class Search:
         trial = self._asked.pop(trial_id)
         self._ended.add(trial_id)
         state, values, steps = _outcome(row, self._goal)
-        for step, value in steps.items():
-            trial.report(value, step)
-        self._study.tell(trial, values, state, skip_if_finished=True)
+        with _explained(self._storage):
+            for step, value in steps.items():
+                trial.report(value, step)
+            self._study.tell(trial, values, state, skip_if_finished=True)
 
-    def _remember(self, rows: Sequence[Row]) -> None:
-        """Bring the storage up to the rows; what still runs there was left behind, and is tried again next."""
+    def _remember(self, rows: Sequence[Row], claimed: Collection[str]) -> None:
+        """Bring the storage up to the rows; what still runs there was left behind, and is tried again next.
+
+        But for what is claimed: that counts, and is left alone.
+        """
         known = set()
         for trial in self._study.get_trials(deepcopy=False):
             trial_id = trial.user_attrs.get("trial_id", "")
-            if trial.state is TrialState.RUNNING:
+            if trial.state is TrialState.RUNNING and trial_id in claimed:
+                self._left = max(0, self._left - (trial_id not in self._ended))
+            elif trial.state is TrialState.RUNNING:
                 self._study.tell(trial.number, state=TrialState.FAIL)
                 if trial_id and trial_id not in self._ended:
                     # The same values give the same trial, which continues from its own checkpoint.
                     self._study.enqueue_trial(trial.params)
             known.add((trial_id, trial.state))
         missing = [row for row in rows if (row["trial_id"], _outcome(row, self._goal)[0]) not in known]
-        self._study.add_trials([_frozen(row, self._make, self._goal) for row in missing])
+        self._study.add_trials([self._known(row) for row in missing])
+
+    def _known(self, row: Row) -> FrozenTrial:
+        try:
+            return _frozen(row, self._make, self._goal)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StudyError(
+                f"trial {row['trial_id']} of {self.name} has values that this search does not choose "
+                f"({row['params']}: {type(error).__name__} {error}); use --study NAME to start another study"
+            ) from error
 
 
 def open_storage(folder: Path | None, url: str | None) -> BaseStorage:
@@ -123,23 +163,71 @@ def open_storage(folder: Path | None, url: str | None) -> BaseStorage:
     anew from the rows each time.
 
     Raises:
-        StudyError: the database can't be reached.
+        StudyError: the database can't be reached; the message has no password. Or the journal can't be used.
     """
     if url is not None:
         try:
             return RDBStorage(url)
         except Exception as error:  # SQLAlchemy's and each driver's own
-            reason = str(error).splitlines()[0]
-            raise StudyError(f"--storage {url}: {reason}; expected a URL such as sqlite:///optuna.db") from error
+            raise _no_database(url, error) from None  # what led to it is not told: it would have the URL
     if folder is None:
         return InMemoryStorage()
     journal = folder / JOURNAL
-    if journal.exists() and not _readable(journal):
-        journal.rename(journal.with_suffix(".damaged"))
-    return JournalStorage(JournalFileBackend(str(journal)))
+    if journal.is_symlink() or (journal.exists() and not journal.is_file()):
+        raise StudyError(f"{journal} is no file of its own; move it away, and the search goes on from its trials")
+    try:
+        if journal.exists() and not _readable(journal):
+            journal.rename(journal.with_suffix(".damaged"))
+        return JournalStorage(JournalFileBackend(str(journal)))
+    except Exception as error:  # whatever replaying a journal of a stranger's raises
+        raise StudyError(
+            f"{journal} can't be used ({_reason(error)}); move it away, and the search goes on from its trials"
+        ) from error
 
 
-def importances(rows: Sequence[Row], make: Callable[[Trial], object], goal: Goal) -> dict[str, float]:
+def check_database(url: str) -> None:
+    """See whether a database can be reached, without making anything in it.
+
+    Raises:
+        StudyError: it can't, or the URL is none of SQLAlchemy's; the message has no password.
+    """
+    try:
+        place = sqlalchemy.make_url(url)
+        file = Path(place.database or ".")
+        if place.get_backend_name() == "sqlite" and not file.exists():  # connecting would make it
+            if not os.access(file.absolute().parent, os.W_OK | os.X_OK):
+                raise PermissionError(f"{file.absolute().parent} is missing, or can't be written")
+            return
+        sqlalchemy.create_engine(place).connect().close()
+    except Exception as error:  # SQLAlchemy's and each driver's own
+        raise _no_database(url, error) from None
+
+
+def _no_database(url: str, error: Exception) -> StudyError:
+    line = f"--storage {url}: {_reason(error)}; expected a URL such as sqlite:///optuna.db"
+    return StudyError(redact(line, url))
+
+
+@contextlib.contextmanager
+def _explained(storage: BaseStorage) -> Iterator[None]:
+    """What a database says when it goes away, or can't be written, as one line without a password."""
+    try:
+        yield
+    except (StudyError, ValueError, TypeError):
+        raise
+    except Exception as error:
+        if not type(error).__module__.startswith(("sqlalchemy", "optuna")):
+            raise
+        cause = error.__cause__ or error
+        line = redact(f"the search's storage can't be used: {_reason(cause)}", str(getattr(storage, "url", "")))
+        raise StudyError(f"{line}; the same command goes on when it can") from None
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def importances(rows: Sequence[Row], make: Callable[[Any], object], goal: Goal) -> dict[str, float]:
     """Share of each field in how good the score is, by PED-ANOVA, the largest first; empty below four complete trials.
 
     Conditional fields count as well: Watanabe et al. 2023, "PED-ANOVA", and its conditional form in Optuna 5.
@@ -159,10 +247,16 @@ def importances(rows: Sequence[Row], make: Callable[[Trial], object], goal: Goal
     return {name: float(share) for name, share in found.items()}
 
 
-def _open(name: str, storage: BaseStorage, directions: Sequence[StudyDirection], design: str) -> OptunaStudy:
+def _open(
+    name: str, owner: str, storage: BaseStorage, directions: Sequence[StudyDirection], design: str
+) -> OptunaStudy:
     sampler = optuna.samplers.RandomSampler()  # replaced below, once the number of trials is known
     study = optuna.create_study(
-        study_name=name, storage=storage, sampler=sampler, directions=directions, load_if_exists=True
+        study_name=f"{name} {owner}".strip(),
+        storage=storage,
+        sampler=sampler,
+        directions=directions,
+        load_if_exists=True,
     )
     known = study.user_attrs.get("design")
     if known is not None and known != design:
@@ -200,7 +294,7 @@ def _outcome(row: Row | None, goal: Goal) -> tuple[TrialState, list[float] | Non
     return TrialState.COMPLETE, list(goal.values(row)), {}
 
 
-def _frozen(row: Row, make: Callable[[Trial], object], goal: Goal) -> FrozenTrial:
+def _frozen(row: Row, make: Callable[[Any], object], goal: Goal) -> FrozenTrial:
     """A row as Optuna's trial."""
     params = read_params(row)
     asked = _Replay(params)
@@ -225,13 +319,15 @@ class _Replay(Chosen):
         super().__init__(values)
         self.distributions: dict[str, BaseDistribution] = {}
 
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        self.distributions[name] = FloatDistribution(low, high, log=log)
-        return super().suggest_float(name, low, high, log=log)
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        self.distributions[name] = FloatDistribution(low, high, log=log, step=step)
+        return super().suggest_float(name, low, high, step=step, log=log)
 
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        self.distributions[name] = IntDistribution(low, high, log=log)
-        return super().suggest_int(name, low, high, log=log)
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        self.distributions[name] = IntDistribution(low, high, log=log, step=step)
+        return super().suggest_int(name, low, high, step=step, log=log)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         self.distributions[name] = CategoricalDistribution(choices)

@@ -5,23 +5,26 @@ scored on them. Its configurations share a seed, so that they differ in nothing 
 own, which no earlier decision has seen.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from sweeper.definition import Source
 from sweeper.plan import (
     STUDY_SEED,
     DataConfig,
+    PlanError,
     Stage,
     TrialSpec,
-    arm_network,
+    arm_training,
     canonical_json,
     derive_seed,
+    own_switches,
+    variant,
+    with_heads,
 )
-from sweeper.search_spaces.ablations import Arm
-from sweeper.search_spaces.config import TrainingConfig
-from sweeper.search_spaces.recipes import Recipe
-from sweeper.search_spaces.tuning import Chosen, Trial, Turns, recipe_values, tuned
+from sweeper.space import Asking, Scope, Searched, Space, Trial, fixed_fields, recipe_values, searched_fields
+from sweeper.study import Arm, Recipe, TrainingConfig
+from sweeper.switches import switched
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,12 @@ class ArmSearch:
     """The search for an arm's hyperparameters on one fold's training part."""
 
     study: str
+    source: Source
     arm: Arm
     recipe: Recipe
     data: DataConfig
     classes: int
-    turns: Turns
+    scope: Scope
 
     @property
     def key(self) -> tuple[str, int]:
@@ -46,17 +50,50 @@ class ArmSearch:
         return f"{self.study}/{self.arm.name}/fold{self.data.fold}"
 
     @property
+    def _space(self) -> Space:
+        space = self.source.study.space
+        assert space is not None, "refused by plan_searches"
+        return space
+
+    @property
+    def _asked(self) -> tuple[Space, Scope, TrainingConfig]:
+        return self._space, self.scope, self.source.study.recipe_training(self.recipe)
+
+    @property
     def recipe_params(self) -> str:
-        """The recipe's own values, as a row has them."""
-        return canonical_json(recipe_values(self.recipe.training, self.turns))
+        """The recipe's own values, as a row has them; '{}' where the space has no point for it."""
+        try:
+            return canonical_json(recipe_values(*self._asked))
+        except ValueError:
+            return canonical_json({})
+
+    @property
+    def outside(self) -> str:
+        """Why the space has no point for the recipe; '' where it has."""
+        try:
+            recipe_values(*self._asked)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    @property
+    def searched(self) -> tuple[Searched, ...]:
+        """What the search may turn."""
+        return searched_fields(*self._asked)
+
+    @property
+    def fixed(self) -> dict[str, object]:
+        """What it leaves as the recipe has it."""
+        return fixed_fields(*self._asked)
 
     def make(self, trial: Trial) -> TrialSpec:
         """A trial that explores, with the values that Optuna suggests."""
-        return self._spec("explore", 0, tuned(trial, self.recipe.training, self.turns), "")
+        training = self._space(Asking(trial, self.scope), self.source.study.recipe_training(self.recipe))
+        return self._spec("explore", 0, switched(training, own_switches(self.source.study, self.arm).training), "")
 
     def training(self, params: str) -> TrainingConfig:
-        """The recipe's training with a row's `params`."""
-        return tuned(Chosen(json.loads(params)), self.recipe.training, self.turns)
+        """The recipe's training with a row's `params`, and with what the arm switches."""
+        return arm_training(self.source.study, self.arm, self.recipe, self.scope, params)
 
     def trials(self, stage: Stage, params: Sequence[str], replicates: int) -> list[TrialSpec]:
         """Trials of a later stage: configurations × seeds, seeds outermost."""
@@ -67,6 +104,7 @@ class ArmSearch:
         ]
 
     def _spec(self, stage: Stage, replicate: int, training: TrainingConfig, params: str) -> TrialSpec:
+        resolved = variant(self.source.study, self.arm, self.recipe, self.classes)
         return TrialSpec(
             study=self.study,
             kind="search",
@@ -74,29 +112,49 @@ class ArmSearch:
             recipe=self.recipe.name,
             replicate=replicate,
             seed=derive_seed(STUDY_SEED, self.data.dataset, self.data.fold, stage, replicate),
-            model=arm_network(self.arm, replace(self.recipe.model, classes=self.classes), training),
+            model=with_heads(resolved.network, training),
             training=training,
             data=self.data,
             stage=stage,
             params=params,
+            code=self.source.code,
+            switches=resolved.switches,
         )
 
 
 def plan_searches(
     *,
     study: str,
+    source: Source,
     arms: Sequence[Arm],
     recipe: Recipe,
     dataset: str,
     split: str,
     folds: Sequence[int],
     classes: int,
-    turns: Turns,
+    scope: Scope,
 ) -> tuple[ArmSearch, ...]:
-    """A search for every arm on every fold."""
+    """A search for every arm on every fold.
+
+    Raises:
+        PlanError: the study has no space, or an arm can't be planned.
+    """
+    if source.study.space is None:
+        raise PlanError(
+            f"the study {source.name!r} has no search space: give it a function space(trial, training) that returns "
+            "the training with what trial.suggest_float(…) and the like suggest"
+        )
+    for arm in arms:
+        variant(source.study, arm, recipe, classes)
     return tuple(
         ArmSearch(
-            study, arm, recipe, DataConfig(dataset, split, fold, recipe.sample_rate, recipe.seconds), classes, turns
+            study,
+            source,
+            arm,
+            recipe,
+            DataConfig(dataset, split, fold, recipe.sample_rate, recipe.seconds),
+            classes,
+            scope,
         )
         for fold in folds
         for arm in arms

@@ -3,8 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from sweeper.results.attempts import read_attempts
+from sweeper.report.escaping import plain
+from sweeper.results.attempts import held, read_attempts
+from sweeper.results.row_files import Doubts
 from sweeper.results.searching import read_searches
+from sweeper.results.soundness import unplanned
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 
@@ -13,7 +16,8 @@ from sweeper.results.tables import StudyError
 class Status:
     """Counts of planned trials, and what runs right now as (arm, fold, replicate, node, seconds so far).
 
-    `searches`: arm, fold, trials that explored, and their budget; `searching`: trials of searches that run.
+    `searches`: arm, fold, trials that explored, and their budget; `searching`: trials of searches that run; `doubts`:
+    what is wrong with the study's files, of whose trials none counts as finished.
     """
 
     planned: int
@@ -24,6 +28,7 @@ class Status:
     device_seconds: float
     searches: tuple[tuple[str, int, int, int], ...] = ()
     searching: int = 0
+    doubts: tuple[str, ...] = ()
 
 
 def status(study: Study) -> Status:
@@ -36,31 +41,39 @@ def status(study: Study) -> Status:
     if plan is None:
         raise StudyError(f"{study} has no plan.json: no run has begun there")
     planned = {trial["trial_id"]: trial for trial in plan["trials"]}
-    finished = study.finished() & planned.keys()
-    failed = study.failures.single().keys() & planned.keys() - finished
-    attempts = read_attempts(study).to_pylist()
+    doubts = Doubts()
+    rows = study.trials(doubts)
+    attempts = read_attempts(study, doubts=doubts).to_pylist()
+    contradicting = unplanned(rows, plan)
+    states = dict(zip(rows["trial_id"].to_pylist(), rows["status"].to_pylist(), strict=True))
+    states = {name: state for name, state in states.items() if name in planned and name not in contradicting}
+    finished = {name for name, state in states.items() if state != "failed"}
+    wrong = [f"damaged: {line}" for line in doubts.damage]
+    wrong += [f"impossible row: {line}" for line in doubts.unsound]
+    wrong += [f"impossible row: {study.file_of(name)}: {reason}" for name, reason in contradicting.items()]
+    wrong += [f"stray file: {name!a}" for name in doubts.strays]
     running: dict[str, tuple[str, int, int, str, float]] = {}
     searching: set[str] = set()
     for row in attempts:  # oldest first: a newer one of the same trial runs because that before was killed
         trial_id = row["trial_id"]
         if row["outcome"] == "running" and trial_id in planned.keys() - finished:
-            trial, held = planned[trial_id], (row["ended"] - row["started"]).total_seconds()
-            running[trial_id] = (trial["arm"], trial["fold"], trial["replicate"], row["node"], held)
+            trial, seconds = planned[trial_id], (row["ended"] - row["started"]).total_seconds()
+            running[trial_id] = (trial["arm"], trial["fold"], trial["replicate"], row["node"], seconds)
         elif row["outcome"] == "running" and trial_id not in planned and plan.get("searches"):
             searching.add(trial_id)
     return Status(
         planned=len(planned),
         finished=len(finished),
-        failed=len(failed),
+        failed=len(states) - len(finished),
         running=tuple(running.values()),
         attempts=Counter(row["outcome"].split(":")[0] for row in attempts),
-        device_seconds=sum(
-            (row["ended"] - row["started"]).total_seconds() * (row["gpus"] or row["cpus"]) for row in attempts
-        ),
+        device_seconds=sum(map(held, attempts)),
         searches=tuple(
-            (found.arm, found.fold, len(found.explored), plan["search"]["trials"]) for found in read_searches(study)
+            (found.arm, found.fold, len(found.explored), plan["search"]["trials"])
+            for found in read_searches(study, rows)
         ),
         searching=len(searching),
+        doubts=tuple(wrong),
     )
 
 
@@ -80,9 +93,10 @@ def describe(status: Status) -> list[str]:
         f"running: {arm}, fold {fold}, seed {replicate}, on {node}, for {seconds:.0f} s"
         for arm, fold, replicate, node, seconds in status.running
     ]
+    lines += status.doubts
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(status.attempts.items()))
     lines.append(f"attempts: {counts or 'none'}; {status.device_seconds:.0f} device-seconds held")
     unexplored = any(explored < budget for _, _, explored, budget in status.searches)
     if (left or unexplored) and not status.running and not status.searching:
         lines.append("nothing runs: the command that began the study continues it")
-    return lines
+    return [plain(line) for line in lines]

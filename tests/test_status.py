@@ -59,8 +59,8 @@ def test_a_search_is_counted_against_its_budget(study):
     plan = study.read_plan()
     search = {"goal": {"objective": "accuracy", "cost": None}, "trials": 4, "top": 1}
     study.write_plan(plan | {"search": search, "searches": [{"arm": "full", "fold": 1, "recipe_params": "{}"}]})
-    study.commit(trial_row("full", kind="search", stage="explore", trial_id="s", params="{}"), [], [])
-    with attempt(study, "unplanned", device="cpu", cpus=1, gpus=0):
+    study.commit(trial_row("full", kind="search", stage="explore", trial_id="e" * 16, params="{}"), [], [])
+    with attempt(study, "f" * 16, device="cpu", cpus=1, gpus=0):
         lines = describe(status(study))
     assert lines[:2] == ["search of full, fold 1: 1 of 4 trials explored", "1 trials of searches running"]
     assert "the command that began the study continues it" in describe(status(study))[-1]

@@ -17,7 +17,6 @@ from typing import Any
 from sweeper.audio.archives import ArchiveError, unpack
 from sweeper.audio.datasets import definition
 from sweeper.audio.datasets.base import DatasetError, Download
-from sweeper.audio.datasets.files import SUFFIXES
 from sweeper.audio.parallel import progress_bar
 from sweeper.audio.places import cache_folder, failed_write
 from sweeper.audio.reader import LFS_POINTER
@@ -28,6 +27,7 @@ TIMEOUT = 30.0  # s without a byte
 CHUNK = 2**20
 AT_ONCE = 8  # git-lfs files
 RECEIPT = ".fetched.json"
+POINTED = (".wav", ".flac")  # git-lfs files that are got; not the MP3 copies and videos beside them
 
 
 class FetchError(DatasetError):
@@ -229,7 +229,7 @@ def resolve_pointers(folder: Path, base_url: str, progress: bool = True) -> None
 
 def _pointer(path: Path) -> str | None:
     """The sha256 in a git-lfs pointer; None for anything else."""
-    if path.suffix.lower() not in SUFFIXES or path.is_symlink() or path.stat().st_size > 1024:
+    if path.suffix.lower() not in POINTED or path.is_symlink() or path.stat().st_size > 1024:
         return None
     content = path.read_bytes()
     if not content.startswith(LFS_POINTER):

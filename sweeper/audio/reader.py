@@ -1,21 +1,23 @@
-"""From a .wav or .flac file to mono samples, whatever is in the file.
+"""From a file (WAV, FLAC, MP3, Ogg, AIFF, …) to mono samples, whatever is in the file.
 
 libsndfile decodes. Around it stand the checks that keep a bad file from becoming a bad result: what can't be
-trusted is refused with a reason (`AudioError`), and nothing is allocated because a header asks for it:
-decoding goes block by block up to `MAX_FRAMES`.
+trusted is refused with a reason (`AudioError`), what is shorter than it says too (`containers`), and nothing is
+allocated because a header asks for it: decoding goes block by block up to `MAX_FRAMES`. What a file is, its content
+says, not its name.
 """
 
+import os
 import stat
-import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.audio.containers import ContainerError, examine
 from sweeper.audio.datasets.base import DatasetError
 
 MAX_FRAMES = 2**24  # per clip, before and after resampling: 6 minutes at 44.1 kHz
@@ -34,10 +36,22 @@ SUBTYPES = (
     "ALAW",
     "IMA_ADPCM",
     "MS_ADPCM",
+    "GSM610",
+    "G721_32",
+    "G723_24",
+    "G723_40",
+    "NMS_ADPCM_16",
+    "NMS_ADPCM_24",
+    "NMS_ADPCM_32",
+    "ALAC_16",
+    "ALAC_20",
+    "ALAC_24",
+    "ALAC_32",
+    "VORBIS",
+    "OPUS",
 )
 LFS_POINTER = b"version https://git-lfs"
-UNKNOWN_LENGTH = 0xFFFFFFFF  # what programs that write to a pipe leave in the header
-UNKNOWN_FRAMES = 2**48  # and how many frames, or more, libsndfile makes of that
+UNKNOWN_FRAMES = 2**48  # so many frames, or more, libsndfile makes of a header that doesn't know
 
 
 class AudioError(DatasetError):
@@ -102,25 +116,57 @@ def _opened(path: Path) -> Iterator[Any]:
     """libsndfile's view of a file whose container, encoding and rate are usable."""
     import soundfile
 
-    _check_container(path)
     try:
-        with soundfile.SoundFile(path) as file:
-            if file.subtype not in SUBTYPES:
-                raise AudioError(f"{path}: encoding {file.subtype} is not supported; convert it to 16-bit PCM")
-            if not MIN_RATE <= file.samplerate <= MAX_RATE:
-                raise AudioError(f"{path}: a sample rate of {file.samplerate} Hz; expected {MIN_RATE} to {MAX_RATE} Hz")
-            yield file
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        size = _size(path)
+        with path.open("rb") as content:
+            _refuse_pointer(content.read(len(LFS_POINTER)), path)
+            patched = examine(content, size)
+            # as bytes, because a name need not be UTF-8
+            with soundfile.SoundFile(patched or os.fsencode(path)) as file:
+                if file.subtype not in SUBTYPES and file.format != "MP3":
+                    raise AudioError(f"{path}: encoding {file.subtype} is not supported; convert it to 16-bit PCM")
+                if not MIN_RATE <= file.samplerate <= MAX_RATE:
+                    what = f"a sample rate of {file.samplerate} Hz; expected {MIN_RATE} to {MAX_RATE} Hz"
+                    raise AudioError(f"{path}: {what}")
+                yield file
+    except ContainerError as error:
+        raise AudioError(f"{path}: {error}") from None
+    except OSError as error:
+        raise AudioError(f"{path}: {_reason(error)}") from None
+    except (soundfile.LibsndfileError, RuntimeError) as error:
         raise AudioError(f"{path}: can't be decoded ({_reason(error)}); get or convert the file again") from None
+
+
+def _size(path: Path) -> int:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise AudioError(f"{path}: not a regular file")
+    if not status.st_size:
+        raise AudioError(f"{path}: an empty file (0 bytes); get it again")
+    return status.st_size
+
+
+def _refuse_pointer(beginning: bytes, path: Path) -> None:
+    if beginning == LFS_POINTER:
+        raise AudioError(
+            f"{path}: a git-lfs pointer, not audio; run 'git lfs install && git lfs pull' in its repository "
+            "(CREMA-D: or 'python -m sweeper data fetch cremad')"
+        )
 
 
 def _mono_blocks(file: Any, path: Path) -> Iterator[NDArray[np.float32]]:
     """Channels averaged, block by block; ends in an error where the file doesn't hold what it promised."""
+    import soundfile
+
     rate, channels = file.samplerate, file.channels
     dtype, scale = ("int16", np.float32(1 / 32768)) if file.subtype == "PCM_16" else ("float32", np.float32(1))
     total = 0
     while True:
-        block = file.read(max(1, BLOCK // channels), dtype=dtype, always_2d=True)  # as int16: the same, but sooner
+        try:
+            block = file.read(max(1, BLOCK // channels), dtype=dtype, always_2d=True)  # as int16: the same, but sooner
+        except soundfile.LibsndfileError as error:
+            what = f"promises {file.frames} frames, and not all of them can be decoded ({_reason(error)})"
+            raise AudioError(f"{path}: header {what}; get the file again") from None
         if not len(block):
             break
         with np.errstate(invalid="ignore", over="ignore"):  # looked for below
@@ -128,13 +174,13 @@ def _mono_blocks(file: Any, path: Path) -> Iterator[NDArray[np.float32]]:
         peak = float(max(mono.max(), -mono.min()))
         if not np.isfinite(peak):
             at = (total + int(np.argmin(np.isfinite(mono)))) / rate
-            raise AudioError(f"{path}: NaN or infinity at {at:.3f} s; repair or remove the file")
+            raise AudioError(f"{path}: NaN or infinity at {at:.3f} s; repair the file or leave it out")
         if peak > MAX_PEAK:
             raise AudioError(f"{path}: samples up to {peak:.3g} where full scale is 1; divide by the file's own scale")
         total += len(mono)
         yield mono
     if not total:
-        raise AudioError(f"{path}: holds no samples; remove it or get it again")
+        raise AudioError(f"{path}: holds no samples (0 frames); record or get it again, or leave it out")
     if file.frames != total and file.frames < UNKNOWN_FRAMES:
         raise AudioError(f"{path}: header promises {file.frames} frames, {total} are there; get the file again")
 
@@ -154,7 +200,7 @@ def resample(samples: NDArray[np.float32], source: int, target: int, path: Path 
 
     resampled: NDArray[np.float32] = soxr.resample(samples, source, target)
     if not resampled.size:
-        raise AudioError(f"{path}: {samples.size} samples at {source} Hz are none at {target} Hz; remove the file")
+        raise AudioError(f"{path}: {samples.size} samples at {source} Hz are none at {target} Hz; leave the file out")
     return resampled
 
 
@@ -176,49 +222,6 @@ def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     scaled = samples * np.float32(32768)
     np.rint(scaled, out=scaled)
     return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)
-
-
-def _check_container(path: Path) -> None:
-    """What can be said before libsndfile sees the file."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise AudioError(f"{path}: not a regular file")
-        if not status.st_size:
-            raise AudioError(f"{path}: an empty file; remove it or get it again")
-        with path.open("rb") as file:
-            magic = file.read(len(LFS_POINTER))
-            if magic == LFS_POINTER:
-                raise AudioError(
-                    f"{path}: a git-lfs pointer, not audio; run 'git lfs install && git lfs pull' in its repository "
-                    "(CREMA-D: or 'python -m sweeper data fetch cremad')"
-                )
-            if magic[:4] in (b"RIFF", b"RIFX"):
-                _check_riff(file, path, status.st_size, "<" if magic[:4] == b"RIFF" else ">")
-            elif magic[:4] not in (b"fLaC", b"RF64"):
-                raise AudioError(
-                    f"{path}: neither WAV nor FLAC (it begins with {magic[:12]!r}); get or convert it again"
-                )
-    except OSError as error:
-        raise AudioError(f"{path}: {_reason(error)}") from None
-
-
-def _check_riff(file: IO[bytes], path: Path, size: int, order: str) -> None:
-    """Compare the data chunk's length with the file's: libsndfile shortens a truncated clip without a
-    word."""
-    position = 12
-    while position + 8 <= size:
-        file.seek(position)
-        name, length = struct.unpack(f"{order}4sI", file.read(8))
-        position += 8
-        if name == b"data":
-            if length != UNKNOWN_LENGTH and length > size - position:
-                raise AudioError(
-                    f"{path}: header promises {length} bytes of audio, {size - position} are there; get the file again"
-                )
-            return
-        position += length + length % 2
-    raise AudioError(f"{path}: a WAV header without audio; get the file again")
 
 
 def _too_long(path: Path | None, rate: int) -> str:

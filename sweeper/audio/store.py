@@ -27,7 +27,7 @@ from sweeper.audio.clips import Clips
 from sweeper.audio.datasets.base import Dataset, DatasetError, shorten
 from sweeper.audio.places import cache_folder, failed_write
 
-FORMAT = 3  # raise it when a store's content changes: decoding, resampling, layout
+FORMAT = 4  # raise it when a store's content changes: decoding, resampling, layout
 SAMPLES, TABLE, DESCRIPTION = "samples", "table.npz", "store.json"
 MAX_VIEWS = 64
 
@@ -43,7 +43,7 @@ class ClipTable:
     Attributes:
         ids, groups: str `[clips]`.
         targets: int64 `[clips]`.
-        folds: int64 `[clips]`; 0 where the official split never tests the clip.
+        folds: int64 `[clips]`; 0 or less where the official split never tests the clip.
         offsets: int64 `[clips]`, lengths: int32 `[clips]`, in samples of the store's file.
         hashes: uint8 `[clips, 16]`, equal for identical decoded audio.
         fingerprints: int8 `[clips, 512]`, see `sweeper.audio.fingerprint`.

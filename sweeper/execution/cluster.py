@@ -12,7 +12,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from sweeper.execution.address import find_cluster
+from sweeper.execution.fits import TrialResources, own_cpus, resources_on
+from sweeper.execution.own_ray import connected, sheltered
 from sweeper.execution.room import room
 from sweeper.plan import PlanError
 
@@ -27,14 +28,6 @@ MEGABYTE = 2**20
 MOST_WAITING = 200  # placement groups at once: Ray's scheduler was tested with a few hundred
 TOKEN = secrets.token_hex(32)  # of this process's instances, one after another: Ray keeps the first that it reads
 NODE_SECONDS = 1200.0  # until a node that the autoscaler asked for has booted and installed its packages
-
-
-@dataclass(frozen=True)
-class TrialResources:
-    """What one trial holds while it runs. Threads follow `cpus`, so a result does not depend on what else runs."""
-
-    cpus: int
-    gpus: float
 
 
 @contextlib.contextmanager
@@ -59,11 +52,9 @@ def cluster(address: str | None, shared_bytes: int) -> Iterator[None]:
         if there is None:
             folder = stack.enter_context(room())
             stack.enter_context(_own_environment(folder))
-            stack.callback(ray.shutdown, wait_for_processes=True)
-            _start(shared_bytes, folder)
+            stack.enter_context(sheltered(lambda: _start(shared_bytes, folder)))
         else:
-            stack.callback(ray.shutdown)
-            _join(there)
+            stack.enter_context(connected(lambda: _join(there)))
         yield
 
 
@@ -94,6 +85,7 @@ def _start(shared_bytes: int, folder: Path) -> None:
             ray.init(
                 address="local",
                 include_dashboard=False,
+                num_cpus=own_cpus(),
                 object_store_memory=memory,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -169,15 +161,7 @@ def trial_resources(cpus: int, gpus: float | None, trials: int = 1) -> TrialReso
     wanted = {"CPU": float(cpus), "GPU": float(gpus or 0)}
     if grows() and not any(all(node.get(name, 0.0) >= wanted[name] for name in wanted) for node in nodes()):
         wait_for_room([wanted], trials)
-    most_cpus = max(node.get("CPU", 0.0) for node in nodes())
-    most_gpus = max(node.get("GPU", 0.0) for node in nodes())
-    resources = TrialResources(cpus, min(1.0, most_gpus) if gpus is None else gpus)
-    place = "this machine has" if len(nodes()) == 1 else "the largest node has"
-    if cpus < 1 or cpus > most_cpus:
-        raise PlanError(f"--cpus-per-trial {cpus}: {place} {most_cpus:g}")
-    if resources.gpus < 0 or resources.gpus > most_gpus:
-        raise PlanError(f"--gpus-per-trial {resources.gpus:g}: {place} {most_gpus:g}")
-    return resources
+    return resources_on(nodes(), cpus, gpus)
 
 
 def nodes() -> list[dict[str, float]]:

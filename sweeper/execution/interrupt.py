@@ -1,30 +1,44 @@
-"""Ctrl-C: once lets running trials finish and starts no other, twice stops now. Both leave a study that can go on.
+"""A sweep that is asked to end, by Ctrl-C, SIGTERM or SIGHUP: what runs may finish or is kept, nothing else begins.
 
-Tune's own handler only knows the second. It is switched off (`TUNE_DISABLE_SIGINT_HANDLER`), and Tune is handed trial
-by trial, by a source that runs dry when asked.
+Ctrl-C leaves running trials all the time they need, SIGTERM and SIGHUP so many seconds; a second signal stops now. At
+once, trials keep their state, in case somebody kills them; when the time is over, they keep it again and leave.
+
+Tune's own handler only knows to stop. It is switched off (`TUNE_DISABLE_SIGINT_HANDLER`), and Tune is handed trial by
+trial, by a source that runs dry when asked.
 """
 
-import contextlib
 import os
-import signal
-import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray.tune import Stopper
 from ray.tune.search import Searcher
 
+from sweeper import signals
+from sweeper.execution.notices import put_up
 from sweeper.execution.worker import tune_config
 from sweeper.plan import TrialSpec
+from sweeper.results.claims import Claim, Claims
 
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
+LEAVE_SECONDS = 10.0  # for trials that were told to leave: to look, to end a step, to keep their state
+
 
 class Source(Searcher):
-    """Where Tune gets its trials from, until there are none or `drain` was called. Tune calls that a searcher."""
+    """Where Tune gets its trials from, until there are none or `drain` was called. Tune calls that a searcher.
 
-    def __init__(self) -> None:
+    Args:
+        claims: of other runs on the study; None: there are no others.
+        say: tells what they mean for this one.
+    """
+
+    def __init__(self, claims: Claims | None = None, say: Callable[[str], None] = print) -> None:
         super().__init__()
+        self._claims, self._say = claims, say
+        self._running: dict[str, TrialSpec] = {}  # by Tune's name
+        self._yielded: set[str] = set()
         self._drained = False
 
     def drain(self) -> None:
@@ -32,16 +46,39 @@ class Source(Searcher):
         self._drained = True
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial; `trial_id` is Tune's own name for it."""
-        spec = None if self._drained else self.next(trial_id)
-        return Searcher.FINISHED if spec is None else tune_config(spec)
+        """The next trial, or None where none is to be had now; `trial_id` is Tune's own name for it."""
+        spec = None if self._drained else self.next()
+        if spec is not None:
+            self._running[trial_id] = spec
+            return tune_config(spec)
+        return Searcher.FINISHED if self._drained or self.is_over() else None
 
-    def next(self, name: str) -> TrialSpec | None:
-        """The next trial, which Tune calls `name`; None: there is none left."""
+    def next(self) -> TrialSpec | None:
+        """The next trial; None: there is none now."""
         raise NotImplementedError
+
+    def is_over(self) -> bool:
+        """Whether no further trial will come, either."""
+        return True
+
+    def claimed(self) -> Mapping[str, Claim]:
+        """What other runs are at, by trial id."""
+        return {} if self._claims is None else self._claims.now()
+
+    def yields(self, name: str) -> bool:
+        """Whether this trial, which runs, is to be left to another run, as that began it first."""
+        spec = self._running.get(name)
+        claim = None if spec is None else self.claimed().get(spec.trial_id)
+        if spec is None or claim is None or claim.yields:
+            return False
+        if name not in self._yielded:
+            self._yielded.add(name)
+            self._say(f"{spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: another command began it first")
+        return True
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to learn."""
+        self._running.pop(trial_id, None)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to keep: what is finished is what the results folder says."""
@@ -51,59 +88,87 @@ class Source(Searcher):
 
 
 class Planned(Source):
-    """The planned trials in their order."""
+    """The planned trials in their order, but those that other runs are at come last.
 
-    def __init__(self, trials: Sequence[TrialSpec]) -> None:
-        super().__init__()
-        self._left = list(reversed(trials))
+    Args:
+        trials: the trials.
+        claims, say: see `Source`.
+    """
 
-    def next(self, name: str) -> TrialSpec | None:
-        """The next planned trial."""
-        return self._left.pop() if self._left else None
+    def __init__(
+        self, trials: Sequence[TrialSpec], claims: Claims | None = None, say: Callable[[str], None] = print
+    ) -> None:
+        super().__init__(claims, say)
+        self._left = {trial.trial_id: trial for trial in trials}
+        if claimed := self.claimed().keys() & self._left.keys():
+            others = "; others come first" if len(claimed) < len(self._left) else ""
+            say(f"{len(claimed)} of these trials are run by another command on this study{others}")
+
+    def next(self) -> TrialSpec | None:
+        """The next planned trial that nobody is at."""
+        claimed = self.claimed()
+        found = next((trial_id for trial_id in self._left if trial_id not in claimed), None)
+        return None if found is None else self._left.pop(found)
+
+    def is_over(self) -> bool:
+        """Whether all that is left is another run's, and that lives: while ours run, it may still be lost."""
+        claimed = self.claimed()
+        return not self._left or (
+            not self._running and all(trial_id in claimed and claimed[trial_id].alive for trial_id in self._left)
+        )
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A trial that was left to another run comes again, last, in case that is lost."""
+        spec = self._running.pop(trial_id, None)
+        if spec is not None and trial_id in self._yielded:
+            self._left[spec.trial_id] = spec
 
 
-class Brake(Stopper):
-    """Stops trials: those that only begin once `drain` was called, all once `stop` was."""
+class Ending(Stopper):
+    """What Tune is told to stop, and trials to do, once the sweep is asked to end.
 
-    def __init__(self) -> None:
-        self._draining = self._stopping = False
+    Args:
+        source: of the trials.
+        grace: seconds that running trials have after SIGTERM or SIGHUP.
+        tell: tells all running trials "keep" or "leave"; what it returns is held.
+    """
 
-    def drain(self) -> None:
-        """Stop trials at their first report, before they train: Tune was given them while they waited for a node."""
-        self._draining = True
-
-    def stop(self) -> None:
-        """Stop all trials."""
-        self._stopping = True
+    def __init__(self, source: Source, grace: float, tell: Callable[[Any], Any] = put_up) -> None:
+        self._source, self._grace, self._tell = source, grace, tell
+        self._running: set[str] = set()
+        self._told: dict[str, Any] = {}
+        self._left_at = 0.0
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Tune asks after each report of a trial."""
-        return self._stopping or (self._draining and result.get("outcome") == "started")
+        """Tune asks after each report of a trial. One that only begins now, as it waited for a node, is stopped."""
+        outcome = result.get("outcome")
+        if (outcome == "started" and signals.asked()) or (outcome is None and self._source.yields(trial_id)):
+            return True
+        if outcome in (None, "started"):
+            self._running.add(trial_id)
+        else:
+            self._running.discard(trial_id)
+        return False
 
     def stop_all(self) -> bool:
-        """Tune asks again and again."""
-        return self._stopping
+        """Tune asks ten times a second."""
+        asked = signals.asked()
+        if asked is None:
+            return False
+        if "keep" not in self._told:
+            signals.tell(f"\n{self._words(asked)}")
+            self._told["keep"] = self._tell("keep")
+        now = time.monotonic()
+        over = asked.urgent and now - asked.first > self._grace
+        if "leave" not in self._told and (over or asked.times > 1):
+            signals.tell("\nstopping now; finished trials and the state of others are kept")
+            self._told["leave"], self._left_at = self._tell("leave"), now
+        return "leave" in self._told and (not self._running or now - self._left_at > LEAVE_SECONDS)
 
-
-@contextlib.contextmanager
-def graceful(source: Source, stopper: Brake) -> Iterator[None]:
-    """Handle Ctrl-C as said above for as long as the block runs."""
-    presses = 0
-
-    def interrupted(_signal: int, _frame: Any) -> None:
-        nonlocal presses
-        presses += 1
-        if presses == 1:
-            source.drain()
-            stopper.drain()
-            print("\nfinishing the trials that run, starting no other; Ctrl-C again stops now", file=sys.stderr)
-        else:
-            stopper.stop()
-            print("\nstopping now; checkpoints and finished trials are kept", file=sys.stderr)
-            signal.signal(signal.SIGINT, before)  # a third one is not held back
-
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def _words(self, asked: signals.Asked) -> str:
+        if not asked.urgent:
+            return "finishing the trials that run, starting no other; Ctrl-C again stops now"
+        return (
+            f"{asked.name}: starting no other trial; those that run have {self._grace:g} s to finish, and then their "
+            "state is kept"
+        )

@@ -8,10 +8,8 @@ come.
 """
 
 import contextlib
-import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import ray
@@ -22,25 +20,27 @@ from ray import tune
 
 from sweeper.execution import train_run
 from sweeper.execution.cluster import grows, nodes, wait_for_room
+from sweeper.execution.fits import check_room, check_sharing, workers_on
+from sweeper.execution.notices import watched
 from sweeper.execution.train_run import Actor, Link, Work
-from sweeper.execution.worker import STARTED, Row, Sweep, commit_result, device_name, epoch_reporter, see_through
-from sweeper.plan import PlanError, TrialSpec
-from sweeper.results.attempts import attempt
+from sweeper.execution.worker import (
+    STARTED,
+    Row,
+    Sweep,
+    commit_result,
+    epoch_reporter,
+    opened,
+    recorded,
+    see_through,
+)
+from sweeper.plan import TrialSpec
+from sweeper.results.attempts import Attempt
 from sweeper.training.distributed import Worker
 from sweeper.training.trial import run_trial
 
 SEARCH_SECONDS = 1.0  # between looks for an actor that is free
 CLOSE_SECONDS = 20.0
 GROWTH = 8  # trials that a growing cluster is asked to run at once, if no more fit: each has processes on its head
-
-
-def share_of_batch(trial: TrialSpec, workers: int) -> TrialSpec:
-    """The trial as to the memory of one of its workers: the network computes its share of the batch only.
-
-    Each worker augments the whole batch, but waveforms are small beside what a network keeps for the way back.
-    """
-    size = max(2, math.ceil(trial.training.batch_size / workers))
-    return replace(trial, training=replace(trial.training, batch_size=size))
 
 
 @contextlib.contextmanager
@@ -62,10 +62,7 @@ def trainable(sweep: Sweep, workers: int, memory: int, batch: int, ahead: int) -
     """
     resources = {"CPU": float(sweep.cpus), "GPU": float(sweep.gpus), "memory": float(memory)}
     resources = {name: amount for name, amount in resources.items() if amount}
-    if batch < workers:
-        raise PlanError(f"--workers-per-trial {workers}: a batch has {batch} clips, which is less than one for each")
-    if sweep.gpus % 1:
-        raise PlanError(f"--gpus-per-trial {sweep.gpus:g}: with --workers-per-trial {workers}, each needs whole GPUs")
+    check_sharing(workers, sweep.gpus, batch)
     at_once = _room(resources | {"memory": memory + train_run.SPARE_MEMORY}, workers) // workers
     if grows():
         at_once = max(at_once, min(ahead, GROWTH))
@@ -87,27 +84,9 @@ def _room(resources: dict[str, float], workers: int) -> int:
     Raises:
         PlanError: fewer than one trial's.
     """
-    if grows() and _count(resources) < workers:
+    if grows() and workers_on(nodes(), resources) < workers:
         wait_for_room([resources] * workers)
-    room = _count(resources)
-    if room < workers:
-        have = {name: sum(node.get(name, 0.0) for node in nodes()) for name in resources}
-        raise PlanError(
-            f"--workers-per-trial {workers}: there is room for {room}; each holds {_words(resources)}, "
-            f"and {'this machine has' if len(nodes()) == 1 else 'the nodes have together'} {_words(have)}"
-        )
-    return room
-
-
-def _count(resources: dict[str, float]) -> int:
-    return sum(int(min(node.get(name, 0.0) // amount for name, amount in resources.items())) for node in nodes())
-
-
-def _words(resources: dict[str, float]) -> str:
-    return ", ".join(
-        f"{amount / 1e9:.1f} GB of memory" if name == "memory" else f"{amount:g} {name}s"
-        for name, amount in resources.items()
-    )
+    return check_room(nodes(), resources, workers)
 
 
 def train_trial(
@@ -147,7 +126,7 @@ def _start(work: Work, runs: Sequence[Actor]) -> tuple[Actor, str]:
 def train_loop(config: dict[str, Any]) -> Row | None:
     """What each of Train's workers does; the first one commits the result and returns its row."""
     sweep: Sweep = config["sweep"]
-    spec: TrialSpec = config["spec"]
+    spec = opened(config["spec"], sweep)
     link: Link = config["run"]
     link.join()
     context = ray.train.get_context()
@@ -157,23 +136,23 @@ def train_loop(config: dict[str, Any]) -> Row | None:
     fold = sweep.folds[spec.data.fold]
     torch.set_num_threads(sweep.cpus)
 
-    def run() -> Row | None:
-        with sweep.study.checkpoint(spec.trial_id) as state:
+    def run(running: Attempt | None) -> Row | None:
+        with sweep.study.checkpoint(spec.trial_id) as state, watched() as wish:
             result, fitted = run_trial(
                 spec,
                 ray.get(list(fold.train)),
                 lambda: ray.get(list(fold.scored)),
                 device=ray.train.torch.get_device(),
                 state=state.path,
-                on_state=lambda: state.save(often=True),
+                on_state=lambda: state.save(often=not wish()),
                 on_epoch=epoch_reporter(link.report) if worker.rank == 0 else lambda _epoch: None,
                 follow=sweep.follow,
+                wish=wish,
                 worker=worker,
             )
-            return commit_result(sweep, result, fitted) if worker.rank == 0 else None
+            return None if running is None else commit_result(sweep, result, fitted, running)
 
     if worker.rank:
-        return run()
-    held = {"cpus": worker.world_size * sweep.cpus, "gpus": worker.world_size * sweep.gpus}
-    with attempt(sweep.study, spec.trial_id, device=device_name(sweep), **held):
-        return run()
+        return run(None)
+    with recorded(sweep, spec, worker.world_size) as running:
+        return run(running)

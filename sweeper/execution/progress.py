@@ -34,7 +34,7 @@ class Progress(Callback):
         self._count = count
         self._share: dict[str, float] = {}  # of each trial's epochs, as far as it is known
         self._cell: dict[str, Text] = {}
-        self._done = 0
+        self._done: set[str] = set()  # a trial that was left to another run may come again
         self._failed = 0
         self._best: tuple[float, str] | None = None
         self._speed: dict[str, float] = {}
@@ -81,6 +81,9 @@ class Progress(Callback):
         elif result.get("outcome") == "failed":
             self._failed += 1
             self._finish(trial_id, Text("failed", "bold red"), f"failed: {result['error']}")
+        elif result.get("outcome") == "left":
+            self._cell[trial_id] = Text("kept", "dim")
+            self._speed.pop(trial_id, None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Mark a trial whose worker died too often."""
@@ -88,10 +91,11 @@ class Progress(Callback):
         self._finish(self._id(trial), Text("died", "bold red"), "failed: its worker died")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Mark a trial that was stopped before its end, if it was."""
+        """Mark a search's trial that was stopped before its end, if it was."""
         trial_id = self._id(trial)
         result = trial.last_result or {}
-        if trial_id in self._specs and "epoch" in result and "outcome" not in result:
+        spec = self._specs.get(trial_id)
+        if spec is not None and spec.selects and "epoch" in result and "outcome" not in result:
             score = result.get("validation_accuracy")
             so_far = "" if score is None else f", validation accuracy {score:.1%}"
             self._finish(trial_id, Text("stopped", "dim"), f"stopped after epoch {result['epoch']}{so_far}")
@@ -101,8 +105,12 @@ class Progress(Callback):
         if self._live is not None:
             self._live.stop()
 
+    def say(self, line: str) -> None:
+        """Print a line, above the view where that is open."""
+        (self._console or Console()).print(line, highlight=False, markup=False, soft_wrap=True)
+
     def _finish(self, trial_id: str, cell: Text, words: str) -> None:
-        self._done += 1
+        self._done.add(trial_id)
         self._share[trial_id] = 1.0
         self._cell[trial_id] = cell
         self._speed.pop(trial_id, None)
@@ -110,7 +118,7 @@ class Progress(Callback):
             spec = self._specs[trial_id]
             self._said = time.monotonic()
             self._console.print(
-                f"[{self._done:>{len(str(self._count))}}/{self._count}] {spec.arm:<13} "
+                f"[{len(self._done):>{len(str(self._count))}}/{self._count}] {spec.arm:<13} "
                 f"fold {spec.data.fold} {self._which(spec)}: {words}  ({self._left()} left)",
                 highlight=False,
                 markup=False,
@@ -125,7 +133,7 @@ class Progress(Callback):
     def _line(self) -> Text:
         share = self._whole()
         return Text.assemble(
-            (f"{self._done}", "bold"),
+            (f"{len(self._done)}", "bold"),
             f" of {self._count} trials",
             (f", {self._failed} failed" if self._failed else "", "red"),
             f", best {self._best[1]} {self._best[0]:.1%}" if self._best else "",

@@ -16,11 +16,13 @@ import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
+from sweeper import signals
 from sweeper.audio.sides import Sides
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, trial_resources
-from sweeper.execution.interrupt import Brake, Planned, Source, graceful
+from sweeper.execution.fits import Machine, share_of_batch
+from sweeper.execution.interrupt import Ending, Planned, Source
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.packing import Packing
@@ -28,27 +30,11 @@ from sweeper.execution.progress import Progress
 from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, Sweep, train_trial
 from sweeper.plan import PlanError, TrialSpec
+from sweeper.results.attempts import new_run
+from sweeper.results.claims import Claims
 from sweeper.results.store import Study
 
-
-@dataclass(frozen=True)
-class Machine:
-    """What each trial holds, and where.
-
-    Attributes:
-        cpus, gpus: of each trial, or, with several `workers`, of each of its workers; None: one GPU where there is one.
-        workers: processes that share a trial's batches.
-        max_failures: how often a trial is tried again.
-        address: of a running Ray cluster; None: see `cluster`.
-        loggers: names of further loggers for learning curves.
-    """
-
-    cpus: int = 1
-    gpus: float | None = None
-    workers: int = 1
-    max_failures: int = 2
-    address: str | None = None
-    loggers: tuple[str, ...] = ()
+_USUAL = Machine()
 
 
 @dataclass(frozen=True)
@@ -64,30 +50,31 @@ def run_sweep(
     folds: Mapping[int, Sides],
     study: Study,
     store: ClipStore,
-    machine: Machine = Machine(),  # frozen
+    machine: Machine = _USUAL,
 ) -> tuple[Failure, ...]:
     """Run `trials` and commit each; a trial's failure does not stop the others.
 
     Returns:
-        the trials that failed. After an interrupt, trials that were neither finished nor failed are just missing.
+        the trials that failed. Those that were neither finished nor failed after an interrupt, or that other runs are
+        at, are just missing.
 
     Raises:
         PlanError: a single trial needs more than the machine has, or can't be shared by so many workers.
     """
+    view = Progress(trials, len(trials))
     return run_trials(
-        lambda _sweep, _stopper: (Planned(trials), None),
+        lambda sweep: (Planned(trials, Claims(study, sweep.run), view.say), None),
         folds,
         study,
         store,
         machine,
         like=trials,
-        count=len(trials),
         ahead=len(trials),
-        view=Progress(trials, len(trials)),
+        view=view,
     )
 
 
-Making = Callable[[Sweep, Brake], tuple[Source, TrialScheduler | None]]
+Making = Callable[[Sweep], tuple[Source, TrialScheduler | None]]
 
 
 def run_trials(
@@ -98,21 +85,19 @@ def run_trials(
     machine: Machine,
     *,
     like: Sequence[TrialSpec],
-    count: int,
     ahead: int,
     view: Progress,
     follow: bool = False,
 ) -> tuple[Failure, ...]:
-    """Run the trials that a source gives, at most `count`; see `run_sweep`.
+    """Run the trials that a source gives; see `run_sweep`.
 
     Args:
-        make: given the sweep and what stops it, returns the source and Tune's scheduler; None: first in, first out.
+        make: given the sweep, returns the source and Tune's scheduler; None: first in, first out.
         folds: the clips.
         study: where results go.
         store: whose clips they are.
         machine: what trials hold.
         like: trials that need as much memory as any that will come.
-        count: how many come at most.
         ahead: how many may wait for nodes at once, where the cluster starts nodes on demand.
         view: the live view.
         follow: report validation accuracies, for the scheduler.
@@ -127,7 +112,8 @@ def run_trials(
         contextlib.ExitStack() as stack,
     ):
         resources = trial_resources(machine.cpus, machine.gpus, ahead * machine.workers)
-        memory = memory_per_trial([multi_worker.share_of_batch(trial, machine.workers) for trial in like], resources)
+        shares = [share_of_batch(trial, machine.workers) for trial in like]
+        memory = memory_per_trial(shares, resources, study)
         # Each node fetches them once, whatever it trains.
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = Sweep(
@@ -147,6 +133,7 @@ def run_trials(
             gpus=resources.gpus,
             max_failures=machine.max_failures,
             follow=follow,
+            run=new_run(),
         )
         if machine.workers == 1:
             held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
@@ -158,14 +145,14 @@ def run_trials(
             )
         # Of a searcher's trials Tune lets one wait. The autoscaler would see one at a time, and start nodes one by one.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(ahead, MOST_WAITING) if grows() else 1)
-        stopper = Brake()
-        source, scheduler = make(sweep, stopper)
+        source, scheduler = make(sweep)
+        stopper = Ending(source, machine.grace)
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=source,
                 scheduler=scheduler,
-                num_samples=count,
+                num_samples=-1,  # the source knows
                 max_concurrent_trials=at_once,
                 reuse_actors=True,
                 trial_dirname_creator=_name,
@@ -180,7 +167,7 @@ def run_trials(
                 failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )
-        with graceful(source, stopper):
+        with signals.noted(source.drain):
             results = tuner.fit()
         keep_event_files(Path(scratch), study)
         return _failures(results, machine.max_failures)

@@ -180,7 +180,8 @@ def create(index: int) -> Actor:
     tag = 2 + derive_seed(context.get_job_id(), index) % (TAGS - 2)
     # Train's helper asks the Ray instance that was started last on the machine whether the controller lives, and if
     # that one knows of none, removes the placement group. With the address it asks the right one.
-    environment = {"env_vars": {"RAY_ADDRESS": context.gcs_address}}
+    # torch's own log says on every worker when a network, which might leave parameters unused, used them all.
+    environment = {"env_vars": {"RAY_ADDRESS": context.gcs_address, "TORCH_CPP_LOG_LEVEL": "ERROR"}}
     actor = ray.remote(TrainRun).options(num_cpus=0, max_concurrency=16, max_restarts=-1, runtime_env=environment)
     return actor.remote(tag)
 

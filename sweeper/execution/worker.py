@@ -9,7 +9,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,12 +17,16 @@ import ray
 import torch
 from ray import tune
 
+from sweeper.audio.places import cache_folder
+from sweeper.execution.notices import watched
 from sweeper.plan import TrialSpec
-from sweeper.results.attempts import Cost, attempt, cost_of_running, costs
+from sweeper.results.attempts import Attempt, attempt, cost_of_running
+from sweeper.results.evidence import new_mark
 from sweeper.results.rows import Circumstances, complete_row, curve_rows, failed_row, prediction_rows
 from sweeper.results.store import Study
+from sweeper.study_file import file_name, with_network
 from sweeper.training import weights
-from sweeper.training.fit import Epoch, Fitted, NonFiniteLoss
+from sweeper.training.fit import Diverged, Epoch, Fitted, TrialLeft
 from sweeper.training.trial import TrialResult, run_trial
 
 REPORT_SECONDS = 0.5
@@ -55,6 +59,7 @@ class Sweep:
     gpus: float
     max_failures: int
     follow: bool = False
+    run: str = ""
 
 
 def tune_config(spec: TrialSpec) -> dict[str, Any]:
@@ -64,7 +69,7 @@ def tune_config(spec: TrialSpec) -> dict[str, Any]:
 
 def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
     """Tune's function trainable: run and commit the trial `config["spec"]` in this process."""
-    spec: TrialSpec = config["spec"]
+    spec = opened(config["spec"], sweep)
     fold = sweep.folds[spec.data.fold]
     torch.set_num_threads(sweep.cpus)
     if 0 < sweep.gpus < 1:  # a trial that takes more than its share must fail, not those beside it
@@ -72,8 +77,9 @@ def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
 
     def run() -> Row:
         with (
-            attempt(sweep.study, spec.trial_id, device=device_name(sweep), cpus=sweep.cpus, gpus=sweep.gpus),
+            recorded(sweep, spec) as running,
             sweep.study.checkpoint(spec.trial_id) as state,
+            watched() as wish,
         ):
             result, fitted = run_trial(
                 spec,
@@ -81,14 +87,20 @@ def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
                 lambda: ray.get(list(fold.scored)),
                 device=torch.device("cuda" if sweep.gpus else "cpu"),
                 state=state.path,
-                on_state=lambda: state.save(often=True),
+                on_state=lambda: state.save(often=not wish()),
                 on_epoch=epoch_reporter(tune.report),
                 follow=sweep.follow,
+                wish=wish,
             )
-            return commit_result(sweep, result, fitted)
+            return commit_result(sweep, result, fitted, running)
 
     tune.report(STARTED)  # returns unless Tune stops the trial here
     see_through(sweep, spec, run)
+
+
+def opened(spec: TrialSpec, sweep: Sweep) -> TrialSpec:
+    """The trial with its network: what was sent is data, and a user's code lies in the study's results."""
+    return with_network(spec, sweep.study.storage, cache_folder())
 
 
 def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
@@ -107,13 +119,16 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
             time.sleep(min(BACKOFF_SECONDS * 2 ** (failures - 1), MAX_BACKOFF_SECONDS))
         try:
             row = run()
+        except TrialLeft:
+            tune.report({"outcome": "left"})
+            return
         except Exception as error:
             if isinstance(error, torch.AcceleratorError):
                 raise
             # Without its frames: they hold the network and all that it had put on the GPU.
             failure = error.with_traceback(None)
             failure.__context__ = failure.__cause__ = None
-            if isinstance(error, NonFiniteLoss):
+            if isinstance(error, Diverged):
                 break
         else:
             tune.report({"outcome": "complete", "accuracy": row["accuracy"], "seconds": row["seconds"]})
@@ -121,12 +136,24 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
     reason = f"{type(failure).__name__}: {failure}"
     if isinstance(failure, torch.OutOfMemoryError):
         reason += " Give each trial more of a GPU (--gpus-per-trial), or choose a smaller recipe."
-    curve = curve_rows(spec.trial_id, failure.curve) if isinstance(failure, NonFiniteLoss) else []
+    curve = curve_rows(spec.trial_id, failure.curve) if isinstance(failure, Diverged) else []
     with contextlib.suppress(OSError):  # a full disk, say, which may be the very reason
         row = failed_row(spec, circumstances(sweep, spec), reason)
-        cost = costs(sweep.study, spec.trial_id).get(spec.trial_id, Cost(0, 0.0, 0.0))
+        cost = cost_of_running(sweep.study, spec.trial_id, complete=False)
         sweep.study.record_failure(row | asdict(cost), curve)
     tune.report({"outcome": "failed", "error": reason})
+
+
+@contextlib.contextmanager
+def recorded(sweep: Sweep, spec: TrialSpec, workers: int = 1) -> Iterator[Attempt]:
+    """An attempt at a trial by so many workers. One that ends because that was wished has not failed."""
+    held = {"cpus": workers * sweep.cpus, "gpus": workers * sweep.gpus}
+    with attempt(sweep.study, spec.trial_id, device=device_name(sweep), run=sweep.run, **held) as running:
+        try:
+            yield running
+        except TrialLeft:
+            running.outcome = "stopped"
+            raise
 
 
 def _free_gpu() -> None:
@@ -136,15 +163,15 @@ def _free_gpu() -> None:
         torch.cuda.empty_cache()
 
 
-def commit_result(sweep: Sweep, result: TrialResult, fitted: Fitted) -> Row:
+def commit_result(sweep: Sweep, result: TrialResult, fitted: Fitted, running: Attempt) -> Row:
     """Write weights, predictions and curve, and then the row that declares the trial finished; returns the row."""
-    spec = result.spec
-    with sweep.study.weights(spec.trial_id, new=True) as file:
-        weights.save(file.path, fitted, spec, sweep.classes)
-        file.save()
-    cost = cost_of_running(sweep.study, spec.trial_id, complete=True)
-    row = complete_row(result, circumstances(sweep, spec)) | asdict(cost)
-    sweep.study.commit(row, curve_rows(spec.trial_id, result.curve), prediction_rows(spec.trial_id, result.predictions))
+    spec, mark = result.spec, new_mark()
+    cost = cost_of_running(sweep.study, spec.trial_id, complete=True, running=running)
+    row = complete_row(result, circumstances(sweep, spec)) | asdict(cost) | {"evidence": mark}
+    answers = prediction_rows(spec.trial_id, result.predictions)
+    with sweep.study.draft() as draft:
+        weights.save(draft, fitted, spec, sweep.classes, mark, file=file_name(spec.code))
+        sweep.study.commit(row, curve_rows(spec.trial_id, result.curve), answers, draft)
     return row
 
 

@@ -1,19 +1,26 @@
 """Tables as cells of text, and how numbers are written in them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 NONE = "–"
+OWN = "‡"  # marks a spread that stands out
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table as cells of text; `words` columns read from the left, `marks` hold ✓ or nothing, the rest are numbers."""
+    """A table as cells of text; `words` columns read from the left, `marks` hold ✓ or nothing, the rest are numbers.
+
+    `reference` is the first cell of the row that all others are compared with.
+    """
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     words: frozenset[str]
     marks: frozenset[str] = frozenset()
+    reference: str = ""
 
 
 def points(difference: float) -> str:
@@ -24,3 +31,43 @@ def points(difference: float) -> str:
 def percent(fraction: float | None, digits: int = 1) -> str:
     """A fraction as percent."""
     return NONE if fraction is None else f"{100 * fraction:.{digits}f}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval of differences, in points."""
+    return "[–]" if low is None or high is None else f"[{points(low)}, {points(high)}]"
+
+
+def number(value: float | None, form: str) -> str:
+    """A number, or a dash for none."""
+    return NONE if value is None else f"{value:{form}}"
+
+
+def count(amount: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
+def planned(row: Mapping[str, Any]) -> str:
+    """An arm's complete trials, of how many where some are missing or failed."""
+    return f"{row['n']}" if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}"
+
+
+def accuracy_interval(row: Mapping[str, Any]) -> str:
+    """The interval of an arm's mean, percent."""
+    return "[–]" if row["ci_low"] is None else f"[{percent(row['ci_low'])}, {percent(row['ci_high'])}]"
+
+
+def difference(row: Mapping[str, Any]) -> str:
+    """An arm's difference to the reference with its interval, in points; * where significant."""
+    if row["outcome"] == "reference":
+        return "reference"
+    if row["diff"] is None:
+        return NONE
+    star = "*" if row["significant"] else ""
+    return f"{points(row['diff'])}{star} {interval(row['diff_low'], row['diff_high'])}"
+
+
+def own_spread(row: Mapping[str, Any]) -> str:
+    """An arm's own standard deviation, in points; ‡ where it stands out."""
+    return percent(row["sd"]) + (OWN if row["own_spread"] else "")

@@ -1,15 +1,19 @@
 """Two studies side by side: what differs in design, data and software, and what each found per arm."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sweeper.audio.datasets.base import shorten
-from sweeper.report.cells import NONE, PaperTable, points
+from sweeper.report.cells import NONE, PaperTable, difference, interval, percent, planned, points
 from sweeper.report.formats import print_grids
-from sweeper.report.tables import accuracy, difference, distinct, planned
+from sweeper.report.tables import distinct
 from sweeper.results import leaderboard
 from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.score_grid import REFERENCE_KIND, change
 from sweeper.results.store import Study
+
+Change = tuple[float, float, float]  # B − A and the ends of its interval, NaN where there is none
 
 _SHARED = ("data_digest", "git_commit", "sweeper_version", "torch_version", "ray_version", "python_version", "device")
 _GRID = {"fold": "folds", "replicate": "seeds"}
@@ -23,17 +27,24 @@ def compare(study_a: Study, study_b: Study) -> str:
     """
     a, b = leaderboard.derive(study_a), leaderboard.derive(study_b)
     fields = differing_fields(a, b)
-    tables = [_arms(a, b)]
+    paired = _paired_changes(a, b)
+    tables = [_arms(a, b, paired)]
     if fields:
         header = ("field", "A", "B")
         tables.insert(0, PaperTable("What differs", header, tuple(fields), frozenset(header)))
     notes = [
-        "B − A: difference of the means, in points; not paired, and without a test: "
-        + ("the studies differ in more than chance" if fields else "the studies differ in nothing but chance"),
-        "to full: each study's own paired difference to its full network, with its 95 % interval",
+        "B − A: change of the mean, in points, with the 95 % interval of each arm alone, "
+        + ("block by block, as both have the same data" if paired else "not paired, as they share no blocks")
+        + ("" if fields else "; the studies differ in nothing but chance"),
+        "to full: each study's own paired difference to its full network, with the 95 % interval of all its arms",
     ]
     if not fields:
         notes.insert(0, "Design, data and software are the same.")
+    notes += [
+        f"{name}: its own tables were not written: {board.unwritten}"
+        for name, board in (("A", a), ("B", b))
+        if board.unwritten
+    ]
     problems = [f"{name}: {problem}" for name, board in (("A", a), ("B", b)) for problem in board.problems]
     return print_grids(f"A: {study_a}\nB: {study_b}", tables, notes, problems)
 
@@ -75,21 +86,56 @@ def _flat(value: Any, path: str) -> Iterable[tuple[str, str]]:
         yield path, str(value)
 
 
-def _arms(a: Leaderboard, b: Leaderboard) -> PaperTable:
+def _paired_changes(a: Leaderboard, b: Leaderboard) -> dict[str, Change]:
+    """By arm, B − A over the blocks that both have of the same data."""
+    if a.plan.get("data_digest") is None or a.plan.get("data_digest") != b.plan.get("data_digest"):
+        return {}
+    grid = change(a.grid, b.grid)
+    found = None if grid is None else grid.compare((-1.0, 1.0))
+    if grid is None or found is None:
+        return {}
+    return {
+        arm: (float(found.mean[i]), float(found.mean_low[i]), float(found.mean_high[i]))
+        for i, arm in enumerate(grid.arms)
+        if not math.isnan(found.mean[i])
+    }
+
+
+def unpaired_change(a: Mapping[str, Any], b: Mapping[str, Any]) -> Change | None:
+    """B − A of two independent means, with an interval made of both means' own; NaN ends where one has none.
+
+    "MOVER": G. Zou, A. Donner. Statistics in Medicine 27 (2008) 1693–1702.
+    """
+    if a["mean"] is None or b["mean"] is None:
+        return None
+    diff = b["mean"] - a["mean"]
+    if a["ci_low"] is None or b["ci_low"] is None:
+        return diff, math.nan, math.nan
+    low = diff - math.hypot(b["mean"] - b["ci_low"], a["ci_high"] - a["mean"])
+    return diff, low, diff + math.hypot(b["ci_high"] - b["mean"], a["mean"] - a["ci_low"])
+
+
+def _arms(a: Leaderboard, b: Leaderboard, paired: Mapping[str, Change]) -> PaperTable:
     left, right = ({(row["kind"], row["arm"]): row for row in board.summary} for board in (a, b))
     rows = []
     for kind, arm in dict.fromkeys([*left, *right]):
         sides = [side.get((kind, arm)) for side in (left, right)]
-        means = [None if row is None else row["mean"] for row in sides]
-        change = NONE if means[0] is None or means[1] is None else points(means[1] - means[0])
+        found = paired.get(arm) if kind == REFERENCE_KIND else None
+        if found is None and sides[0] is not None and sides[1] is not None:
+            found = unpaired_change(sides[0], sides[1])
         rows.append(
             (
-                arm if kind == "ablation" else f"{arm} ({kind})",
+                arm if kind == REFERENCE_KIND else f"{arm} ({kind})",
                 *(NONE if row is None else planned(row) for row in sides),
-                *(NONE if row is None else accuracy(row) for row in sides),
-                change,
+                *(NONE if row is None else percent(row["mean"]) for row in sides),
+                NONE if found is None else _change(*found),
                 *(NONE if row is None else difference(row) for row in sides),
             )
         )
-    header = ("arm", "n A", "n B", "acc % A", "acc % B", "B − A", "A to full [95 %]", "B to full [95 %]")
-    return PaperTable("Arms", header, tuple(rows), frozenset({"arm"}))
+    header = ("arm", "n A", "n B", "acc % A", "acc % B", "B − A [95 %]", "A to full [95 %]", "B to full [95 %]")
+    return PaperTable("Arms", header, tuple(rows), frozenset({"arm"}), reference=a.arms.reference)
+
+
+def _change(diff: float, low: float, high: float) -> str:
+    ends = (None, None) if math.isnan(low) else (low, high)
+    return f"{points(diff)} {interval(*ends)}"

@@ -4,16 +4,15 @@ The fixed design favours the network that the recipe was made for. What is left 
 with the same budget is what the part itself is worth.
 """
 
+import math
 from typing import Any
 
-from sweeper.report.cells import NONE, PaperTable, points
-from sweeper.report.tables import accuracy, difference
+from sweeper.report.cells import NONE, PaperTable, difference, interval, percent, points
 from sweeper.results import leaderboard
 from sweeper.results.leaderboard import Leaderboard
-from sweeper.results.storage import under
+from sweeper.results.score_grid import change
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
-from sweeper.search_spaces.ablations import ARMS, REFERENCE
 
 Row = dict[str, Any]
 Pair = tuple[Row, Row]
@@ -27,7 +26,7 @@ def sibling(board: Leaderboard, against: Study | None = None) -> Leaderboard | N
     """
     if "fixed_study" not in board.plan and against is None:
         return None
-    study = against or Study(under(str(board.study).rpartition("/")[0], str(board.plan["fixed_study"])))
+    study = against or board.study.beside(str(board.plan["fixed_study"]))
     if against is None and not study.finished():
         return None
     fixed = leaderboard.derive(study)
@@ -39,29 +38,45 @@ def sibling(board: Leaderboard, against: Study | None = None) -> Leaderboard | N
 
 
 def pairs(tuned: Leaderboard, fixed: Leaderboard) -> list[Pair]:
-    """Summary rows (fixed, tuned) of the arms that both designs have, in the paper's order."""
-    sides = [{row["arm"]: row for row in b.summary if row["kind"] == "ablation"} for b in (fixed, tuned)]
-    return [(sides[0][arm], sides[1][arm]) for arm in ARMS if all(arm in side for side in sides)]
+    """Summary rows (fixed, tuned) of the arms that both designs have, in their order."""
+    sides = [{row["arm"]: row for row in board.ablation} for board in (fixed, tuned)]
+    return [(sides[0][arm], sides[1][arm]) for arm in tuned.arms.ordered(sides[0].keys() & sides[1].keys())]
 
 
-def designs_table(found: list[Pair]) -> PaperTable:
+def designs_table(tuned: Leaderboard, fixed: Leaderboard) -> PaperTable:
     """A row per arm: accuracy and difference to the full network in both designs, and how the difference moved."""
+    moved = moves(tuned, fixed)
     rows = tuple(
         (
-            fixed["arm"],
-            accuracy(fixed),
-            difference(fixed),
-            accuracy(tuned),
-            difference(tuned),
-            "" if fixed["arm"] == REFERENCE else _moved(fixed, tuned),
+            one["arm"],
+            percent(one["mean"]),
+            difference(one),
+            percent(other["mean"]),
+            difference(other),
+            "" if one["outcome"] == "reference" else moved.get(one["arm"], NONE),
         )
-        for fixed, tuned in found
+        for one, other in pairs(tuned, fixed)
     )
-    header = ("arm", "fixed: acc %", "difference [95 %]", "tuned: acc %", "its difference [95 %]", "moved by")
-    return PaperTable("Fixed and tuned hyperparameters", header, rows, frozenset({"arm"}))
+    header = ("arm", "fixed: acc %", "difference [95 %]", "tuned: acc %", "its difference [95 %]", "moved by [95 %]")
+    words = frozenset({"arm"})
+    return PaperTable("Fixed and tuned hyperparameters", header, rows, words, reference=tuned.arms.reference)
 
 
-def _moved(fixed: Row, tuned: Row) -> str:
-    if fixed["diff"] is None or tuned["diff"] is None:
-        return NONE
-    return points(tuned["diff"] - fixed["diff"])
+def moves(tuned: Leaderboard, fixed: Leaderboard) -> dict[str, str]:
+    """By arm, how its difference moved from the fixed design to the tuned one, by the same rule as a difference.
+
+    Block by block, as both designs train the same folds and seeds; * where the interval, of all arms together,
+    excludes 0.
+    """
+    grid = change(fixed.grid, tuned.grid)
+    found = None if grid is None else grid.compare((-1.0, 1.0))
+    if grid is None or found is None:
+        return {}
+    cells = {}
+    for index, arm in enumerate(grid.arms):
+        if found.units[index] and index != grid.reference:
+            known = not math.isnan(found.low[index])
+            ends = (float(found.low[index]), float(found.high[index])) if known else (None, None)
+            star = "*" if found.significant[index] else ""
+            cells[arm] = f"{points(float(found.diff[index]))}{star} {interval(*ends)}"
+    return cells

@@ -1,7 +1,7 @@
 """What lies beneath a study's scores, read per arm: answers to test clips, and learning curves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,47 +10,49 @@ from numpy.typing import NDArray
 
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.predictions import read_answers
-from sweeper.results.searching import Found
-from sweeper.search_spaces.ablations import ARMS, REFERENCE
-from sweeper.search_spaces.recipes import RECIPES
-from sweeper.search_spaces.tuning import Turns, tuned
+from sweeper.results.searching import Found, read_params
+from sweeper.space import described_space
 from sweeper.training.metrics import confusion_matrix
 
 MAX_POINTS = 250  # of a learning curve; a screen shows no more
 
 Block = tuple[int, int]
+Row = Mapping[str, Any]
 Counts = NDArray[np.int64]
 
 
-def complete_trials(board: Leaderboard) -> dict[str, dict[Block, str]]:
-    """Trial ids of the complete ablation trials by arm, in the paper's order, and block (fold, replicate)."""
+def complete_trials(board: Leaderboard) -> dict[str, dict[Block, Row]]:
+    """Rows (in part) of the complete ablation trials by arm, in their order, and block (fold, replicate)."""
     table = board.trials
     table = table.filter(pc.and_(pc.equal(table["status"], "complete"), pc.equal(table["kind"], "ablation")))
-    found: dict[str, dict[Block, str]] = {}
-    for row in table.select(["trial_id", "arm", "fold", "replicate"]).to_pylist():
-        found.setdefault(row["arm"], {})[row["fold"], row["replicate"]] = row["trial_id"]
-    return {arm: found[arm] for arm in ARMS if arm in found}
+    found: dict[str, dict[Block, Row]] = {}
+    columns = ["trial_id", "arm", "fold", "replicate", "evidence", "test_clips", "accuracy"]
+    for row in table.select(columns).to_pylist():
+        found.setdefault(row["arm"], {})[row["fold"], row["replicate"]] = row
+    return {arm: found[arm] for arm in board.arms.ordered(set(found))}
 
 
 def confusions(board: Leaderboard) -> dict[str, dict[Block, Counts]]:
     """Confusion matrices `[true, predicted]` by arm and block; trials without predictions are left out."""
     found: dict[str, dict[Block, Counts]] = {}
     for arm, blocks in complete_trials(board).items():
-        for block, trial_id in blocks.items():
-            answers = read_answers(board.study, trial_id)
+        for block, row in blocks.items():
+            answers = read_answers(board.study, row)
             if answers is not None:
                 counts = confusion_matrix(answers.targets, answers.predicted, answers.classes)
                 found.setdefault(arm, {})[block] = counts
     return found
 
 
-def recall_differences(matrices: Mapping[str, Mapping[Block, Counts]]) -> dict[str, NDArray[np.float64]]:
+def recall_differences(
+    matrices: Mapping[str, Mapping[Block, Counts]], reference: str
+) -> dict[str, NDArray[np.float64]]:
     """Recall per class, arm minus reference over the blocks both have, in points, `[classes]`; NaN without clips."""
-    reference = matrices.get(REFERENCE, {})
+    whole = matrices.get(reference, {})
     differences = {}
     for arm, blocks in matrices.items():
-        if arm != REFERENCE and (shared := blocks.keys() & reference.keys()):
-            ours, theirs = (_recall(sum(m[block] for block in shared)) for m in (blocks, reference))
+        if arm != reference and (shared := blocks.keys() & whole.keys()):
+            ours, theirs = (_recall(sum(m[block] for block in shared)) for m in (blocks, whole))
             differences[arm] = 100 * (ours - theirs)
     return differences
 
@@ -71,7 +73,7 @@ class Curves:
 def curves(board: Leaderboard) -> Curves | None:
     """The learning curves of all complete trials; None where their files are missing."""
     by_arm = {
-        arm: [loss for trial_id in blocks.values() if (loss := _loss(board, trial_id)) is not None]
+        arm: [loss for row in blocks.values() if (loss := _loss(board, row)) is not None]
         for arm, blocks in complete_trials(board).items()
     }
     by_arm = {arm: losses for arm, losses in by_arm.items() if losses}
@@ -87,20 +89,16 @@ def curves(board: Leaderboard) -> Curves | None:
 
 
 def search_importances(found: Found, plan: Mapping[str, Any]) -> dict[str, float]:
-    """Share of each searched field in a search's scores; empty where there are too few trials, or no such recipe."""
+    """Share of each searched field in a search's scores; empty where there are too few trials, or no ranges."""
     from sweeper.search import importances  # Optuna takes a second to import
 
-    design = plan.get("design", {})
-    if design.get("recipe") not in RECIPES:
-        return {}
-    base = replace(RECIPES[design["recipe"]]().training, epochs=design["training"]["epochs"])
-    turns = Turns(ema=found.goal.objective == "accuracy_ema", epochs=found.goal.cost is not None)
+    ranges = plan.get("design", {}).get("search", {}).get("space", {})
     try:
-        return importances(found.explored, lambda trial: tuned(trial, base, turns), found.goal)
+        return importances(found.explored, described_space(ranges, map(read_params, found.explored)), found.goal)
     except (KeyError, ValueError):  # searched by a version with other ranges
         return {}
 
 
-def _loss(board: Leaderboard, trial_id: str) -> NDArray[np.float64] | None:
-    table = board.study.read_table(f"curves/{trial_id}.parquet", ["loss"], "delete it")
-    return None if table is None or not table.num_rows else table["loss"].to_numpy()
+def _loss(board: Leaderboard, row: Row) -> NDArray[np.float64] | None:
+    table = board.study.evidence.curve(row)
+    return table["loss"].to_numpy() if table else None

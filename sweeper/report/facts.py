@@ -1,24 +1,15 @@
-"""What a report says in words and small tables: the answer, the cost, where it all came from, how to do it again."""
+"""What a report says in words and small tables: the question, the cost, where it all came from, how to do it again."""
 
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
 
-from sweeper.plan import Stage
-from sweeper.report.cells import points
-from sweeper.report.tables import count, difference, distinct, number, test_note
+from sweeper.report.cells import count, number
+from sweeper.report.tables import distinct, rule_notes
 from sweeper.results.attempts import Cost, costs
 from sweeper.results.leaderboard import Leaderboard
-from sweeper.results.searching import Found, read_searches
-
-CITATION = (
-    "Z. Sun, Y. Li, H. Liu, H. Li, W. Zhang. End-to-End Audio Pattern Recognition Network for Overcoming Feature "
-    "Limitations in Human-Machine Interaction. Computers, Materials & Continua 83 (2025), no. 2, 3187–3210. "
-    "doi:10.32604/cmc.2025.061920"
-)
 
 Row = dict[str, Any]
 Pairs = list[tuple[str, str]]
@@ -37,59 +28,15 @@ def question(board: Leaderboard) -> list[str]:
     ablations = board.trials.filter(pc.equal(board.trials["kind"], "ablation"))
     folds, seeds = (pc.count_distinct(ablations[name]).as_py() for name in ("fold", "replicate"))
     asked = (
-        f"Which parts of the network earn their place? {count(len(arms), 'arm')}, each the full network without some "
-        f"part of it, were trained on {_same(folds, 'fold')} with {_same(seeds, 'seed')} and compared "
+        f"Which parts earn their place? {count(len(arms), 'arm')}, each {board.arms.reference} but for what it "
+        f"switches, were trained on {_same(folds, 'fold')} with {_same(seeds, 'seed')} and compared "
         "block by block."
     )
-    return [asked, *(f"The test: {note.removeprefix('p: ')}." for note in test_note(board.summary))]
+    return [asked, *(f"{note[0].upper()}{note[1:]}." for note in rule_notes(board))]
 
 
 def _same(amount: int, noun: str) -> str:
     return f"the same {noun}" if amount == 1 else f"the same {amount} {noun}s"
-
-
-def answer(board: Leaderboard) -> list[str]:
-    """What was found, in sentences."""
-    rows = [row for row in board.summary if row["kind"] == "ablation"]
-    if not rows:
-        return [_gain(found) for found in read_searches(board.study)] or ["Nothing was found yet."]
-    compared = [row for row in rows if row["diff"] is not None]
-    found = [row for row in compared if row["significant"]]
-    if found:
-        listed = "; ".join(f"{row['arm']} {difference(row).replace('*', '')} points" for row in found)
-        first = f"{len(found)} of {count(len(compared), 'arm')} differ significantly from the full network: {listed}."
-    elif any(row["significant"] is None for row in compared):
-        first = "No arm can be called significantly different from the full network: trials are missing, or intervals."
-    elif compared:
-        first = f"None of {count(len(compared), 'arm')} differs significantly from the full network."
-    else:
-        first = "No arm could be compared with the full network."
-    verdicts = Counter(row["verdict"] for row in rows if row["verdict"])
-    if len(verdicts) == 1:
-        ((only, amount),) = verdicts.items()
-        return [first, f"Held against the paper's values, all {amount}: {only}."]
-    words = Counter(row["verdict"].partition(":")[0] for row in rows if row["verdict"])
-    held = ", ".join(f"{amount} {word}" for word, amount in words.items())
-    return [first, f"Held against the paper's values: {held}."] if held else [first]
-
-
-def _gain(found: Found) -> str:
-    where = f"{found.arm}, fold {found.fold}"
-    winner = found.winner
-    if winner is None:
-        return f"{where}: no winner yet."
-    if winner.params == found.recipe_params:
-        return f"{where}: the search found nothing better than the recipe."
-    gains = []
-    for stage, on in _FRESH:
-        ours, theirs = found.scores(stage, winner.params), found.scores(stage, found.recipe_params)
-        if ours and len(ours) == len(theirs):
-            mean = statistics.fmean(a - b for a, b in zip(ours, theirs, strict=True))
-            gains.append(f"{points(mean)} points on {on} over {count(len(ours), 'fresh seed')}")
-    return f"{where}: the winner against the recipe: {', '.join(gains) or 'not yet scored on fresh seeds'}."
-
-
-_FRESH: tuple[tuple[Stage, str], ...] = (("confirm", "validation clips"), ("test", "test clips"))
 
 
 def data_facts(board: Leaderboard) -> Pairs:
@@ -180,6 +127,7 @@ def provenance(board: Leaderboard) -> Pairs:
         ("hosts", str(len(distinct(board, "node")))),
         ("finished", f"{span['min']:%Y-%m-%d %H:%M} to {span['max']:%Y-%m-%d %H:%M} UTC"),
         ("data digest", _shares(board, "data_digest")),
+        *((("code of the network", code),) if (code := board.plan.get("definition", {}).get("code")) else ()),
     ]
 
 

@@ -24,10 +24,10 @@ from sweeper.audio.clips import Clips
 from sweeper.audio.datasets import DatasetError
 from sweeper.audio.sides import cut
 from sweeper.audio.store import prepare
+from sweeper.results.evidence import mark_of
 from sweeper.results.leaderboard import Leaderboard
-from sweeper.search_spaces.ablations import REFERENCE
 from sweeper.training import weights
-from sweeper.training.weights import Classifier
+from sweeper.training.weights import Classifier, WeightsError
 
 MAX_CLIPS = 600  # more would be a cloud, and raw audio at 22 kHz has 88,200 dimensions
 BATCH = 32
@@ -76,12 +76,16 @@ def feature_maps(board: Leaderboard, data: Path | None) -> FeatureMaps:
         Unavailable: no weights, or the data isn't at hand or not the same.
     """
     trial = _trial(board)
-    with board.study.weights(trial["trial_id"]) as file:
-        if not file.path.exists():
-            raise Unavailable(
-                f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']} are gone"
-            )
-        classifier = weights.load(file.path)
+    whose = f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}"
+    with board.study.evidence.weights(trial) as path:
+        if not path.exists():
+            raise Unavailable(f"{whose} are gone")
+        try:
+            classifier = weights.load(path)
+        except WeightsError as error:
+            raise Unavailable(str(error)) from None
+    if classifier.trial_id != trial["trial_id"] or classifier.mark not in ("", mark_of(trial)):
+        raise Unavailable(f"{whose} are those of another trial or attempt")
     test = _test_clips(trial, board.plan, data)
     features, targets = _features(classifier, test, trial["gflops_per_clip"])
     if len(np.unique(targets)) < 2 or len(targets) < 4:
@@ -94,14 +98,14 @@ def feature_maps(board: Leaderboard, data: Path | None) -> FeatureMaps:
 def _trial(board: Leaderboard) -> Mapping[str, Any]:
     """The reference's first complete block that still has weights, else its first."""
     trials = board.trials
-    wanted = pc.and_(pc.equal(trials["arm"], REFERENCE), pc.equal(trials["kind"], "ablation"))
+    wanted = pc.and_(pc.equal(trials["arm"], board.arms.reference), pc.equal(trials["kind"], "ablation"))
     wanted = pc.and_(wanted, pc.equal(trials["status"], "complete"))
     columns = ["trial_id", "arm", "dataset", "split", "fold", "replicate", "sample_rate"]
-    columns += ["data_digest", "gflops_per_clip"]
+    columns += ["data_digest", "gflops_per_clip", "evidence"]
     rows: list[dict[str, Any]] = trials.filter(wanted).select(columns).to_pylist()
     if not rows:
-        raise Unavailable(f"no trial of {REFERENCE} is complete")
-    return next((row for row in rows if board.study.has_weights(row["trial_id"])), rows[0])
+        raise Unavailable(f"no trial of {board.arms.reference} is complete")
+    return next((row for row in rows if board.study.evidence.has_weights(row)), rows[0])
 
 
 def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | None) -> Iterable[Clips]:
@@ -117,7 +121,7 @@ def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | 
 
 
 def _features(
-    classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float
+    classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float | None
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
     """By stage `[clips, dimensions]`, and the targets; at most `MAX_CLIPS`, evenly spaced."""
     import torch
@@ -131,7 +135,7 @@ def _features(
     network = classifier.network.to(device)
     batches = Batches(parts, round(classifier.sample_rate * classifier.seconds), device)
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in STAGES}
-    light = gflops_per_clip * len(chosen) < LIGHT_GFLOP
+    light = gflops_per_clip is not None and gflops_per_clip * len(chosen) < LIGHT_GFLOP
     # On a busy machine, many threads with little to do wait for each other far longer than they work.
     with threadpool_limits(1 if light else None), torch.no_grad():
         for start in range(0, len(chosen), BATCH):

@@ -11,115 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.report.tables import accuracy, difference
-from sweeper.search_spaces.ablations import REFERENCE
+from sweeper.report.cells import accuracy_interval, percent
 from sweeper.statistics.pareto import front
 
 Row = dict[str, Any]
 Figure = dict[str, Any]
 
 _TEXT_CLASSES = 12  # with more classes, numbers in the cells are too small to read
-
-
-def forest(rows: Sequence[Row]) -> Figure:
-    """Differences to the reference with their intervals, and the paper's; arms from top to bottom."""
-    shown = [row for row in rows if row["diff"] is not None]
-    arms = [row["arm"] for row in shown]
-    limit = forest_limit(shown)
-    low, high = ([_points(row[name]) for row in shown] for name in ("diff_low", "diff_high"))
-    middle = [_points(row["diff"]) for row in shown]
-    traces: list[Row] = [
-        {
-            "x": middle,
-            "y": arms,
-            "mode": "markers",
-            "marker": {"size": 9, "color": ["$accent" if row["significant"] else "$muted" for row in shown]},
-            "error_x": {
-                "type": "data",
-                "symmetric": False,
-                "array": [None if h is None or m is None else h - m for h, m in zip(high, middle, strict=True)],
-                "arrayminus": [None if o is None or m is None else m - o for o, m in zip(low, middle, strict=True)],
-                "color": "$muted",
-                "thickness": 1.5,
-                "width": 4,
-            },
-            "text": [f"{row['arm']}: {difference(row)}" for row in shown],
-            "hovertemplate": "%{text}<extra></extra>",
-        },
-        {
-            "x": [_points(row["published_diff"]) for row in shown],
-            "y": arms,
-            "mode": "markers",
-            "marker": {"symbol": "diamond-open", "size": 9, "color": "$ink"},
-            "hovertemplate": "%{y}: the paper %{x:+.2f}<extra></extra>",
-        },
-    ]
-    if any(row["boot_diff_low"] is not None for row in shown):
-        traces.insert(0, _bootstrap_bars(shown))
-    shape = layout(
-        height=60 + 30 * len(arms),
-        margin={"l": 108, "r": 12, "t": 10, "b": 44},
-        xaxis={"title": {"text": "points of accuracy, arm − full"}, "range": [-limit, limit], "zeroline": True},
-        yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
-    )
-    return {"data": traces, "layout": shape}
-
-
-def designs(found: Sequence[tuple[Row, Row]]) -> Figure:
-    """Differences to the reference of (fixed, tuned) pairs with their intervals: hollow is fixed, full is tuned."""
-    shown = [pair for pair in found if all(row["diff"] is not None for row in pair)]
-    limit = max(forest_limit(rows) for rows in zip(*shown, strict=True))
-    traces = []
-    for rows, symbol, color, shift in zip(
-        zip(*shown, strict=True), ("circle-open", "circle"), ("$muted", "$accent"), (-0.16, 0.16), strict=True
-    ):
-        middle = [_points(row["diff"]) or 0.0 for row in rows]
-        ends = [[_points(row[name]) for row in rows] for name in ("diff_low", "diff_high")]
-        bars = [
-            [None if end is None else abs(end - centre) for end, centre in zip(side, middle, strict=True)]
-            for side in ends
-        ]
-        traces.append(
-            {
-                "x": middle,
-                "y": [index + shift for index in range(len(rows))],
-                "mode": "markers",
-                "marker": {"size": 9, "symbol": symbol, "color": color},
-                "error_x": {"type": "data", "symmetric": False, "arrayminus": bars[0], "array": bars[1]}
-                | {"color": color, "thickness": 1.5, "width": 4},
-                "text": [f"{row['arm']}: {difference(row)}" for row in rows],
-                "hovertemplate": "%{text}<extra></extra>",
-            }
-        )
-    names = [fixed["arm"] for fixed, _ in shown]
-    shape = layout(
-        height=60 + 36 * len(names),
-        margin={"l": 108, "r": 12, "t": 10, "b": 44},
-        xaxis={"title": {"text": "points of accuracy, arm − full"}, "range": [-limit, limit], "zeroline": True},
-        yaxis={"tickvals": list(range(len(names))), "ticktext": names, "range": [len(names) - 0.5, -0.5]}
-        | {"showgrid": False, "zeroline": False},
-    )
-    return {"data": traces, "layout": shape}
-
-
-def forest_limit(rows: Sequence[Row]) -> float:
-    """Half the axis, in points: all means and bootstrap intervals fit, a t interval from two blocks needn't."""
-    means = ("diff", "boot_diff_low", "boot_diff_high", "published_diff")
-    inner = [abs(row[k]) for row in rows for k in means if row[k] is not None]
-    outer = [abs(row[k]) for row in rows for k in ("diff_low", "diff_high") if row[k] is not None]
-    widest = max(inner, default=0.01)
-    return 100 * 1.15 * max(widest, min(max(outer, default=0.0), 2 * widest))
-
-
-def _bootstrap_bars(rows: Sequence[Row]) -> Row:
-    x: list[float | None] = []
-    y: list[str | None] = []
-    for row in rows:
-        if row["boot_diff_low"] is not None:
-            x += [_points(row["boot_diff_low"]), _points(row["boot_diff_high"]), None]
-            y += [row["arm"], row["arm"], None]
-    line = {"color": "$band", "width": 11}
-    return {"x": x, "y": y, "mode": "lines", "line": line, "hoverinfo": "skip"}
 
 
 def pareto(rows: Sequence[Row]) -> Figure:
@@ -132,19 +30,19 @@ def pareto(rows: Sequence[Row]) -> Figure:
     on_front = [shown[i] for i in best]
     rest = [row for i, row in enumerate(shown) if i not in best]
 
-    def points(rows: Sequence[Row], **style: Any) -> Row:
+    def trace(rows: Sequence[Row], **style: Any) -> Row:
         return {
             "x": [row["gflops_per_clip"] for row in rows],
-            "y": [_points(row["mean"]) for row in rows],
+            "y": [in_points(row["mean"]) for row in rows],
             "text": [row["arm"] for row in rows],
-            "customdata": [[accuracy(row), row["parameters"], round(row["seconds"])] for row in rows],
-            "hovertemplate": "%{text}: %{customdata[0]} %<br>%{x:.3g} GFLOP, %{customdata[1]:,} parameters, "
+            "customdata": [[_accuracy(row), row["parameters"], round(row["seconds"])] for row in rows],
+            "hovertemplate": "%{text}: %{customdata[0]}<br>%{x:.3g} GFLOP, %{customdata[1]:,} parameters, "
             "%{customdata[2]} s of training<extra></extra>",
         } | style
 
     traces = [
-        points(rest, mode="markers", marker={"color": "$muted", "size": 8}),
-        points(
+        trace(rest, mode="markers", marker={"color": "$muted", "size": 8}),
+        trace(
             on_front,
             mode="lines+markers+text",
             line={"shape": "hv", "color": "$accent", "width": 1.5},
@@ -164,8 +62,17 @@ def pareto(rows: Sequence[Row]) -> Figure:
     return {"data": traces, "layout": shape}
 
 
+def _accuracy(row: Row) -> str:
+    return f"{percent(row['mean'])} % {accuracy_interval(row)}"
+
+
 def learning_curve(
-    arm: str, epochs: NDArray[np.int64], bands: Mapping[str, NDArray[np.float64]], top: float, bottom: float
+    arm: str,
+    epochs: NDArray[np.int64],
+    bands: Mapping[str, NDArray[np.float64]],
+    top: float,
+    bottom: float,
+    reference: str,
 ) -> Figure:
     """An arm's training loss, mean and range over blocks, on the reference's mean.
 
@@ -174,6 +81,7 @@ def learning_curve(
         epochs: `[points]`, from 1.
         bands: by arm, `[3, points]`: mean, lowest, highest.
         top, bottom: of the loss axis, the same for all arms.
+        reference: the arm whose mean is drawn, too.
     """
     mean, low, high = bands[arm].round(4).tolist()
     x = epochs.tolist()
@@ -183,9 +91,9 @@ def learning_curve(
         | {"line": {"width": 0}, "hoverinfo": "skip"},
         {"x": x, "y": mean, "mode": "lines", "line": {"color": "$accent", "width": 2}, "hovertemplate": hover},
     ]
-    if arm != REFERENCE and REFERENCE in bands:
-        reference = {"x": x, "y": bands[REFERENCE][0].round(4).tolist(), "mode": "lines", "hoverinfo": "skip"}
-        traces.insert(1, reference | {"line": {"color": "$muted", "width": 1, "dash": "dot"}})
+    if arm != reference and reference in bands:
+        dotted = {"x": x, "y": bands[reference][0].round(4).tolist(), "mode": "lines", "hoverinfo": "skip"}
+        traces.insert(1, dotted | {"line": {"color": "$muted", "width": 1, "dash": "dot"}})
     shape = layout(
         height=170,
         margin={"l": 36, "r": 8, "t": 26, "b": 26},
@@ -285,5 +193,6 @@ def layout(**changes: Any) -> Figure:
     } | changes
 
 
-def _points(fraction: float | None) -> float | None:
+def in_points(fraction: float | None) -> float | None:
+    """A fraction as percentage points."""
     return None if fraction is None else round(100 * fraction, 3)

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,18 +13,20 @@ import numpy as np
 import plotly.offline
 
 from sweeper import __version__
-from sweeper.report import evidence, facts, features, figures, search_figures
+from sweeper.report import difference_figures, evidence, facts, features, figures, search_figures
+from sweeper.report.cells import count
 from sweeper.report.designs import designs_table, pairs, sibling
+from sweeper.report.effect_table import effect_notes
 from sweeper.report.evidence import search_importances
 from sweeper.report.rerun import rerun_command
-from sweeper.report.tables import count, document
+from sweeper.report.tables import claim_of, document, rule_notes
 from sweeper.results import leaderboard
+from sweeper.results.folder import StorageError
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.searching import read_searches
 from sweeper.results.store import Study
+from sweeper.results.summary import MARGIN
 from sweeper.results.tables import StudyError
-from sweeper.search_spaces.ablations import REFERENCE
-from sweeper.search_spaces.published_claims import CLAIMS
 
 _HERE = files("sweeper.report")
 
@@ -44,6 +46,8 @@ def write_page(
     data: Path | None = None,
     price: float | None = None,
     against: Study | None = None,
+    margin: float = MARGIN,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> str:
     """Write the report of a study.
 
@@ -53,6 +57,8 @@ def write_page(
         data: where the data set lies, for the maps of its features.
         price: of a GPU, or without GPUs of a core, for an hour.
         against: the fixed design to show beside a tuned one; None: the one that the plan names, if it is there.
+        margin: largest difference that doesn't matter, as a fraction of 1.
+        say: takes a line about a study that may be read and not written.
 
     Returns:
         where the page lies.
@@ -60,12 +66,18 @@ def write_page(
     Raises:
         StudyError: the study has no trial, a damaged file, or `output` can't be written.
     """
-    html = render(leaderboard.derive(study), data, price, against)
+    board = leaderboard.derive(study, margin)
+    html = render(board, data, price, against)
     if output is None:
-        study.storage.write("report.html", html.encode())
+        try:
+            study.storage.write("report.html", html.encode())
+        except StorageError as error:
+            raise StudyError(f"{error}; or use --output FILE") from error
         return f"{study}/report.html"
     temporary = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
     try:
+        if board.unwritten:
+            say(f"the study's own tables were not written: {board.unwritten}")
         temporary.write_text(html, "utf-8")
         temporary.replace(output)
     except OSError as error:
@@ -81,38 +93,43 @@ def render(
     shown = document(board)
     fixed = sibling(board, against)
     both = [] if fixed is None else pairs(board, fixed)
-    rows = [row for row in board.summary if row["kind"] == "ablation"]
+    rows = board.ablation
     sections = {
-        "forest": _forest(rows),
+        "forest": _forest(board),
+        "effects": _effects(board),
         "pareto": _pareto(board.summary),
-        "curves": _curves(evidence.curves(board)),
+        "curves": _curves(evidence.curves(board), board.arms.reference),
         **_answers(board),
         **_features(board, data),
         **_searches(board),
-        "designs": _designs(both),
+        "designs": _designs(both, board.arms.reference),
     }
     template = _environment().get_template("page.html")
     return template.render(
         document=shown,
         study=board.study.name,
         ablations=bool(rows),
-        tables_title="Tables 6 and 7" if rows else "Tables",
+        tables_title="Tables",
         searched=bool(board.plan.get("searches")),
-        designs=None if not both else designs_table(both),
+        designs=None if fixed is None or not both else designs_table(board, fixed),
         synthetic=any(board.trials["synthetic"].unique().to_pylist()),
         question=facts.question(board),
-        answer=facts.answer(board),
+        answer=shown.answer,
         data_facts=facts.data_facts(board),
         plots=sections,
         forest_clipped=_clipped(rows),
-        bootstrap=any(row["boot_diff_low"] is not None for row in rows),
-        reference=REFERENCE,
-        claims=[claim for claim in CLAIMS if not claim.holds],
+        recorded=any(row["recordings_low"] is not None for row in rows),
+        claim=claim_of(rows),
+        rule=rule_notes(board),
+        effect_notes=effect_notes(board.effects),
+        reference=board.arms.reference,
+        published=bool(board.arms.published),
+        claims=board.arms.protocol.get("claims", ()),
         cost=facts.cost_table(board, price),
         provenance=facts.provenance(board),
         design=json.dumps(board.plan.get("design", {}), indent=1, sort_keys=True),
         rerun=rerun_command(board.plan),
-        citation=facts.CITATION,
+        citation=board.arms.protocol.get("citation", ""),
         version=__version__,
         figures=_script_safe({plot.name: plot.figure for plot in _plots(sections)}),
         plotly=plotly.offline.get_plotlyjs(),
@@ -141,18 +158,26 @@ def _plots(sections: Mapping[str, Any]) -> list[Plot]:
     return found
 
 
-def _forest(rows: Sequence[dict[str, Any]]) -> Plot | None:
+def _forest(board: Leaderboard) -> Plot | None:
+    rows = board.ablation
     if all(row["diff"] is None for row in rows):
         return None
-    label = "Forest plot of each arm's difference to the full network; numbers in the tables"
-    return Plot("forest", label, figures.forest(rows))
+    label = f"Forest plot of each arm's difference to {board.arms.reference}; numbers in the tables"
+    return Plot("forest", label, difference_figures.forest(rows, board.margin, board.arms.reference))
 
 
-def _designs(both: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> Plot | None:
+def _effects(board: Leaderboard) -> Plot | None:
+    if not board.effects:
+        return None
+    label = "Forest plot of what each part is worth; numbers in the tables"
+    return Plot("effects", label, difference_figures.effects(board.effects, board.margin))
+
+
+def _designs(both: Sequence[tuple[dict[str, Any], dict[str, Any]]], reference: str) -> Plot | None:
     if not any(fixed["diff"] is not None and tuned["diff"] is not None for fixed, tuned in both):
         return None
-    label = "Each arm's difference to the full network in both designs; numbers in the table"
-    return Plot("designs-figure", label, figures.designs(both))
+    label = f"Each arm's difference to {reference} in both designs; numbers in the table"
+    return Plot("designs-figure", label, difference_figures.designs(both, reference))
 
 
 def _searches(board: Leaderboard) -> dict[str, list[Plot]]:
@@ -172,23 +197,23 @@ def _searches(board: Leaderboard) -> dict[str, list[Plot]]:
 
 
 def _clipped(rows: Sequence[dict[str, Any]]) -> bool:
-    limit = figures.forest_limit(rows) / 100
+    limit = difference_figures.forest_limit(rows) / 100
     return any(abs(row[name]) > limit for row in rows for name in ("diff_low", "diff_high") if row[name] is not None)
 
 
 def _pareto(rows: Sequence[dict[str, Any]]) -> Plot | None:
-    if all(row["mean"] is None for row in rows):
+    if all(row["mean"] is None or row["gflops_per_clip"] is None for row in rows):
         return None
     return Plot("pareto", "Accuracy against operations per clip; numbers in the tables", figures.pareto(rows))
 
 
-def _curves(found: evidence.Curves | None) -> list[Plot]:
+def _curves(found: evidence.Curves | None, reference: str) -> list[Plot]:
     if found is None:
         return []
     values = np.concatenate([band.ravel() for band in found.bands.values()])
     room = 0.05 * float(np.ptp(values)) or 0.1
     top, bottom = float(values.max()) + room, float(values.min()) - room
-    drawn = {arm: figures.learning_curve(arm, found.epochs, found.bands, top, bottom) for arm in found.bands}
+    drawn = {arm: figures.learning_curve(arm, found.epochs, found.bands, top, bottom, reference) for arm in found.bands}
     return [Plot(f"curve-{arm}", f"Training loss of {arm}", figure) for arm, figure in drawn.items()]
 
 
@@ -201,21 +226,21 @@ def _answers(board: Leaderboard) -> dict[str, Any]:
         Plot(
             f"confusion-{arm}",
             f"Confusion matrix of {arm}",
-            figures.confusion(arm, counts, classes, large=arm == REFERENCE),
+            figures.confusion(arm, counts, classes, large=arm == board.arms.reference),
         )
         for arm, counts in totals.items()
     ]
-    differences = evidence.recall_differences(matrices)
+    differences = evidence.recall_differences(matrices, board.arms.reference)
     heat = (
         Plot(
             "classes",
-            "Recall per class, arm minus full network",
+            f"Recall per class, arm minus {board.arms.reference}",
             figures.class_differences(list(differences), classes, np.stack(list(differences.values()))),
         )
         if differences
         else None
     )
-    main = f"confusion-{REFERENCE}"
+    main = f"confusion-{board.arms.reference}"
     return {
         "confusion": next((plot for plot in plots if plot.name == main), None),
         "confusions": [plot for plot in plots if plot.name != main],

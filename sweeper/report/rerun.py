@@ -4,12 +4,24 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from sweeper.search_spaces.ablations import ARMS
-from sweeper.search_spaces.recipes import RECIPES
+from sweeper.results.study_arms import study_arms
 
 
-def rerun_command(plan: Mapping[str, Any]) -> str:
-    """The command that runs the study's plan again, or adds what it lacks; '' without ablations and searches."""
+def rerun_command(plan: Mapping[str, Any], *, seeds: int | None = None, folds: int | None = None) -> str:
+    """The command that runs the study's plan again, or adds what it lacks; '' where the plan doesn't say enough.
+
+    Args:
+        plan: the study's `plan.json`.
+        seeds: paired repetitions instead of the plan's.
+        folds: how many instead of the plan's; more than it has are all that the data set has.
+    """
+    try:
+        return _command(plan, seeds, folds)
+    except (KeyError, TypeError, AttributeError):  # an older version's, or a stranger's
+        return ""
+
+
+def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> str:
     names: dict[str, list[str]] = {}
     for trial in plan.get("trials", ()):
         names.setdefault(trial.get("kind", "ablation"), []).append(trial["arm"])
@@ -19,18 +31,22 @@ def rerun_command(plan: Mapping[str, Any]) -> str:
     design = plan["design"]
     tuned = "fixed_study" in plan
     arms = list(dict.fromkeys(search["arm"] for search in searches) if searches else dict.fromkeys(names["ablation"]))
-    folds = sorted({row["fold"] for row in (searches or plan["trials"])})
+    chosen = sorted({row["fold"] for row in (searches or plan["trials"])})
+    if folds is not None and folds > len(chosen):
+        chosen = sorted({*chosen, *plan.get("all_folds", range(1, folds + 1))})
     name, epochs = design["recipe"], design["training"]["epochs"]
     words = ["python", "-m", "sweeper", "run", "tuned-ablations" if tuned else "search" if searches else "ablations"]
+    study = study_arms(plan)
+    words += [study.argument] if study.argument else []
     words += ["--dataset", design["data"]["dataset"]]
     words += [] if plan.get("synthetic") else ["--data", "DIR"]
-    words += ["--split", design["data"]["split"], "--folds", ",".join(map(str, folds))]
+    words += ["--split", design["data"]["split"], "--folds", ",".join(map(str, chosen))]
     if not searches or tuned:
-        seeds = [trial["replicate"] for trial in plan["trials"] if trial.get("kind", "ablation") != "search"]
-        words += ["--seeds", str(max(seeds) + 1)] if seeds else []
+        run = [trial["replicate"] for trial in plan["trials"] if trial.get("kind", "ablation") != "search"]
+        words += ["--seeds", str(seeds or max(run) + 1)] if run else []
     words += ["--recipe", name]
-    words += ["--epochs", str(epochs)] if name not in RECIPES or RECIPES[name]().training.epochs != epochs else []
-    words += ["--arm", *arms] if len(arms) < len(ARMS) else []
+    words += ["--epochs", str(epochs)] if study.recipes.get(name) != epochs else []
+    words += ["--arm", *arms] if len(arms) < len(study.switches) else []
     words += ["--peers", *dict.fromkeys(names["peer"])] if "peer" in names else []
     words += _search_words(plan["search"], tuned) if searches else []
     return shlex.join([*words, "--study", plan["study"]])

@@ -1,49 +1,70 @@
-"""Tables 6 and 7 as the paper prints them, ours beside the published values, with what a reader must know of them."""
+"""A study's tables, what else is known of each arm, and what a reader must know of them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.compute as pc
 
-from sweeper.report.cells import NONE, PaperTable, percent, points
+from sweeper.report.answer import answer, margin
+from sweeper.report.cells import (
+    NONE,
+    OWN,
+    PaperTable,
+    accuracy_interval,
+    count,
+    difference,
+    interval,
+    number,
+    own_spread,
+    percent,
+    planned,
+    points,
+)
+from sweeper.report.effect_table import effect_notes, effects_table
 from sweeper.report.search_tables import search_notes, search_tables
 from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED
 from sweeper.results.searching import read_searches
-from sweeper.results.summary import ALPHA, UNCOMPARED
-from sweeper.search_spaces.ablations import ARMS, REFERENCE, TABLES
-from sweeper.search_spaces.recipes import RECIPES
+from sweeper.results.study_arms import StudyTable
 
 Row = dict[str, Any]
 
-TITLES = {"6": "Table 6 · branches and modules", "7": "Table 7 · fusion"}
 OTHERS = "Other trials"
-_MARKS = {"semantic": "sem", "detail": "det", "macem_a": "A", "macem_b": "B", "garm": "GARM"}
-_NUMBERS = ("n", "acc %", "paper % †", "difference [95 %]", "p Holm", "GFLOP", "s")
-_FUSIONS = {"sum": "sum", "concat": "concat", "guided": "guided (GAM)"}
 
 
 @dataclass(frozen=True)
 class Document:
-    """What is printed of a study: one line on what it is, tables, notes on how to read them, and problems."""
+    """What is printed of a study: one line on what it is, the answer, tables, notes on how to read them, and problems.
+
+    `answer` is in sentences, the most important one first; a command stands alone.
+    """
 
     heading: str
+    answer: tuple[str, ...]
     tables: tuple[PaperTable, ...]
     notes: tuple[str, ...]
     problems: tuple[str, ...]
 
 
 def document(board: Leaderboard) -> Document:
-    """The study's tables: 6 and 7 as far as it has their arms, and other kinds of trials apart from them."""
-    by_arm = {row["arm"]: row for row in board.summary if row["kind"] == "ablation"}
-    tables = [_table(key, by_arm) for key, arms in TABLES.items() if any(arm in by_arm for arm in arms)]
-    if others := [row for row in board.summary if row["kind"] not in ("ablation", UNCOMPARED)]:
-        tables.append(_others(others))
+    """The study's tables as far as it has their arms, and other kinds of trials apart from them."""
+    by_arm = {row["arm"]: row for row in board.ablation}
+    others = by_arm.keys() - {board.arms.reference} or by_arm.keys()
+    listed = [*board.arms.tables.values(), *_unlisted(board, by_arm)]
+    tables = [_table(board, table, by_arm) for table in listed if others & set(table.arms)]
+    if by_arm:
+        tables.append(_arms(board))
+    if effects := effects_table(board.effects):
+        tables.append(effects)
+    if apart := [row for row in board.summary if row["kind"] not in (REFERENCE_KIND, UNCOMPARED)]:
+        tables.append(_others(board, apart))
     searches = read_searches(board.study)
     tables += search_tables(searches)
     problems = tuple(str(problem) for problem in board.problems)
     notes = [*(_notes(board) if by_arm else []), *search_notes(searches), *_synthetic_note(board)]
-    return Document(heading(board), tuple(tables), tuple(notes), problems)
+    return Document(heading(board), tuple(answer(board)), tuple(tables), tuple(notes), problems)
 
 
 def heading(board: Leaderboard) -> str:
@@ -64,63 +85,159 @@ def distinct(board: Leaderboard, column: str) -> set[Any]:
     return set(pc.unique(board.trials[column]).to_pylist()) - {None}
 
 
-def _table(key: str, by_arm: Mapping[str, Row]) -> PaperTable:
-    marks = tuple(_MARKS.values()) if key == "6" else ()
-    switches = marks or ("fusion",)
+def claim_of(rows: Sequence[Row]) -> str:
+    """What the differences are a statement about; '' where nothing was compared."""
+    return next((row["claim"] for row in rows if row["claim"]), "")
+
+
+def _titled(title: str, rows: Sequence[Row]) -> str:
+    claim = claim_of(rows)
+    return f"{title} · difference {claim}" if claim else title
+
+
+def _unlisted(board: Leaderboard, by_arm: Mapping[str, Row]) -> list[StudyTable]:
+    """A table for arms that the plan's study does not know: an arm that exists is in a table."""
+    known = {arm for table in board.arms.tables.values() for arm in table.arms}
+    rest = tuple(arm for arm in by_arm if arm not in known)
+    return [StudyTable("Arms that the study does not list", rest, {})] if rest else []
+
+
+def _table(board: Leaderboard, table: StudyTable, by_arm: Mapping[str, Row]) -> PaperTable:
+    rows = [by_arm[arm] for arm in table.arms if arm in by_arm]
+    marks = {heading for switch, heading in table.columns.items() if isinstance(board.arms.values.get(switch), bool)}
     return PaperTable(
-        title=TITLES[key],
-        header=("arm", *switches, *_NUMBERS, "verdict"),
-        rows=tuple((arm, *_switches(key, arm), *_cells(by_arm[arm])) for arm in TABLES[key] if arm in by_arm),
-        words=frozenset({"arm", "fusion", "verdict"}),
+        title=_titled(table.title, rows),
+        header=("arm", *table.columns.values(), *_compared_header(board)),
+        rows=tuple((row["arm"], *_switches(board, table, row["arm"]), *_compared(row)) for row in rows),
+        words=frozenset({"arm", *(set(table.columns.values()) - marks), _compared_header(board)[-1]}),
         marks=frozenset(marks),
+        reference=board.arms.reference,
     )
 
 
-def _switches(key: str, arm: str) -> tuple[str, ...]:
-    network = ARMS[arm].model(next(iter(RECIPES.values()))().model)
-    if key == "6":
-        return tuple("✓" if getattr(network, switch) else "" for switch in _MARKS)
-    return (_FUSIONS[network.fusion],)
+def _switches(board: Leaderboard, table: StudyTable, arm: str) -> tuple[str, ...]:
+    has = {**board.arms.values, **board.arms.switches.get(arm, {})}
+    return tuple(_said(has.get(switch)) for switch in table.columns)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    return (
-        planned(row),
-        accuracy(row),
-        percent(row["published"], 2),
-        difference(row),
-        number(row["p_holm"], ".3f"),
-        number(row["gflops_per_clip"], ".3g"),
-        f"{row['seconds']:.0f}",
-        row["verdict"].partition(":")[0],
-    )
+def _said(value: Any) -> str:
+    """A switch's value in a cell."""
+    if isinstance(value, bool):
+        return "✓" if value else ""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return NONE if value is None else str(value) if isinstance(value, str | int) else json.dumps(value)
 
 
-def _others(rows: Sequence[Row]) -> PaperTable:
+def _compared_header(board: Leaderboard) -> tuple[str, ...]:
+    return ("n", "acc %", "sd", "difference [95 %]", f"at ±{100 * board.margin:g}")
+
+
+def _compared(row: Row) -> tuple[str, ...]:
+    outcome = "" if row["outcome"] == "reference" else row["outcome"]
+    return planned(row), percent(row["mean"]), own_spread(row), difference(row), outcome
+
+
+def _arms(board: Leaderboard) -> PaperTable:
+    """What else is known of each arm: its own interval, p, other recordings, the published values, cost."""
+    rows = board.ablation
+    recorded = any(row["recordings_low"] is not None for row in rows)
+    verdicts = {row["verdict"].partition(":")[0] for row in rows if row["verdict"]}
+    columns = {
+        "acc [95 %]": [accuracy_interval(row) for row in rows],
+        "p": [number(row["p"], ".3f") for row in rows],
+        "recordings": [interval(row["recordings_low"], row["recordings_high"]) if recorded else "" for row in rows],
+        "acc†": [percent(row["published"], 2) for row in rows],
+        "diff†": [NONE if row["published_diff"] is None else points(row["published_diff"]) for row in rows],
+        "verdict": [row["verdict"].partition(":")[0] for row in rows],
+        "GFLOP": [number(row["gflops_per_clip"], ".2g") for row in rows],
+        "s": [f"{row['seconds']:.0f}" for row in rows],
+    }
+    if not recorded:
+        del columns["recordings"]
+    if not board.arms.published:
+        del columns["acc†"], columns["diff†"]
+    if len(verdicts) < 2:  # the same for all: a note says it
+        del columns["verdict"]
     return PaperTable(
-        title=OTHERS,
-        header=("kind", "arm", "n", "acc %", "difference [95 %]", "p Holm", "GFLOP", "s"),
-        rows=tuple((row["kind"], row["arm"], *(c for i, c in enumerate(_cells(row)[:-1]) if i != 2)) for row in rows),
-        words=frozenset({"kind", "arm"}),
+        title="Each arm",
+        header=("arm", *columns),
+        rows=tuple((row["arm"], *cells) for row, *cells in zip(rows, *columns.values(), strict=True)),
+        words=frozenset({"arm", "verdict"}),
+        reference=board.arms.reference,
+    )
+
+
+def _others(board: Leaderboard, rows: Sequence[Row]) -> PaperTable:
+    return PaperTable(
+        title=_titled(OTHERS, rows),
+        header=("kind", "arm", *_compared_header(board), "p", "GFLOP", "s"),
+        rows=tuple(
+            (
+                *(row["kind"], row["arm"], *_compared(row), number(row["p"], ".3f")),
+                *(number(row["gflops_per_clip"], ".2g"), f"{row['seconds']:.0f}"),
+            )
+            for row in rows
+        ),
+        words=frozenset({"kind", "arm", _compared_header(board)[-1]}),
     )
 
 
 def _notes(board: Leaderboard) -> list[str]:
-    notes = [
-        "acc: mean test accuracy over folds and seeds, last epoch's weights; ±: half of the 95 % interval, corrected "
-        "for overlapping training sets; s: training time of all n",
-        f"difference: to {REFERENCE}, paired by fold and seed; *: significant, that is p Holm ≤ 0.05 and an interval "
-        "without 0",
-        *test_note(board.summary),
-        *_hole_note(board.summary),
-        "† the paper: UrbanSound8K, one random 80:20 split, one run",
+    rows = board.ablation
+    labels = board.arms.labels
+    columns = {heading: labels.get(s, s) for t in board.arms.tables.values() for s, heading in t.columns.items()}
+    short = [f"{heading}: {words}" for heading, words in columns.items() if heading != words]
+    notes = ["; ".join(short)] if short else []
+    notes += [
+        "acc: mean test accuracy of the last epoch's weights, with the interval of the arm alone; sd: its own spread, "
+        "in points; s: training time of all its trials"
     ]
+    notes += rule_notes(board)
+    if tested := next((row["recordings"] for row in rows if row["recordings_low"] is not None), None):
+        notes.append(
+            f"recordings: 95 % interval of the difference for other recordings and seeds, of each arm alone, from the "
+            f"answers to {count(tested, 'test recording')}"
+        )
+    notes += effect_notes(board.effects)
+    published = board.arms.protocol.get("source", "as published") if board.arms.published else ""
+    notes += [*_hole_note(rows), *([f"† {published}"] if published else [])]
     verdicts: dict[str, list[str]] = {}
-    for row in board.summary:
+    for row in rows:
         if row["verdict"]:
             verdicts.setdefault(row["verdict"], []).append(row["arm"])
     everywhere = len(verdicts) == 1
     notes += [v if everywhere else f"{', '.join(arms)}: {v}" for v, arms in verdicts.items()]
+    return notes
+
+
+def rule_notes(board: Leaderboard) -> list[str]:
+    """What the differences, their intervals and the words for them mean; nothing where nothing was compared."""
+    compared = [row for row in board.ablation if row["diff"] is not None]
+    if not compared:
+        return []
+    first = compared[0]
+    reference = board.arms.reference
+    units = sorted({row["units"] for row in compared})
+    span = f"{units[0]} to {units[-1]} {first['unit']}s" if len(units) > 1 else count(units[0], first["unit"])
+    seeds = ", each the mean of its seeds" if first["unit"] == "fold" and len(board.grid.seeds) > 1 else ""
+    notes = [f"difference: to {reference}, in points, paired over {span}{seeds}; {first['claim']}"]
+    if any(row["diff_low"] is not None for row in compared):
+        family = sum(row["arm"] != reference for row in board.ablation)
+        how = "the spread is each arm's own"
+        if any(row["pooled"] for row in compared):
+            how = "the spread is pooled over the arms"
+            apart = [row["arm"] for row in board.ablation if row["own_spread"]]
+            how += f" but for those that stand out ({OWN})" if apart else ""
+            how += f", of which {reference}'s is in every interval" if reference in apart else ""
+        notes.append(
+            f"[95 %]: holds for all {count(family, 'arm')} together in 95 of 100 studies; {how}; *: significant, the "
+            "interval excludes 0, and p, which allows for all arms, is at most 0.05"
+        )
+    notes.append(
+        f"at {margin(board)} (--margin): worse, better, equivalent (the interval lies within), or undecided, which is "
+        "not “no difference”"
+    )
     return notes
 
 
@@ -132,56 +249,7 @@ def _synthetic_note(board: Leaderboard) -> list[str]:
 
 def _hole_note(summary: Sequence[Row]) -> list[str]:
     withheld = any(row["diff"] is not None and row["significant"] is None for row in summary)
-    return ["no arm is called significant where trials of it or of the reference are missing"] if withheld else []
-
-
-def test_note(summary: Sequence[Row]) -> list[str]:
-    """How p was found and how small it can get at all; nothing where nothing was tested."""
-    tested = [row for row in summary if row["kind"] == "ablation" and row["p_value"] is not None]
-    if not tested:
-        return []
-    unit, smallest = tested[0]["p_unit"], tested[0]["p_smallest"]
-    family = sum(row["kind"] == "ablation" and row["arm"] != REFERENCE for row in summary)
-    flips = "whole folds (seeds of a fold are no independent evidence)" if unit == "fold" else "blocks (fold × seed)"
-    reached = min(1.0, smallest * family)
-    note = f"p: sign-flip test over {flips}, after Holm over {count(family, 'planned arm')}"
-    if reached <= ALPHA:
-        return [f"{note}; it can't go below {reached:.2g}"]
-    return [f"{note}; it can't go below {reached:.2g}, so no arm can be significant: add folds or seeds"]
-
-
-def planned(row: Row) -> str:
-    """Complete trials, of how many where some are missing or failed."""
-    return f"{row['n']}" if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}"
-
-
-def accuracy(row: Row) -> str:
-    """Mean ± half the interval, percent."""
-    if row["mean"] is None or row["ci_low"] is None:
-        return percent(row["mean"])
-    return f"{percent(row['mean'])} ± {percent((row['ci_high'] - row['ci_low']) / 2)}"
-
-
-def difference(row: Row) -> str:
-    """Difference to the reference with its interval, in points; * where significant."""
-    if row["kind"] == "ablation" and row["arm"] == REFERENCE:
-        return "reference"
-    if row["diff"] is None:
-        return NONE
-    star = "*" if row["significant"] else ""
-    return f"{points(row['diff'])}{star} {interval(row['diff_low'], row['diff_high'])}"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """An interval of differences, in points."""
-    return "[–]" if low is None or high is None else f"[{points(low)}, {points(high)}]"
-
-
-def number(value: float | None, form: str) -> str:
-    """A number, or a dash for none."""
-    return NONE if value is None else f"{value:{form}}"
-
-
-def count(amount: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{amount} {noun}{'' if amount == 1 else 's'}"
+    holes = any(row["n"] < row["planned"] for row in summary)
+    return (
+        ["no arm is called anything where trials of it or of the reference are missing"] if withheld and holes else []
+    )

@@ -3,15 +3,19 @@
 An attempt writes its row when it starts, with outcome `running`, and again when it ends. While it runs, a thread
 touches the file: a process that was killed can't say so, but its file stops changing, and that is when it died. In an
 object store touching means writing again, so it is done less often there, and death is noticed later.
+
+How long an attempt lasted is told by a clock that nobody sets: the row's end is its start and that time. Where only
+wall clocks are known, of a process that died or another host, no time is less than none.
 """
 
 import contextlib
 import datetime
 import os
 import threading
+import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,22 +23,42 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeper.results import provenance, schema
+from sweeper.results.row_files import Doubts
+from sweeper.results.soundness import impossible_time
 from sweeper.results.store import Study
 from sweeper.results.tables import table_bytes
 
 HEARTBEAT_SECONDS = 5.0
 LOST_SECONDS = 30.0  # without a heartbeat: the process is gone
+RUN_DIGITS = 6  # of an attempt's twelve: those of the run that began it
 
 
-@dataclass
 class Attempt:
-    """A running attempt; set `outcome` before it ends, else the exception that ends it is the outcome."""
+    """A running attempt; set `outcome` before it ends, else the exception that ends it is the outcome.
 
-    outcome: str = ""
+    Attributes:
+        attempt_id: its name in the row.
+        outcome: as in the row.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.attempt_id = (run + uuid.uuid4().hex)[:12]
+        self.outcome = ""
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return time.monotonic() - self._began
+
+
+def new_run() -> str:
+    """A mark for a run: for all that one process starts in one study."""
+    return uuid.uuid4().hex[:RUN_DIGITS]
 
 
 @contextlib.contextmanager
-def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: float) -> Iterator[Attempt]:
+def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: float, run: str = "") -> Iterator[Attempt]:
     """Record one attempt at a trial, however it ends.
 
     Args:
@@ -42,20 +66,22 @@ def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: floa
         trial_id: of what.
         device: 'cpu' or the GPU's name.
         cpus, gpus: what the attempt holds, over all its workers.
+        run: the run's mark (`new_run`), by which it knows its own attempts from those of others.
     """
+    running = Attempt(run)
+    started = datetime.datetime.now(datetime.UTC)
     row = {
-        "attempt_id": uuid.uuid4().hex[:12],
+        "attempt_id": running.attempt_id,
         "trial_id": trial_id,
-        "started": datetime.datetime.now(datetime.UTC),
+        "started": started,
         "outcome": "running",
         "device": device,
         "cpus": cpus,
         "gpus": gpus,
         "process": os.getpid(),
     } | provenance.node()
-    name = study.attempts.path(f"{trial_id}-{row['attempt_id']}")
-    running = Attempt()
-    begun = table_bytes([row | {"ended": row["started"]}], schema.ATTEMPT)
+    name = study.attempts.path(f"{trial_id}-{running.attempt_id}")
+    begun = table_bytes([row | {"ended": started}], schema.ATTEMPT)
     study.storage.write(name, begun)
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(study, name, begun, stop), daemon=True)
@@ -70,7 +96,8 @@ def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: floa
     finally:
         stop.set()
         beat.join()
-        study.write_table(name, [row | {"ended": datetime.datetime.now(datetime.UTC)}], schema.ATTEMPT)
+        lasted = datetime.timedelta(seconds=running.seconds)
+        study.write_table(name, [row | {"ended": started + lasted}], schema.ATTEMPT)
 
 
 def _beat(study: Study, name: str, content: pa.Buffer, stop: threading.Event) -> None:
@@ -79,13 +106,27 @@ def _beat(study: Study, name: str, content: pa.Buffer, stop: threading.Event) ->
             study.storage.touch(name, content)
 
 
-def read_attempts(study: Study, trial_id: str = "") -> pa.Table:
+def read_attempts(study: Study, trial_id: str = "", doubts: Doubts | None = None) -> pa.Table:
     """Attempts at all trials, or at one that is not finished, oldest first.
 
     One that runs ends at its last heartbeat; without one for long, it is `lost`.
+
+    Args:
+        study: whose.
+        trial_id: of the one trial; '': of all.
+        doubts: takes what is wrong with files, instead of an error for the first that is damaged.
+
+    Raises:
+        StudyError: a file is damaged.
     """
     touched = study.attempts.single(f"{trial_id}-" if trial_id else "")
-    table = study.attempts.read_single(touched) if trial_id else study.attempts.read()
+    table = study.attempts.read_single(touched, doubts) if trial_id else study.attempts.read(doubts)
+    everything, table = table, possible(table)
+    if doubts is not None and len(table) < len(everything):
+        names = set(zip(everything["trial_id"].to_pylist(), everything["attempt_id"].to_pylist(), strict=True))
+        names -= set(zip(table["trial_id"].to_pylist(), table["attempt_id"].to_pylist(), strict=True))
+        files = sorted(study.attempts.file_of("-".join(name)) for name in names)
+        doubts.unsound += [f"{file}: a time or an amount that there can't be" for file in files]
     runs = pc.equal(table["outcome"], "running")
     now = datetime.datetime.now(datetime.UTC)
     running = []
@@ -97,6 +138,13 @@ def read_attempts(study: Study, trial_id: str = "") -> pa.Table:
         running.append(row | {"ended": max(beat, row["started"])})  # an object store tells whole seconds
     table = pa.concat_tables([table.filter(pc.invert(runs)), pa.Table.from_pylist(running, schema=schema.ATTEMPT)])
     return table.sort_by([("started", "ascending"), ("attempt_id", "ascending")])
+
+
+def possible(attempts: pa.Table) -> pa.Table:
+    """The attempts with times and amounts that there can be."""
+    amounts = [pc.and_(pc.is_finite(attempts[name]), pc.greater_equal(attempts[name], 0)) for name in ("cpus", "gpus")]
+    times = [pc.invert(impossible_time(attempts[name])) for name in ("started", "ended")]
+    return attempts.filter(pc.and_(pc.and_(*amounts), pc.and_(*times)))
 
 
 @dataclass(frozen=True)
@@ -111,26 +159,44 @@ class Cost:
     waste_device_seconds: float
 
 
-def costs(study: Study, trial_id: str = "") -> dict[str, Cost]:
-    """Cost until now by trial id, of all trials of a study, or of one that is not finished."""
+def costs(study: Study) -> dict[str, Cost]:
+    """Cost until now of all trials of a study, by trial id.
+
+    Raises:
+        StudyError: a file is damaged.
+    """
     by_trial = defaultdict(list)
-    for row in read_attempts(study, trial_id).to_pylist():
-        by_trial[row["trial_id"]].append((_held(row), row["outcome"] == "complete"))
+    for row in read_attempts(study).to_pylist():
+        by_trial[row["trial_id"]].append((held(row), row["outcome"] == "complete"))
     return {
         trial_id: Cost(
-            len(attempts), sum(held for held, _ in attempts), sum(held for held, complete in attempts if not complete)
+            len(found), sum(cost for cost, _ in found), sum(cost for cost, complete in found if not complete)
         )
-        for trial_id, attempts in by_trial.items()
+        for trial_id, found in by_trial.items()
     }
 
 
-def cost_of_running(study: Study, trial_id: str, *, complete: bool) -> Cost:
-    """Cost of a trial by the worker that is at it, just before its last attempt ends, complete or not."""
-    rows = read_attempts(study, trial_id).to_pylist()
-    rows[-1]["ended"] = datetime.datetime.now(datetime.UTC)
-    held = [_held(row) for row in rows]
-    return Cost(len(rows), sum(held), sum(held[:-1] if complete else held))
+def cost_of_running(study: Study, trial_id: str, *, complete: bool, running: Attempt | None = None) -> Cost:
+    """Cost of a trial that is not committed yet, until now; records of it that can't be read cost nothing.
+
+    Args:
+        study, trial_id: of which trial.
+        complete: whether its newest attempt, which is about to end, completes it.
+        running: that attempt, if it is this process's own.
+    """
+    rows = read_attempts(study, trial_id, Doubts()).to_pylist()
+    newest = running.attempt_id if running is not None else rows[-1]["attempt_id"] if rows else ""
+    spent = {}
+    for row in rows:
+        if row["attempt_id"] == newest and running is not None:
+            row["ended"] = row["started"] + datetime.timedelta(seconds=running.seconds)
+        elif row["attempt_id"] == newest and row["outcome"] == "running":
+            row["ended"] = max(row["ended"], datetime.datetime.now(datetime.UTC))
+        spent[row["attempt_id"]] = held(row)
+    total = sum(spent.values())
+    return Cost(len(spent), total, total - spent.get(newest, 0.0) if complete else total)
 
 
-def _held(row: dict[str, Any]) -> float:
-    return float((row["ended"] - row["started"]).total_seconds() * (row["gpus"] or row["cpus"]))
+def held(row: Mapping[str, Any]) -> float:
+    """Device-seconds that an attempt held, at least 0: a clock may have been set back while it ran."""
+    return max(0.0, float((row["ended"] - row["started"]).total_seconds() * (row["gpus"] or row["cpus"])))

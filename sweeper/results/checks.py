@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 SHOWN = 6  # trials listed by name
 _CODE = ("git_commit", "sweeper_version", "torch_version")
+_DESIGN = ("dataset", "split", "recipe", "sample_rate", "clip_seconds")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,11 @@ def _holes(trials: pa.Table, plan: Mapping[str, Any]) -> Iterable[Problem]:
     if not plan:
         yield Problem("no plan", "plan.json is missing, so holes can't be told; run the study's command again")
         return
-    # A search's trials can't be planned: each depends on those before it.
+    # A search's trials can't be planned: each depends on those before it. But which arms are searched is.
+    searches = {(search["arm"], search["fold"]) for search in plan.get("searches", ())}
+    found = trials.filter(pc.equal(trials["kind"], "search")).select(["arm", "fold", "replicate"]).to_pylist()
+    if foreign := [trial for trial in found if (trial["arm"], trial["fold"]) not in searches]:
+        yield Problem("unplanned", f"{_trials(len(foreign))} of searches not in plan.json: {_listed(foreign)}")
     present = set(trials.filter(pc.not_equal(trials["kind"], "search"))["trial_id"].to_pylist())
     planned = {trial["trial_id"]: trial for trial in plan["trials"]}
     if missing := [trial for name, trial in planned.items() if name not in present]:
@@ -74,6 +79,9 @@ def _mixtures(trials: pa.Table, plan: Mapping[str, Any]) -> Iterable[Problem]:
     for column in _CODE:
         if len(_distinct(trials, column)) > 1:
             yield Problem("mixed code", f"{column} is {_shares(trials, column)}")
+    for column in _DESIGN:
+        if len(_distinct(trials, column)) > 1:
+            yield Problem("mixed design", f"{column} is {_shares(trials, column)}")
     if dirty := sorted(commit for commit in _distinct(trials, "git_commit") if commit.endswith("+dirty")):
         yield Problem("uncommitted code", f"{', '.join(dirty)}: nobody else can get this code")
     digests = _distinct(trials, "data_digest")

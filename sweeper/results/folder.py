@@ -1,22 +1,38 @@
 """Files in a folder, committed whole: written aside, flushed and renamed.
 
-A file to be written once is linked instead, which fails where the name is taken.
+A file to be written once is linked instead, which fails where the name is taken. A folder may come from a stranger: no
+name and no link in it leads a write or a deletion out of it.
 """
 
 import contextlib
+import errno
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
+from filelock import FileLock, SoftFileLock, Timeout
 
 HELD_BACK_SECONDS = 300.0  # between uploads of a file that changes often: a checkpoint has hundreds of MB
+LOCK_SECONDS = 60.0  # a lock is held for the time of reading and writing one small file
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of a file system that has none
 
 
 class StorageError(OSError):
     """A place can't be used as asked; the message says what to do."""
+
+
+def inside(name: str) -> str:
+    """A name within a folder or below a URL, as it is.
+
+    Raises:
+        StorageError: it leads elsewhere.
+    """
+    if name.startswith("/") or "\0" in name or ".." in (parts := PurePosixPath(name).parts) or not parts:
+        raise StorageError(f"{name!r} leads out of its folder")
+    return name
 
 
 class WorkingCopy:
@@ -42,7 +58,11 @@ class WorkingCopy:
 
 
 class Folder:
-    """A folder on a local or shared file system. Names are relative to it."""
+    """A folder on a local or shared file system. Names are relative to it.
+
+    Whatever goes wrong is a StorageError that names the file, but for a missing file and a full disk: these stay what
+    they are.
+    """
 
     patience = 1  # in heartbeats
 
@@ -55,76 +75,179 @@ class Folder:
     def create(self, folders: Sequence[str]) -> None:
         """Make the folders; raises OSError where that is not allowed."""
         for name in folders:
-            (self.path / name).mkdir(parents=True, exist_ok=True)
+            self.place(f"{name}/").mkdir(parents=True, exist_ok=True)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file or folder."""
-        return (self.path / name).exists()
+        with self._explained("look for", name):
+            return (self.path / inside(name)).exists()
 
     def folders(self) -> list[str]:
         """Names of the folders in it, in order."""
-        return sorted(path.name for path in self.path.glob("*/"))
+        with self._explained("list", ""):
+            return sorted(path.name for path in self.path.glob("*/"))
 
     def files(self, folder: str, prefix: str = "") -> dict[str, int]:
-        """Names (without folder) of the files in a folder, and when each was changed in ns; empty if it is missing."""
-        try:
-            with os.scandir(self.path / folder) as entries:
-                return {
-                    entry.name: entry.stat().st_mtime_ns
-                    for entry in entries
-                    if entry.name.startswith(prefix) and not entry.name.startswith(".")
-                }
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
+        """Names (without folder) of what is in a folder, and when each was changed in ns; empty if it is missing."""
+        found: dict[str, int] = {}
+        with self._explained("list", folder), contextlib.suppress(FileNotFoundError):
+            place = self.path / inside(folder)
+            for entry in os.scandir(place) if place.exists() else ():
+                if entry.name.startswith(prefix) and not entry.name.startswith("."):
+                    with contextlib.suppress(FileNotFoundError):  # it went since it was listed, or is a link to nothing
+                        found[entry.name] = entry.stat().st_mtime_ns
+        return found
 
     def changed(self, name: str) -> int:
         """When the file was changed, in ns."""
-        return (self.path / name).stat().st_mtime_ns
+        with self._explained("look at", name):
+            return (self.path / inside(name)).stat().st_mtime_ns
 
     def read(self, *names: str) -> list[bytes]:
         """The files' contents; raises FileNotFoundError if one is missing, StorageError if one can't be read."""
-        try:
-            return [(self.path / name).read_bytes() for name in names]
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise StorageError(f"can't read {error.filename}: {error.strerror}; see who may, and the disk") from error
+        found = []
+        for name in names:
+            with self._explained("read", name):
+                found.append((self.path / inside(name)).read_bytes())
+        return found
 
     def write(self, name: str, data: bytes | pa.Buffer, *, once: bool = False) -> bool:
         """Commit a whole file; with `once`, never replace one that is there (then return False)."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with temporary.open("wb") as file:
+        with self.draft(PurePosixPath(name).parent.as_posix()) as draft:
+            with self._explained("write", name), draft.open("wb") as file:
                 file.write(data)
-                file.flush()
+            return self.put(draft, name, once=once)
+
+    @contextlib.contextmanager
+    def draft(self, folder: str) -> Iterator[Path]:
+        """Where to write a file that `put` shall then bring into `folder`; afterwards nothing is left there."""
+        path = self.place(f"{folder}/.{uuid.uuid4().hex}.tmp")
+        with self._explained("write into", folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield path
+        finally:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                path.unlink()
+
+    def put(self, draft: Path, name: str, *, once: bool = False) -> bool:
+        """Commit a draft, whole; with `once`, never replace a file that is there (then return False)."""
+        path = self.place(name)
+        with self._explained("write", name):
+            with draft.open("rb") as file:
                 os.fsync(file.fileno())
             if once:
                 try:
-                    os.link(temporary, path)  # unlike rename, fails where the name is taken
+                    os.link(draft, path)  # unlike rename, fails where the name is taken
                 except FileExistsError:
+                    if not path.exists():
+                        raise StorageError(f"{path} is a link to nothing; delete it") from None
                     return False
             else:
-                temporary.replace(path)
+                draft.replace(path)
             _sync_folder(path.parent)
-            return True
-        finally:
-            temporary.unlink(missing_ok=True)
+        return True
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a file another name; one that is there under it is replaced."""
+        with self._explained("write", new):
+            self.place(name).replace(self.place(new))
+
+    def update(self, name: str, change: Callable[[bytes | None], bytes]) -> None:
+        """Commit `change` of what a file holds, None where there is none. Nobody else changes it in between."""
+        with self._locked(name):
+            try:
+                (old,) = self.read(name)
+            except FileNotFoundError:
+                old = None
+            if (new := change(old)) != old:
+                self.write(name, new)
 
     def touch(self, name: str, data: bytes | pa.Buffer) -> None:
         """Set the file's time to now; `data` is what it holds."""
-        os.utime(self.path / name)
+        with self._explained("write", name):
+            os.utime(self.place(name))
 
     def delete(self, *names: str) -> None:
         """Delete the files that there are."""
         for name in names:
-            (self.path / name).unlink(missing_ok=True)
+            with self._explained("delete", name):
+                self.place(name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def working_copy(self, name: str, *, fetch: bool = True) -> Iterator[WorkingCopy]:
-        """The file itself, for code that reads or writes by path."""
-        yield WorkingCopy(self.path / name)
+    def working_copy(self, name: str) -> Iterator[WorkingCopy]:
+        """The file itself, for code that reads and writes by path."""
+        yield WorkingCopy(self.place(name))
+
+    @contextlib.contextmanager
+    def local_copy(self, name: str) -> Iterator[Path]:
+        """The file itself, for code that reads by path; it may be missing."""
+        yield self.path / inside(name)
+
+    def place(self, name: str) -> Path:
+        """Where a file may be written.
+
+        Raises:
+            StorageError: the name, or a link on the way there, leads out of the folder.
+        """
+        path = self.path
+        for part in PurePosixPath(inside(name)).parts[: None if name.endswith("/") else -1]:
+            path = path / part
+            if path.is_symlink():
+                raise StorageError(
+                    f"{path} is a link (to {path.readlink()}): what it leads to is read, but nothing is written or "
+                    "deleted there; put a folder in its place, or the whole study where it leads"
+                )
+        return path if name.endswith("/") else path / PurePosixPath(name).name
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Keep other processes, on whatever host, out of the block. A lock ends with its process."""
+        place = self.place(name)
+        path = place.with_name(f".{place.name}.lock")
+        with contextlib.ExitStack() as stack:
+            with self._explained("lock", name):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    stack.enter_context(FileLock(path, LOCK_SECONDS, mode=0o664))
+                except (OSError, NotImplementedError) as error:
+                    if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                        raise
+                    # Some network file systems have no locks: there the lock is a file that is there.
+                    stack.enter_context(SoftFileLock(path.with_suffix(".softlock"), LOCK_SECONDS))
+                # On NFS a client believes its own list of names for a while: until the folder has changed.
+                with contextlib.suppress(OSError):
+                    os.utime(path.parent)
+            yield
+
+    @contextlib.contextmanager
+    def _explained(self, verb: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, StorageError):
+            raise
+        except Timeout as error:
+            raise StorageError(
+                f"can't {verb} {self.path / name}: another process has held {error.lock_file} for "
+                f"{LOCK_SECONDS:.0f} s; if none is at work on this study, delete that file"
+            ) from error
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise  # which the command line explains
+            reason, remedy = _reason(error)
+            raise StorageError(f"can't {verb} {self.path / name}: {reason}; {remedy}") from error
+
+
+def _reason(error: OSError | ValueError) -> tuple[str, str]:
+    """What is wrong, and what to do about it."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EISDIR:
+        return "it is a folder, and should be a file", "move it away"
+    if number == errno.ENOTDIR:
+        return "there is a file where a folder should be", "move that away"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return os.strerror(number), "ask its owner, or work on a copy"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error), "see who may, and the disk"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """What the trained networks answered to the test clips, read back from a study's predictions files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,19 +33,18 @@ class Answers:
         return np.asarray(self.targets == self.predicted, dtype=np.float64)
 
 
-def read_answers(study: Study, trial_id: str) -> Answers | None:
+def read_answers(study: Study, row: Mapping[str, Any]) -> Answers | None:
     """The answers of a trial; None where their file is missing (they may have been left behind) or has no clip.
 
     Args:
         study: the trial's.
-        trial_id: the trial.
+        row: the trial's, of which `trial_id`, `evidence`, `test_clips` and `accuracy` are looked at.
 
     Raises:
-        StudyError: the file is damaged.
+        StudyError: the file is damaged, or belongs to another trial or attempt.
     """
-    columns = ["clip_id", "group", "target", "probabilities"]
-    table = study.read_table(f"predictions/{trial_id}.parquet", columns, "delete it and its trial's row")
-    if table is None or not table.num_rows:
+    table = study.evidence.predictions(row)
+    if table is None:
         return None
     table = table.sort_by("clip_id").combine_chunks()
     probabilities = table["probabilities"].combine_chunks()

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sweeper.plan import ABLATION_SWITCHES, TrialSpec
+from sweeper.plan import TrialSpec
 from sweeper.results import provenance
 from sweeper.training.fit import Epoch
 from sweeper.training.trial import Predictions, TrialResult
+
+PAPER_SWITCHES = ("semantic", "detail", "macem_a", "macem_b", "garm", "fusion")  # have columns; null in other studies
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ def _common(spec: TrialSpec, circumstances: Circumstances) -> dict[str, Any]:
             "stage": spec.stage,
             "scored_on": "validation" if spec.selects else "test",
             "params": spec.params,
+            "switches": spec.switches,
         }
-        | {switch: getattr(spec.model, switch, None) for switch in ABLATION_SWITCHES}
+        | {switch: getattr(spec.model, switch, None) for switch in PAPER_SWITCHES}
         | asdict(circumstances)
         | provenance.software()
         | provenance.node()

@@ -6,7 +6,7 @@ that an old reader would notice.
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 
 
 def _field(name: str, type_: pa.DataType, description: str, unit: str = "", nullable: bool = False) -> pa.Field:
@@ -90,6 +90,13 @@ TRIAL = _schema(
     _field("params", _text, "what a search chose instead of the recipe's values, as JSON; else empty", nullable=True),
     _field("stopped_epoch", _integer, "epochs trained when a search stopped the trial", nullable=True),
     _field("stopped_score", _number, "accuracy on validation clips then, of the network itself", "1", nullable=True),
+    _field(
+        "evidence",
+        _text,
+        "mark of the predictions, curve and weights that belong to this row: they carry it; empty in older rows",
+        nullable=True,
+    ),
+    _field("switches", _text, "what the arm switches relative to the reference, as JSON", nullable=True),
 )
 
 CURVE = _schema(
@@ -155,31 +162,81 @@ SUMMARY = _schema(
     _field("planned", _integer, "trials in the study's plan"),
     _field("n", _integer, "complete trials"),
     _field("failed", _integer, "failed trials"),
-    _field("mean", _number, "mean test accuracy", "1", nullable=True),
-    _field("ci_low", _number, "95 % corrected t interval of the mean (Nadeau and Bengio)", "1", nullable=True),
-    _field("ci_high", _number, "95 % corrected t interval of the mean (Nadeau and Bengio)", "1", nullable=True),
+    _field("mean", _number, "mean test accuracy over units", "1", nullable=True),
+    _field("ci_low", _number, "95 % interval of the mean, of this arm alone", "1", nullable=True),
+    _field("ci_high", _number, "95 % interval of the mean, of this arm alone", "1", nullable=True),
     _field("mean_ema", _number, "mean test accuracy of the averaged weights", "1", nullable=True),
-    _field("blocks", _integer, "blocks (fold × replicate) that the arm shares with the reference"),
     _field("diff", _number, "mean paired difference to the reference", "1", nullable=True),
-    _field("diff_low", _number, "95 % corrected t interval of the difference", "1", nullable=True),
-    _field("diff_high", _number, "95 % corrected t interval of the difference", "1", nullable=True),
-    _field("p_value", _number, "sign-flip test of the difference, two-sided", nullable=True),
-    _field("p_unit", _text, "what the test flips: 'block', or 'fold' with all its seeds", nullable=True),
-    _field("p_smallest", _number, "smallest p that this many units can reach", nullable=True),
-    _field("p_holm", _number, "p, Holm-adjusted over all planned arms of the kind", nullable=True),
-    _field("significant", _flag, "p_holm <= 0.05 and the interval excludes 0; null with holes", nullable=True),
-    _field("effect_size", _number, "Hedges' g of the paired differences", nullable=True),
-    _field("p_better", _number, "posterior probability of a higher mean than the reference's", nullable=True),
+    _field("diff_low", _number, "95 % interval of the difference, of all planned arms together", "1", nullable=True),
+    _field("diff_high", _number, "95 % interval of the difference, of all planned arms together", "1", nullable=True),
+    _field("significant", _flag, "p <= 0.05, so the interval excludes 0; null with holes", nullable=True),
     _field("recordings", _integer, "source recordings tested; single splits only, as below", nullable=True),
     _field("boot_low", _number, "95 % cluster bootstrap interval of the accuracy", "1", nullable=True),
     _field("boot_high", _number, "95 % cluster bootstrap interval of the accuracy", "1", nullable=True),
-    _field("boot_diff_low", _number, "95 % cluster bootstrap interval of the difference", "1", nullable=True),
-    _field("boot_diff_high", _number, "95 % cluster bootstrap interval of the difference", "1", nullable=True),
     _field("mcnemar_p", _number, "clustered McNemar test, networks of the first shared seed", nullable=True),
     _field("parameters", _integer, "trainable parameters", nullable=True),
     _field("gflops_per_clip", _number, "forward pass over one clip", "GFLOP", nullable=True),
     _field("seconds", _number, "training time, all complete trials of the arm", "s"),
-    _field("published", _number, "the paper's accuracy; whether it compares: see verdict", "1", nullable=True),
-    _field("published_diff", _number, "the paper's accuracy minus its full network's", "1", nullable=True),
-    _field("verdict", _text, "'reproduced: …', 'not reproduced: …', 'not comparable: …'; empty if unpublished"),
+    _field("published", _number, "published accuracy; whether it compares: see verdict", "1", nullable=True),
+    _field("published_diff", _number, "published accuracy minus the reference's", "1", nullable=True),
+    _field(
+        "verdict",
+        _text,
+        "whether diff agrees with published_diff: 'consistent: …', 'contradicted: …', 'inconclusive: …' or "
+        "'not comparable: …'; empty for the reference and where nothing is published",
+    ),
+    # Since version 3, in place of blocks, p_value, p_unit, p_smallest, p_holm, effect_size, p_better, boot_diff_…:
+    _field("unit", _text, "what counts as one piece of evidence: 'fold', its seeds averaged, or 'seed'", nullable=True),
+    _field("units", _integer, "units that the arm shares with the reference; the reference's own", nullable=True),
+    _field("sd", _number, "standard deviation over units, of this arm alone", "1", nullable=True),
+    _field("p", _number, "of the difference, adjusted for all planned arms of the kind", nullable=True),
+    _field("df", _number, "degrees of freedom of the difference's variance", nullable=True),
+    _field("pooled", _flag, "the difference's variance is pooled over arms, at least in part", nullable=True),
+    _field(
+        "own_spread",
+        _flag,
+        "the arm's spread stands out, so that its own variance counts instead of the pooled one",
+        nullable=True,
+    ),
+    _field("claim", _text, "what the difference is a statement about", nullable=True),
+    _field("margin", _number, "largest difference that doesn't matter, as the user said", "1", nullable=True),
+    _field(
+        "outcome",
+        _text,
+        "'worse', 'better', 'equivalent' (the interval lies within the margin), 'undecided', 'reference', or empty",
+        nullable=True,
+    ),
+    _field(
+        "recordings_low",
+        _number,
+        "95 % interval of the difference for other recordings and seeds, of this arm alone",
+        "1",
+        nullable=True,
+    ),
+    _field(
+        "recordings_high",
+        _number,
+        "95 % interval of the difference for other recordings and seeds, of this arm alone",
+        "1",
+        nullable=True,
+    ),
+)
+
+EFFECTS = _schema(
+    "effects",
+    _field("source", _text, "'study', or 'published': of the published accuracies, one run of each arm"),
+    _field("effect", _text, "factor, or factors joined by ' × ' for their interaction"),
+    _field("order", _integer, "1: main effect, 2: interaction of two factors, …"),
+    _field("aliases", _text, "effects that a fraction of a design can't tell from this one, joined by ', '"),
+    _field("arms", _text, "the arms of the design, joined by ', '"),
+    _field("method", _text, "what the interval is: 'modulus' (studentised maximum modulus), or 'Lenth'"),
+    _field("estimate", _number, "mean accuracy with the factor minus without, over the design's arms", "1"),
+    _field("low", _number, "95 % interval, of all effects of the design together", "1", nullable=True),
+    _field("high", _number, "95 % interval, of all effects of the design together", "1", nullable=True),
+    _field("p", _number, "adjusted for all effects of the design; null by Lenth's method", nullable=True),
+    _field("significant", _flag, "the interval excludes 0; null without one, and with holes", nullable=True),
+    _field("unit", _text, "'fold', its seeds averaged, 'seed', or 'run'"),
+    _field("units", _integer, "units on which all arms of the design have a score"),
+    _field("df", _number, "degrees of freedom of the effects' variance", nullable=True),
+    _field("claim", _text, "what the effect is a statement about; empty where nothing was run twice"),
 )

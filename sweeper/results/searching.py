@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from sweeper.plan import Stage
 from sweeper.results import schema
 from sweeper.results.store import Study
@@ -110,16 +113,22 @@ class Found:
         return next((found.scores for found in self.candidates(stage) if found.params == params), ())
 
 
-def read_searches(study: Study) -> tuple[Found, ...]:
-    """Every search that the study's plan names, as far as it got."""
+def read_searches(study: Study, trials: pa.Table | None = None) -> tuple[Found, ...]:
+    """Every search that the study's plan names, as far as it got.
+
+    Args:
+        study: whose.
+        trials: its rows (`schema.TRIAL`), if they were read already.
+    """
     plan = study.read_plan() or {}
     if not plan.get("searches"):
         return ()
     goal = Goal(**plan["search"]["goal"])
     top = int(plan["search"]["top"])
     rows: dict[tuple[str, int, str], list[Row]] = {}
-    for row in study.trials().to_pylist():
-        if row["kind"] == "search":
+    trials = study.trials() if trials is None else trials
+    for row in trials.filter(pc.equal(trials["kind"], "search")).to_pylist():
+        if row["stage"] in STAGES:
             rows.setdefault((row["arm"], row["fold"], row["stage"]), []).append(row)
     found = []
     for search in plan["searches"]:

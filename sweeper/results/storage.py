@@ -28,7 +28,10 @@ def locate(place: Path | str) -> Folder | ObjectStore:
 
 def under(place: Path | str, name: str) -> Path | str:
     """`place/name`, for a path or URL; raises as `locate`."""
-    return f"{locate(place)}/{name}" if isinstance(place, str) and "://" in place else Path(place) / name
+    if isinstance(place, Path) or "://" not in place:
+        return Path(place) / name
+    there = locate(place)
+    return f"{there.url if isinstance(there, ObjectStore) else there}/{name}"
 
 
 @contextlib.contextmanager
@@ -38,5 +41,5 @@ def local_file(place: Path | str) -> Iterator[Path]:
         yield Path(place)
     else:
         parent, _, name = place.rpartition("/")
-        with locate(parent).working_copy(name) as copy:
-            yield copy.path
+        with locate(parent).local_copy(name) as path:
+            yield path

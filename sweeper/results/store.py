@@ -6,8 +6,9 @@
 <study>/failures/<trial_id>.parquet    one row of the newest failed attempt, gone when the trial finishes
 <study>/attempts/                      one row per start of a trial, see `attempts.py`
 <study>/trials|attempts/pack-…         rows of many finished trials, in place of their own files, see `row_files.py`
-<study>/curves/  predictions/  weights/  by trial id, written before the row that declares them complete
+<study>/curves/  predictions/  weights/  by trial id, written before the row that they belong to, see `evidence.py`
 <study>/checkpoints/<trial_id>.safetensors    resumable state while a trial runs
+<study>/identity                       told apart by it, where studies of one name share a database
 ```
 """
 
@@ -20,14 +21,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweeper.results import schema
+from sweeper.results import evidence, schema
+from sweeper.results.evidence import Evidence, mark_of, new_mark
 from sweeper.results.folder import Folder, StorageError, WorkingCopy
-from sweeper.results.row_files import PACK_ROWS, RowFiles
+from sweeper.results.names import ATTEMPT, MARK, TRIAL, check_study_name, trial_name
+from sweeper.results.plans import merge, parse_plan, plan_bytes
+from sweeper.results.row_files import PACK_ROWS, Doubts, RowFiles
+from sweeper.results.soundness import leave_out, unsound, without_impossible_costs
 from sweeper.results.storage import locate, under
-from sweeper.results.tables import StudyError, parse_table, table_bytes
+from sweeper.results.tables import StudyError, table_bytes
 
 _ORDER = ("kind", "dataset", "split", "replicate", "fold", "arm", "trial_id")
-_FOLDERS = ("trials", "failures", "attempts", "curves", "predictions", "weights", "checkpoints")
+_FOLDERS = ("trials", "failures", "attempts", "checkpoints", *evidence.FOLDERS)
 
 
 class Study:
@@ -40,6 +45,7 @@ class Study:
         rows: of committed trials, by trial id.
         failures: of trials whose newest attempt failed, by trial id.
         attempts: by `<trial_id>-<attempt_id>`.
+        evidence: predictions, curves and weights.
     """
 
     def __init__(self, place: Path | str) -> None:
@@ -52,9 +58,10 @@ class Study:
             StorageError: the URL can't be used.
         """
         self.storage = locate(place)
-        self.rows = RowFiles(self.storage, "trials", schema.TRIAL, "trial_id")
-        self.failures = RowFiles(self.storage, "failures", schema.TRIAL, "trial_id")
-        self.attempts = RowFiles(self.storage, "attempts", schema.ATTEMPT, "trial_id", "attempt_id")
+        self.rows = RowFiles(self.storage, "trials", schema.TRIAL, TRIAL, "trial_id")
+        self.failures = RowFiles(self.storage, "failures", schema.TRIAL, TRIAL, "trial_id")
+        self.attempts = RowFiles(self.storage, "attempts", schema.ATTEMPT, ATTEMPT, "trial_id", "attempt_id")
+        self.evidence = Evidence(self.storage)
 
     def __str__(self) -> str:
         return str(self.storage)
@@ -80,7 +87,7 @@ class Study:
         return self.storage.exists("trials") or self.storage.exists("plan.json")
 
     def create(self) -> None:
-        """Make the folders, or see that an object store does what is needed of it.
+        """Make the folders, or see that an object store does what is needed of it; finish what a death interrupted.
 
         Raises:
             StudyError: the place is not writable, or a file is in the way.
@@ -90,19 +97,32 @@ class Study:
         except StorageError:
             raise
         except OSError as error:
-            raise StudyError(f"can't write results to {self}: {error.strerror}; use --results DIR") from error
+            where = error.filename or self
+            raise StudyError(f"can't write results to {where}: {error.strerror}; use --results DIR") from error
+        for name, (trial_id, mark) in self.evidence.left_aside().items():
+            for row in self.rows.find(trial_id).to_pylist():
+                self.evidence.settle([name], first=mark_of(row) == mark)
+
+    def beside(self, name: str) -> "Study":
+        """The study of that name among the same results; raises StudyError if it is no study's name."""
+        there = self.storage
+        return study_of(there.path.parent if isinstance(there, Folder) else there.url.rpartition("/")[0], name)
+
+    def identity(self) -> str:
+        """Twelve random digits of this study's own, the same for all who ask: two studies may share a name."""
+        self.storage.write("identity", new_mark().encode(), once=True)
+        (found,) = self.storage.read("identity")
+        if not MARK.fullmatch(text := found.decode("utf-8", "replace")):
+            raise StudyError(f"{self}/identity is damaged (it has no twelve hexadecimal digits); delete it")
+        return text
 
     def checkpoint(self, trial_id: str) -> AbstractContextManager[WorkingCopy]:
         """Where the trial keeps its resumable state."""
-        return self.storage.working_copy(f"checkpoints/{trial_id}.safetensors")
+        return self.storage.working_copy(_checkpoint(trial_id))
 
-    def weights(self, trial_id: str, *, new: bool = False) -> AbstractContextManager[WorkingCopy]:
-        """The trial's final weights; `new`: they are to be written."""
-        return self.storage.working_copy(f"weights/{trial_id}.safetensors", fetch=not new)
-
-    def has_weights(self, trial_id: str) -> bool:
-        """Whether the trial's final weights are there."""
-        return self.storage.exists(f"weights/{trial_id}.safetensors")
+    def draft(self) -> AbstractContextManager[Path]:
+        """Where to write a trial's weights, to be committed with its row."""
+        return self.storage.draft("weights")
 
     def is_finished(self, trial_id: str) -> bool:
         """Whether the trial is committed."""
@@ -113,87 +133,102 @@ class Study:
         return self.rows.single().keys() | self.rows.packed()
 
     def commit(
-        self, row: dict[str, Any], curve: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]
+        self,
+        row: dict[str, Any],
+        curve: Sequence[dict[str, Any]],
+        predictions: Sequence[dict[str, Any]],
+        weights: Path | None = None,
     ) -> bool:
         """Commit a finished trial. The row comes last: without it, the trial has not happened.
 
+        Args:
+            row: `schema.TRIAL`; it gets a mark for its evidence unless it has one.
+            curve, predictions: `schema.CURVE`, `schema.PREDICTION`.
+            weights: a draft that holds them, with the row's mark in them.
+
         Returns:
-            False if another process committed the same trial first; its row stays.
+            False if another process committed the same trial first; its row stays, and its evidence.
+
+        Raises:
+            StudyError: the row can't be true.
         """
-        trial_id = row["trial_id"]
+        trial_id, mark = trial_name(row["trial_id"]), mark_of(row) or new_mark()
+        table = pa.Table.from_pylist([row | {"evidence": mark}], schema=schema.TRIAL)
+        if reasons := unsound(table):
+            raise StudyError(f"trial {trial_id} can't be committed: {reasons[trial_id]}")
         if first := trial_id not in self.rows.packed():  # there, its own file is gone, which would say so below
-            self._write(f"predictions/{trial_id}.parquet", predictions, schema.PREDICTION)
-            self._write(f"curves/{trial_id}.parquet", curve, schema.CURVE)
-            first = self._write(self.rows.path(trial_id), [row], schema.TRIAL, once=True)
+            aside = [self.evidence.keep_weights(trial_id, mark, weights)] if weights is not None else []
+            aside += [
+                self.evidence.keep_table(kind, trial_id, mark, rows)
+                for kind, rows in (("predictions", predictions), ("curves", curve))
+            ]
+            first = self._write(self.rows.path(trial_id), table, schema.TRIAL, once=True)
+            self.evidence.settle([name for name in aside if name], first=first)
         self.storage.delete(self.failures.path(trial_id))
-        self.storage.delete(f"checkpoints/{trial_id}.safetensors")
+        self.storage.delete(_checkpoint(trial_id))
         return first
 
     def record_failure(self, row: dict[str, Any], curve: Sequence[dict[str, Any]]) -> None:
         """Keep why a trial failed, and its curve so far; a later run of the plan tries it again."""
-        self._write(f"curves/{row['trial_id']}.parquet", curve, schema.CURVE)
-        self._write(self.failures.path(row["trial_id"]), [row], schema.TRIAL)
+        mark = mark_of(row) or new_mark()
+        if curve:
+            self.evidence.keep_table("curves", row["trial_id"], mark, curve)
+        self._write(self.failures.path(row["trial_id"]), [row | {"evidence": mark}], schema.TRIAL)
 
-    def trials(self) -> pa.Table:
-        """All rows, complete and failed, in a fixed order: the leaderboard's.
+    def trials(self, doubts: Doubts | None = None) -> pa.Table:
+        """All rows that can be true, complete and failed, in a fixed order: the leaderboard's.
+
+        Args:
+            doubts: takes what is wrong with files, instead of an error for the first that is damaged.
 
         Raises:
             StudyError: a file is damaged.
         """
-        failed = self.failures.read()  # first: a trial that finishes meanwhile is in both
-        rows = self.rows.read()
-        failed = failed.filter(pc.invert(pc.is_in(failed["trial_id"], rows["trial_id"])))
-        return pa.concat_tables([rows, failed]).sort_by([(key, "ascending") for key in _ORDER])
+        failed = self.failures.read(doubts)  # first: a trial that finishes meanwhile is in both
+        rows = self.rows.read(doubts)
+        failed = leave_out(failed, rows["trial_id"].to_pylist())
+        sound = [self._sound(table, files, doubts) for table, files in ((rows, self.rows), (failed, self.failures))]
+        table = without_impossible_costs(pa.concat_tables(sound))
+        return table.sort_by([(key, "ascending") for key in _ORDER])
+
+    def _sound(self, rows: pa.Table, files: RowFiles, doubts: Doubts | None = None) -> pa.Table:
+        reasons = unsound(rows)
+        if files is self.rows:
+            never = rows.filter(pc.equal(rows["status"], "failed"))["trial_id"].to_pylist()
+            reasons |= dict.fromkeys(never, "status is failed, and it lies among the finished")
+        if doubts is not None:
+            doubts.unsound += [f"{files.file_of(trial_id)}: {reason}" for trial_id, reason in reasons.items()]
+        return leave_out(rows, reasons)
 
     def pack(self) -> None:
         """Put the rows of finished trials and of their attempts into packs, where enough have come together.
 
+        What is damaged or can't be true keeps its own file, which can be deleted.
+
         Raises:
-            StudyError: a file is damaged.
+            StudyError: a pack is damaged.
         """
         if len(fresh := self.rows.single()) >= PACK_ROWS:
-            self.rows.pack(fresh)
+            self.rows.pack(fresh, lambda rows: self._sound(rows, self.rows))
         if len(attempts := self.attempts.single()) >= PACK_ROWS:
             finished = self.rows.packed()
             over = [name for name in attempts if name.partition("-")[0] in finished]
-            self.attempts.pack(over, only=pc.field("outcome") != "running")
+            self.attempts.pack(over, lambda rows: rows.filter(pc.not_equal(rows["outcome"], "running")))
+
+    def file_of(self, trial_id: str) -> str:
+        """The file that holds a trial's row: its own, a pack, or that of its failure."""
+        return self.rows.file_of(trial_id) if self.is_finished(trial_id) else self.failures.file_of(trial_id)
 
     def row(self, trial_id: str) -> dict[str, Any] | None:
-        """One trial's row: committed, else of its newest failure; None where it has neither."""
+        """One trial's row: committed, else of its newest failure; None where it has neither that can be true."""
         for files in (self.rows, self.failures):
-            for row in files.find(trial_id).to_pylist():
+            for row in self._sound(files.find(trial_id), files).to_pylist():
                 return dict(row)
         return None
-
-    def curve(self, trial_id: str) -> list[dict[str, Any]]:
-        """One trial's learning curve, a point per epoch; empty where it has none."""
-        name = f"curves/{trial_id}.parquet"
-        try:
-            (data,) = self.storage.read(name)
-        except FileNotFoundError:
-            return []
-        return list(parse_table(data, f"{self}/{name}", "delete it").to_pylist())
 
     def write_json(self, name: str, value: Any) -> None:
         """Write (or replace) a derived file of the study."""
         self.storage.write(name, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
-
-    def read_table(self, name: str, columns: Sequence[str], remedy: str) -> pa.Table | None:
-        """Columns of a Parquet file of the study; None where there is none.
-
-        Args:
-            name: the file.
-            columns: their names.
-            remedy: what to do about a damaged file.
-
-        Raises:
-            StudyError: the file is damaged.
-        """
-        try:
-            (data,) = self.storage.read(name)
-        except FileNotFoundError:
-            return None
-        return parse_table(data, f"{self}/{name}", remedy, columns)
 
     def write_table(self, name: str, rows: Iterable[dict[str, Any]] | pa.Table, columns: pa.Schema) -> None:
         """Write (or replace) a derived table of the study."""
@@ -207,28 +242,24 @@ class Study:
         """
         try:
             (data,) = self.storage.read("plan.json")
-            return dict(json.loads(data))
         except FileNotFoundError:
             return None
-        except StorageError:
-            raise
-        except (OSError, ValueError) as error:
-            raise StudyError(
-                f"{self}/plan.json is damaged ({error}); restore it, or use --study NAME for a new study"
-            ) from error
+        return parse_plan(data, f"{self}/plan.json")
 
     def write_plan(self, plan: dict[str, Any]) -> None:
-        """Add the trials of `plan` to the study's plan; a study grows by arms, folds and seeds, and by nothing else.
+        """Add the trials and searches of `plan` to the study's plan, whoever else does so at the same time.
+
+        A study grows by arms, folds and seeds, and by nothing else.
 
         Raises:
             StudyError: the study holds trials of another design or other data, which must not be mixed.
         """
-        old = self.read_plan()
-        if old is not None:
-            _refuse_mixture(str(self), old, plan)
-            known = {trial["trial_id"] for trial in plan["trials"]}
-            plan = plan | {"trials": [t for t in old["trials"] if t["trial_id"] not in known] + list(plan["trials"])}
-        self.write_json("plan.json", plan)
+
+        def change(data: bytes | None) -> bytes:
+            old = None if data is None else parse_plan(data, f"{self}/plan.json")
+            return plan_bytes(plan if old is None else merge(old, plan, str(self)))
+
+        self.storage.update("plan.json", change)
 
     def _write(
         self, name: str, rows: Iterable[dict[str, Any]] | pa.Table, columns: pa.Schema, once: bool = False
@@ -236,25 +267,21 @@ class Study:
         return self.storage.write(name, table_bytes(rows, columns), once=once)
 
 
+def study_of(results: Path | str, name: str) -> Study:
+    """The study of that name among results, which need not exist yet.
+
+    Raises:
+        StudyError: no study is called so.
+        StorageError: the URL can't be used.
+    """
+    check_study_name(name)
+    return Study(under(results, name))
+
+
 def studies_under(results: Path | str) -> list[str]:
     """Names of the studies in a folder of studies, in order."""
     return [name for name in locate(results).folders() if Study(under(results, name)).exists()]
 
 
-def _refuse_mixture(study: str, old: dict[str, Any], new: dict[str, Any]) -> None:
-    remedy = "use --study NAME to start another study"
-    if old.get("data_digest") != new.get("data_digest"):
-        raise StudyError(
-            f"{study} was made from other data (digest {str(old.get('data_digest'))[:12]}, "
-            f"now {str(new.get('data_digest'))[:12]}): {remedy}"
-        )
-    if old["design"] != new["design"]:
-        names = _differences(old["design"], new["design"])
-        raise StudyError(f"{study} holds trials of another design ({', '.join(names)}): {remedy}")
-
-
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(old.keys() | new.keys())
-        return [d for key in keys for d in _differences(old.get(key), new.get(key), f"{path}.{key}".strip("."))]
-    return [] if old == new else [f"{path}: {old} → {new}"]
+def _checkpoint(trial_id: str) -> str:
+    return f"checkpoints/{trial_name(trial_id)}.safetensors"

@@ -1,17 +1,13 @@
-"""From a row per trial to a row per arm: means, paired differences, tests, and the published value beside them.
+"""From a row per trial to a row per arm: means, paired differences with one rule's intervals, the published value.
 
-An arm is called significant only where two things agree: the Holm-adjusted sign-flip p is at most 0.05, and the
-corrected t interval of the difference excludes 0. The p alone speaks of *these* folds; read as a claim about other data
-it gives false alarms in a quarter of all studies (`tests/statistics/simulate.py`). The interval allows for training
-sets that overlap, but not for several arms.
-
-Where a fold was run with several seeds, these are no independent evidence, and the sign-flip test flips whole folds,
-provided there are enough of them to reach significance after Holm at all. Where there are not (five folds can't go
-below p = 0.0625), it flips blocks, and the interval is the guard.
+Star, p and interval come from one call of `sweeper.statistics.compare_arms` over all arms of the plan, so they can't
+disagree. Its unit is the fold, its seeds averaged, where there are several; with one fold it is the seed, and the
+differences are a statement about that split. Arms of other kinds are compared with the same reference, in families of
+their own.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,53 +15,47 @@ import pandas as pd
 import pyarrow as pa
 
 from sweeper.results import schema
+from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED, ScoreGrid, score_grid, trial_frame
 from sweeper.results.single_split import single_split_columns
 from sweeper.results.store import Study
-from sweeper.results.verdict import protocol_differences, published_difference, verdict
-from sweeper.search_spaces.ablations import ARMS, REFERENCE
-from sweeper.search_spaces.published import published_accuracy
-from sweeper.statistics import blocks_needed, compare_paired, holm, mean_interval
+from sweeper.results.study_arms import StudyArms, study_arms
+from sweeper.results.verdict import protocol_differences, verdict
+from sweeper.statistics import ArmComparison, verdicts
 
-ALPHA = 0.05
-UNCOMPARED = "search"  # a search's trials have different settings: no mean or difference of theirs means anything
+MARGIN = 0.01  # differences this small don't matter, unless the user says otherwise
 
 Row = dict[str, Any]
-_COLUMNS = (
-    *("trial_id", "kind", "status", "arm", "dataset", "split", "recipe", "epochs", "fold", "replicate", "accuracy"),
-    *("accuracy_ema", "train_clips", "test_clips", "parameters", "gflops_per_clip", "seconds", "params"),
-)
 
 
-def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study) -> list[Row]:
-    """One row per arm, planned or found: the paper's arms in its order, then other kinds.
+def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: float = MARGIN) -> list[Row]:
+    """One row per arm, planned or found: the ablation's arms in their order, then other kinds.
 
     Args:
         trials: `schema.TRIAL`.
-        plan: the study's `plan.json`, whose arms are the family that Holm's adjustment counts; empty if it is missing.
+        plan: the study's `plan.json`, whose arms are the family that is compared; empty if it is missing.
         study: whose predictions are read if it has a single split.
+        margin: largest difference that doesn't matter, as a fraction of 1.
     """
-    frame = trials.select(list(_COLUMNS)).to_pandas().fillna({"params": ""})  # an older version had none
-    complete = frame[frame["status"] == "complete"]
+    frame = trial_frame(trials)
+    arms = study_arms(plan)
     planned = _planned(plan)
-    reference = complete[(complete["kind"] == "ablation") & (complete["arm"] == REFERENCE)]
     summary = []
-    for kind, arms in _arms_by_kind(frame, planned).items():
-        mine = complete[complete["kind"] == kind]
-        ratio = float((mine["test_clips"] / mine["train_clips"]).mean())
-        by_arm = dict(list(mine.groupby("arm")))
-        counts = {arm: planned.get((kind, arm)) for arm in arms}
-        failed = frame[(frame["kind"] == kind) & (frame["status"] == "failed")]["arm"].value_counts()
-        rows = [
-            _arm_row(kind, arm, by_arm.get(arm, mine.iloc[:0]), reference, ratio, len(arms) - (kind == "ablation"))
-            | {"failed": int(failed.get(arm, 0))}
-            for arm in arms
-        ]
-        for row in rows:
-            count = counts[row["arm"]]
-            row["planned"] = row["n"] + row["failed"] if count is None else count
-        if kind == "ablation":
-            single_split_columns(rows, mine, study)
-        _finish(rows, mine)
+    for kind, names in _arms_by_kind(frame, planned, arms).items():
+        mine = frame[frame["kind"] == kind]
+        complete = mine[mine["status"] == "complete"]
+        failed = mine[mine["status"] == "failed"]["arm"].value_counts()
+        by_arm = dict(list(complete.groupby("arm")))
+        rows = []
+        for arm in names:
+            row = _counts(kind, arm, by_arm.get(arm, complete.iloc[:0]), int(failed.get(arm, 0)), arms)
+            row["planned"] = planned.get((kind, arm), row["n"] + row["failed"])
+            rows.append(row)
+        if kind != UNCOMPARED:
+            grid = score_grid(frame, plan, kind, arms)
+            _compare(rows, grid, margin, whole_reference=_is_whole(arms.reference, frame, planned))
+            if kind == REFERENCE_KIND:
+                single_split_columns(rows, complete, grid, study)
+                _against_published(rows, complete, arms)
         summary += rows
     return summary
 
@@ -74,95 +64,89 @@ def _planned(plan: Mapping[str, Any]) -> dict[tuple[str, str], int]:
     """Number of planned trials by kind and arm."""
     counts: dict[tuple[str, str], int] = {}
     for trial in plan.get("trials", ()):
-        key = (trial.get("kind", "ablation"), trial["arm"])
+        key = (trial.get("kind", REFERENCE_KIND), trial["arm"])
         counts[key] = counts.get(key, 0) + 1
     return counts
 
 
-def _arms_by_kind(frame: pd.DataFrame, planned: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def _arms_by_kind(
+    frame: pd.DataFrame, planned: Iterable[tuple[str, str]], arms: StudyArms
+) -> dict[str, tuple[str, ...]]:
     found = {(kind, arm) for kind, arm in zip(frame["kind"], frame["arm"], strict=True)} | set(planned)
-    order = {arm: position for position, arm in enumerate(ARMS)}
-    kinds = sorted({kind for kind, _ in found}, key=lambda kind: (kind != "ablation", kind))
-    return {
-        kind: sorted((arm for k, arm in found if k == kind), key=lambda arm: (order.get(arm, len(order)), arm))
-        for kind in kinds
-    }
+    kinds = sorted({kind for kind, _ in found}, key=lambda kind: (kind != REFERENCE_KIND, kind))
+    return {kind: arms.ordered({arm for k, arm in found if k == kind}) for kind in kinds}
 
 
-def _arm_row(kind: str, arm: str, complete: pd.DataFrame, reference: pd.DataFrame, ratio: float, family: int) -> Row:
+def _is_whole(reference: str, frame: pd.DataFrame, planned: Mapping[tuple[str, str], int]) -> bool:
+    """Whether no trial of the reference is missing or failed."""
+    mine = frame[(frame["kind"] == REFERENCE_KIND) & (frame["arm"] == reference)]
+    complete = int((mine["status"] == "complete").sum())
+    return complete == planned.get((REFERENCE_KIND, reference), len(mine))
+
+
+def _counts(kind: str, arm: str, complete: pd.DataFrame, failed: int, arms: StudyArms) -> Row:
     row: Row = dict.fromkeys(schema.SUMMARY.names)
-    row |= {"kind": kind, "arm": arm, "factor": ARMS[arm].factor if kind == "ablation" and arm in ARMS else ""}
-    row |= {"n": len(complete), "blocks": 0, "seconds": float(complete["seconds"].sum()), "verdict": ""}
-    if kind == UNCOMPARED or complete.empty:
-        return row
-    row |= _mean(complete, ratio)
-    is_reference = kind == "ablation" and arm == REFERENCE
-    return row if is_reference else row | _difference(complete, reference, ratio, family)
+    row |= {"kind": kind, "arm": arm, "factor": arms.factors.get(arm, "") if kind == REFERENCE_KIND else ""}
+    row |= {"n": len(complete), "failed": failed, "units": 0, "seconds": float(complete["seconds"].sum())}
+    row |= {"outcome": "", "verdict": ""}
+    if kind != UNCOMPARED and len(complete):
+        sizes = complete[["parameters", "gflops_per_clip"]].iloc[0]
+        row["mean_ema"] = float(complete["accuracy_ema"].mean())
+        row["parameters"] = int(sizes["parameters"])
+        row["gflops_per_clip"] = _finite(float(sizes["gflops_per_clip"]))
+    return row
 
 
-def _mean(complete: pd.DataFrame, ratio: float) -> Row:
-    interval = mean_interval(complete["accuracy"], test_train_ratio=ratio)
-    sizes = complete[["parameters", "gflops_per_clip"]].iloc[0]
-    return {
-        "mean": float(complete["accuracy"].mean()),
-        "ci_low": _finite(interval.low),
-        "ci_high": _finite(interval.high),
-        "mean_ema": float(complete["accuracy_ema"].mean()),
-        "parameters": int(sizes["parameters"]),
-        "gflops_per_clip": float(sizes["gflops_per_clip"]),
-    }
-
-
-def _difference(complete: pd.DataFrame, reference: pd.DataFrame, ratio: float, family: int) -> Row:
-    """Only blocks that both arms finished count: an unpaired difference would confound the arm with the fold."""
-    block = ["fold", "replicate"]
-    ours, theirs = (
-        rows.drop_duplicates(block).set_index(block)["accuracy"].sort_index() for rows in (complete, reference)
-    )
-    shared = ours.index.intersection(theirs.index)
-    if shared.empty:
-        return {}
-    folds = shared.get_level_values("fold")
-    by_fold = len(shared) > folds.nunique() >= blocks_needed(max(1, family))
-    comparison = compare_paired(
-        ours[shared],
-        theirs[shared],
-        test_train_ratio=ratio,
-        rng=np.random.default_rng(0),
-        groups=folds if by_fold else None,
-    )
-    return {
-        "blocks": comparison.n,
-        "diff": comparison.diff,
-        "diff_low": _finite(comparison.diff_low),
-        "diff_high": _finite(comparison.diff_high),
-        "p_value": comparison.p_value,
-        "p_unit": "fold" if by_fold else "block",
-        "p_smallest": comparison.p_smallest,
-        "effect_size": _finite(comparison.effect_size),
-        "p_better": _finite(comparison.p_better),
-    }
-
-
-def _finish(rows: Sequence[Row], complete: pd.DataFrame) -> None:
-    """What needs all arms of the kind, or the finished row: Holm, significance, the paper's value, the verdict."""
-    compared = [row for row in rows if (row["kind"], row["arm"]) != ("ablation", REFERENCE)]
-    whole_reference = all(row["n"] == row["planned"] for row in rows if row not in compared)
-    p_values = [math.nan if row["p_value"] is None else row["p_value"] for row in compared]
-    for row, adjusted in zip(compared, holm(p_values), strict=True):
-        row["p_holm"] = _finite(adjusted)
-        # Trials are seldom missing at random: what is left of an arm with holes can't be called anything.
-        if row["n"] == row["planned"] and whole_reference and row["diff_low"] is not None:
-            row["significant"] = bool(adjusted <= ALPHA and not row["diff_low"] <= 0 <= row["diff_high"])
-    if not rows or rows[0]["kind"] != "ablation":
+def _compare(rows: list[Row], grid: ScoreGrid, margin: float, whole_reference: bool) -> None:
+    found = grid.compare()
+    if found is None:
         return
-    departures = () if complete.empty else protocol_differences(complete.iloc[0].to_dict())
+    words = verdicts(found, margin)
     for row in rows:
-        row["published"] = published_accuracy(row["arm"])
-        row["published_diff"] = published_difference(row["arm"])
-        row["verdict"] = verdict(row, departures)
+        index = grid.arms.index(row["arm"])
+        row.update(_numbers(found, index))
+        if (row["kind"], index) == (REFERENCE_KIND, grid.reference):
+            row["outcome"] = "reference"
+        elif row["diff"] is not None:
+            row["margin"], row["outcome"] = margin, "undecided"
+            # Trials are seldom missing at random: what is left of an arm with holes can't be called anything.
+            if row["n"] == row["planned"] and whole_reference and row["diff_low"] is not None:
+                row["significant"], row["outcome"] = bool(found.significant[index]), words[index]
 
 
-def _finite(value: float) -> float | None:
+def _numbers(found: ArmComparison, index: int) -> Row:
+    row: Row = {
+        "mean": _finite(found.mean[index]),
+        "ci_low": _finite(found.mean_low[index]),
+        "ci_high": _finite(found.mean_high[index]),
+        "sd": _finite(found.sd[index]),
+        "own_spread": None if math.isnan(found.sd[index]) else bool(found.own[index]),
+        "units": int(found.units[index]),
+        "unit": found.unit,
+    }
+    if math.isnan(found.diff[index]):
+        return row
+    return row | {
+        "diff": _finite(found.diff[index]),
+        "diff_low": _finite(found.low[index]),
+        "diff_high": _finite(found.high[index]),
+        "p": _finite(found.p[index]),
+        "df": _finite(found.df[index]),
+        "pooled": None if math.isnan(found.low[index]) else bool(found.pooled[index]),
+        "claim": found.claim,
+    }
+
+
+def _against_published(rows: list[Row], complete: pd.DataFrame, arms: StudyArms) -> None:
+    departures = () if complete.empty else protocol_differences(complete.iloc[0].to_dict(), arms.protocol)
+    for row in rows:
+        row["published"] = arms.published.get(row["arm"])
+        row["published_diff"] = arms.published_difference(row["arm"])
+    for reference in [row for row in rows if row["arm"] == arms.reference]:
+        for row in rows:
+            row["verdict"] = verdict(row, reference, departures, arms.protocol)
+
+
+def _finite(value: np.floating[Any] | float) -> float | None:
     """NaN and infinities are no numbers for a table."""
     return float(value) if math.isfinite(value) else None

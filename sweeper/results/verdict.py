@@ -1,60 +1,85 @@
-"""Does a row reproduce the paper's? Only where the protocols are the same can that be asked.
+"""Does a difference agree with the published one? Only where the protocols are the same can that be asked.
 
-The paper prints one run on one test set, without an interval. Ours has an interval; the paper's sampling error is taken
-as binomial over the test set it describes (20 % of 8732 clips). A value is reproduced where 0 lies in the 95 % interval
-of the difference, the root of the summed squares of both margins.
+An ablation is about differences, so these are compared: ours to the reference, paired and with the interval of the
+rule, and the published one. What is published is taken as one run of each arm on one test set, without an interval. Its
+error is that of two binomial shares of that test set, and of one retraining of each arm, whose spread ours tells. More
+noise on either side makes a verdict "inconclusive" more often, never "consistent".
 """
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from sweeper.search_spaces.ablations import REFERENCE
-from sweeper.search_spaces.published import PROTOCOL, published_accuracy
-from sweeper.search_spaces.recipes import paper
-
-PAPER_DATASET, PAPER_CLIPS = "urbansound8k", 8732
-PAPER_TEST_CLIPS = round(PROTOCOL.test_share * PAPER_CLIPS)
+from sweeper.statistics import agreement
 
 
-def protocol_differences(trial: Mapping[Any, Any]) -> tuple[str, ...]:
-    """In what a complete trial's row departs from the paper's protocol, in words; empty where in nothing."""
-    recipe = paper()
+def protocol_differences(trial: Mapping[Any, Any], protocol: Mapping[str, Any]) -> tuple[str, ...]:
+    """In what a complete trial's row departs from the published protocol, in words; empty where in nothing.
+
+    Args:
+        trial: the row.
+        protocol: as `StudyArms` has it.
+    """
+    if not protocol:
+        return ("the study does not say how the published values were measured",)
     departures = (
-        (trial["dataset"] != PAPER_DATASET, f"data set {trial['dataset']}"),
-        (trial["split"] != "paper", f"{trial['split']} split"),
-        (trial["recipe"] != recipe.name, f"recipe {trial['recipe']}"),
+        (trial["dataset"] != protocol["dataset"], f"data set {trial['dataset']}"),
+        (trial["split"] != protocol["split"], f"{trial['split']} split"),
+        (trial["recipe"] != protocol["recipe"], f"recipe {trial['recipe']}"),
         (bool(trial.get("params")), "hyperparameters of each arm's own"),
     )
     if any(differs for differs, _ in departures):
         return tuple(words for differs, words in departures if differs)
     clips = trial["train_clips"] + trial["test_clips"]
     details = (
-        (trial["epochs"] != recipe.training.epochs, f"{trial['epochs']} epochs"),
-        (clips != PAPER_CLIPS, f"{clips:.0f} of {PAPER_CLIPS} clips"),
+        (trial["epochs"] != protocol["epochs"], f"{trial['epochs']} epochs"),
+        (clips != protocol["clips"], f"{clips:.0f} of {protocol['clips']} clips"),
     )
     return tuple(words for differs, words in details if differs)
 
 
-def verdict(row: Mapping[str, Any], departures: tuple[str, ...]) -> str:
-    """'reproduced: …', 'not reproduced: …' or 'not comparable: why' for an arm's summary row; '' if unpublished."""
-    published = published_accuracy(row["arm"])
-    if published is None:
+def published_half_width(arm: float, reference: float, sd: float, clips: int) -> float:
+    """Half of a 95 % interval for a published difference of two accuracies (fractions of 1) of one run each.
+
+    Both runs heard the same test clips; how alike they answered isn't known, so the two shares count as independent,
+    which makes the interval too wide rather than too narrow.
+
+    Args:
+        arm, reference: the published accuracies.
+        sd: standard deviation of a difference over retrainings, as ours tells it.
+        clips: how many were tested.
+    """
+    sampling = (arm * (1 - arm) + reference * (1 - reference)) / clips
+    return 1.96 * math.sqrt(sampling + sd**2)
+
+
+def verdict(
+    row: Mapping[str, Any], reference: Mapping[str, Any], departures: tuple[str, ...], protocol: Mapping[str, Any]
+) -> str:
+    """'consistent: …', 'contradicted: …', 'inconclusive: …' or 'not comparable: why' for an arm's summary row.
+
+    Args:
+        row: the arm's.
+        reference: the reference's row.
+        departures: from the published protocol.
+        protocol: that one.
+
+    Returns:
+        '' for the reference, and for what was not published.
+    """
+    if row["published_diff"] is None:
         return ""
     if departures:
         return f"not comparable: {', '.join(departures)}"
     if row["n"] < row["planned"]:
         return f"not comparable: {row['planned'] - row['n']} of {row['planned']} trials are missing"
-    if row["ci_low"] is None:
+    if row["diff_low"] is None or row["sd"] is None or reference["sd"] is None:
         return "not comparable: one run has no interval"
-    difference = row["mean"] - published
-    theirs = 1.96 * math.sqrt(published * (1 - published) / PAPER_TEST_CLIPS)
-    margin = math.hypot((row["ci_high"] - row["ci_low"]) / 2, theirs)
-    word = "reproduced" if abs(difference) <= margin else "not reproduced"
-    return f"{word}: ours differs by {100 * difference:+.1f} ± {100 * margin:.1f} points"
-
-
-def published_difference(arm: str) -> float | None:
-    """The paper's accuracy of an arm minus that of its full network, as a fraction of 1."""
-    accuracy, full = published_accuracy(arm), published_accuracy(REFERENCE)
-    return None if accuracy is None or full is None or arm == REFERENCE else accuracy - full
+    ours = max(row["diff_high"] - row["diff"], row["diff"] - row["diff_low"])
+    sd, clips = math.hypot(row["sd"], reference["sd"]), round(protocol["test_share"] * protocol["clips"])
+    theirs = published_half_width(row["published"], reference["published"], sd, clips)
+    word = agreement(row["diff"], ours, row["published_diff"], theirs)
+    return (
+        f"{word}: {100 * row['diff']:+.1f} ± {100 * ours:.1f} points to the reference, "
+        f"published {100 * row['published_diff']:+.1f} ± {100 * theirs:.1f}"
+    )

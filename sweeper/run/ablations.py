@@ -2,28 +2,26 @@
 
 from collections.abc import Sequence
 
+from sweeper import signals
 from sweeper.audio.sides import cut
-from sweeper.audio.store import ClipStore, prepare
-from sweeper.plan import TrialSpec, build_plan, select_arms
-from sweeper.results.storage import under
+from sweeper.audio.store import ClipStore
+from sweeper.plan import TrialSpec, build_plan
 from sweeper.results.store import Study
-from sweeper.run.describe import describe, expected_cost
+from sweeper.run.checks import check_begin
+from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import (
     FAILED,
-    INTERRUPTED,
     OK,
     AblationOptions,
     Outcome,
     RunOptions,
     Say,
-    check,
-    choose_folds,
-    choose_recipe,
-    data_facts,
-    load,
+    interrupted,
     machine,
-    study_name,
+    resumable,
 )
+from sweeper.run.prepare import prepare_run
+from sweeper.run.words import count
 
 
 def run_ablations(options: AblationOptions, say: Say) -> Outcome:
@@ -36,38 +34,36 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
-    check(options)
-    recipe = choose_recipe(options)
-    arms = select_arms(options.table, options.arms)  # a wrong name is told before anything slow
-    dataset = load(options)
-    folds = choose_folds(options, dataset, few=dataset.name == "demo")
+    run = prepare_run(options)
     plan = build_plan(
-        study=options.study or study_name("ablations", options, recipe),
-        arms=arms,
-        recipe=recipe,
-        dataset=dataset.name,
+        study=run.results.name,
+        source=run.source,
+        arms=run.arms,
+        recipe=run.recipe,
+        dataset=run.dataset.name,
         split=options.split,
-        folds=folds,
-        classes=len(dataset.classes),
+        folds=run.folds,
+        classes=len(run.dataset.classes),
         replicates=options.seeds,
-        peers=options.peers,
+        peers=run.peers,
     )
-    study = Study(under(options.results, plan.study))
+    study = run.results
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
-    for line in describe(plan, len(missing), dataset, recipe):
+    check_begin(options, study, plan.describe()["design"], missing)
+    for line in describe(plan, len(missing), run):
         say(line)
     if options.dry_run:
-        for line in expected_cost(missing, dataset):
+        for line in [*describe_reach(plan, run.dataset, study, options.results), *expected_cost(missing, run.dataset)]:
             say(line)
         return Outcome(OK, None)
-    study.create()
-    store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
-    study.write_plan(plan.describe() | data_facts(dataset, store))
-    if not missing:
-        say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
-        return Outcome(OK, study)
-    return Outcome(sweep(options, missing, store, study, say), study)
+    with resumable(study):
+        store = run.open(options)
+        study.write_plan(plan.describe() | run.facts(options, store))
+        if not missing:
+            say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
+            return Outcome(OK, study)
+        return Outcome(sweep(options, missing, store, study, say), study)
 
 
 def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, study: Study, say: Say) -> int:
@@ -80,7 +76,9 @@ def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, s
     for failure in failures:
         spec = failure.spec
         say(f"failed: {spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: {failure.error}")
-    if left:
+    if left and signals.asked():
         say(f"Interrupted with {len(left)} of {len(missing)} trials to go. The same command continues.")
-        return INTERRUPTED
+        return interrupted()
+    if left:
+        say(f"{count(len(left), 'trial')} left to the other command, which is at it; if that is lost, run this again.")
     return FAILED if failures else OK

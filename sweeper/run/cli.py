@@ -5,16 +5,19 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+from sweeper import signals, streams
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
+from sweeper.report_cli import add_margin
 from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
-from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.peers import PEERS
-from sweeper.search_spaces.recipes import RECIPES
+
+END_SECONDS = 30.0  # after the grace: for trials to leave and for Ray to shut down
 
 
 def add_parser(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", show: Callable[[Outcome], None]
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", show: Callable[[Outcome, float], None]
 ) -> None:
     """Add `run` to a command line; the parsed arguments carry `command`. `show` prints a study that has trials."""
     run = commands.add_parser("run", help="train what a study is missing")
@@ -23,9 +26,9 @@ def add_parser(
         designs,
         "ablations",
         AblationOptions(),
-        "the paper's twelve arms (Tables 6 and 7)",
-        "Train the paper's ablation arms on paired folds and seeds, commit each trial, print the tables. The same "
-        "command again trains only what is missing, so it also continues after an interrupt.",
+        "train a study's arms; without FILE.py, the paper's twelve (Tables 6 and 7)",
+        "Train the arms of a study on paired folds and seeds, commit each trial, print the tables. The same command "
+        "again trains only what is missing, so it also continues after an interrupt.",
     )
     _add_grid(ablations.add_argument_group("grid"), AblationOptions())
     _set(ablations, AblationOptions, _ablations, show)
@@ -38,7 +41,7 @@ def add_parser(
         "configurations again with further seeds, name a winner, and score it on fresh seeds and, once, on the test "
         "fold. Committed trials are the memory: the same command again goes on, and --trials is the total.",
     )
-    _add_arms(search.add_argument_group("what"), "search for these arms, each on its own; default: full")
+    _add_arms(search.add_argument_group("what"), "search for these arms, each on its own; default: the reference")
     _add_budget(search.add_argument_group("search"), SearchOptions())
     _add_objectives(search.add_argument_group("objectives"), SearchOptions())
     _set(search, SearchOptions, _search, show)
@@ -54,7 +57,7 @@ def add_parser(
     grid = tuned.add_argument_group("grid")
     _add_seeds(grid, TunedOptions())
     _add_table(grid, TunedOptions())
-    _add_arms(grid, f"only these arms: {', '.join(ARMS)}")
+    _add_arms(grid, "only these arms; --list names them")
     _add_budget(tuned.add_argument_group("search"), TunedOptions())
     _set(tuned, TunedOptions, _tuned, show)
 
@@ -69,6 +72,14 @@ def _design(
     parser = designs.add_parser(
         name, help=summary, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
+    parser.add_argument(
+        "source",
+        nargs="?",
+        default=defaults.source,
+        metavar="STUDY",
+        help=f"a file that defines STUDY, such as mel.py, or one of: {', '.join(STUDIES)}",
+    )
+    parser.add_argument("--list", action="store_true", help="list the studies and their arms, and stop")
     _add_data(parser.add_argument_group("data"), defaults)
     _add_training(parser.add_argument_group("training"))
     _add_results(parser.add_argument_group("results"), defaults, name)
@@ -80,14 +91,17 @@ def _set(
     parser: argparse.ArgumentParser,
     options: type[RunOptions],
     run: Callable[[RunOptions, Say], Outcome],
-    show: Callable[[Outcome], None],
+    show: Callable[[Outcome, float], None],
 ) -> None:
     def command(args: argparse.Namespace) -> int:
+        if args.list:
+            return _list(args.source)
         given = {field.name: getattr(args, field.name) for field in fields(options) if hasattr(args, field.name)}
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-        given = {name: value for name, value in given.items() if value != () or name != "arms"}
-        outcome = run(options(**given), _say)
-        show(outcome)
+        streams.keep_on()
+        with signals.deadline(args.grace + END_SECONDS):
+            outcome = run(options(**given), _say)
+        show(outcome, args.margin)
         return outcome.code
 
     parser.set_defaults(command=command)
@@ -127,7 +141,7 @@ def _add_data(data: argparse._ArgumentGroup, defaults: RunOptions) -> None:
 
 def _add_training(training: argparse._ArgumentGroup) -> None:
     training.add_argument(
-        "--recipe", metavar="NAME", help=f"one of: {', '.join(RECIPES)}; default: quick for the demo, else paper"
+        "--recipe", metavar="NAME", help="of the study; default: its first one for the demo, else its last one"
     )
     training.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
 
@@ -135,7 +149,7 @@ def _add_training(training: argparse._ArgumentGroup) -> None:
 def _add_grid(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
     _add_seeds(grid, defaults)
     _add_table(grid, defaults)
-    _add_arms(grid, f"only these arms: {', '.join(ARMS)}")
+    _add_arms(grid, "only these arms; --list names them")
     grid.add_argument(
         "--peers",
         nargs="+",
@@ -150,7 +164,7 @@ def _add_seeds(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedO
 
 
 def _add_table(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedOptions) -> None:
-    grid.add_argument("--table", choices=("6", "7", "all"), default=defaults.table, help="which of the paper's tables")
+    grid.add_argument("--table", default=defaults.table, metavar="NAME", help="only the arms of this table")
 
 
 def _add_arms(group: argparse._ArgumentGroup, words: str) -> None:
@@ -163,7 +177,7 @@ def _add_budget(search: argparse._ArgumentGroup, defaults: SearchOptions) -> Non
         type=int,
         default=defaults.trials,
         metavar="N",
-        help="of each arm and fold, in all: those that are committed count",
+        help="total trials per arm and fold, including committed ones",
     )
     search.add_argument(
         "--top", type=int, default=defaults.top, metavar="K", help="configurations that are run again before one wins"
@@ -180,7 +194,8 @@ def _add_budget(search: argparse._ArgumentGroup, defaults: SearchOptions) -> Non
     search.add_argument(
         "--storage",
         metavar="URL",
-        help="a database for Optuna, such as sqlite:///optuna.db; default: journal.log in the study's folder",
+        help="a database for Optuna, such as sqlite:///optuna.db; default: journal.log in the study's folder. Others "
+        "on the machine see a command line: leave a password to PGPASSWORD, ~/.pgpass or ~/.my.cnf",
     )
 
 
@@ -194,7 +209,7 @@ def _add_objectives(group: argparse._ArgumentGroup, defaults: SearchOptions) -> 
     group.add_argument(
         "--cost",
         choices=("gflops", "seconds"),
-        help="also want little of this, for the whole training; then the number of epochs is searched too",
+        help="second objective, minimised, for the whole training; then the number of epochs is searched too",
     )
 
 
@@ -203,7 +218,10 @@ def _add_results(place: argparse._ArgumentGroup, defaults: RunOptions, design: s
         "--results", default=defaults.results, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
     )
     place.add_argument("--study", metavar="NAME", help=f"default: {design}-DATASET-RECIPE")
-    place.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    place.add_argument(
+        "--dry-run", action="store_true", help="check everything that can be known, print the plan and stop"
+    )
+    add_margin(place)
 
 
 def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None:
@@ -235,6 +253,14 @@ def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None
         help="how often a trial is retried, from its own checkpoint, before the sweep goes on without it",
     )
     machine.add_argument(
+        "--grace",
+        type=float,
+        default=defaults.grace,
+        metavar="SECONDS",
+        help="how long running trials may go on after SIGTERM or SIGHUP before their state is kept and they are "
+        "stopped; Ctrl-C lets them finish",
+    )
+    machine.add_argument(
         "--address",
         metavar="HOST:PORT",
         help="a running Ray cluster; default: $RAY_ADDRESS, else a Ray of this machine's own",
@@ -249,12 +275,28 @@ def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None
     )
 
 
+def _list(source: str) -> int:
+    """Print a study's arms, tables and recipes; of the default, the names of the others too."""
+    from sweeper.study_file import find
+
+    study = find(source).study
+    if source == STUDIES[0]:
+        print(f"studies: {', '.join(STUDIES)}, or a file such as mel.py")
+    print(f"arms of {source}, compared with {study.reference}:")
+    width = max(len(name) for name in study.by_name)
+    for arm in study.arms:
+        print(f"  {arm.name:<{width}}  {arm.removes}".rstrip())
+    print(f"tables: {', '.join(table.name for table in study.all_tables)}")
+    print(f"recipes: {', '.join(recipe.name for recipe in study.recipes)}")
+    return 0
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
 def _integers(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers such as 1,2,3") from error

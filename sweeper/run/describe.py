@@ -1,61 +1,96 @@
 """What is about to run, what it can show and what it will cost, in lines."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from sweeper.audio import splits
 from sweeper.audio.datasets import Dataset
 from sweeper.plan import Plan, TrialSpec
-from sweeper.search_spaces.ablations import REFERENCE
-from sweeper.search_spaces.recipes import Recipe
+from sweeper.results.store import Study
+from sweeper.run.prepare import Run
+from sweeper.run.words import count
 
 
-def describe(plan: Plan, missing: int, dataset: Dataset, recipe: Recipe) -> list[str]:
-    """What is about to run and what it can show at all, in a few lines."""
+def describe(plan: Plan, missing: int, run: Run) -> list[str]:
+    """What is about to run, in a few lines."""
     arms = list(dict.fromkeys(trial.arm for trial in plan.trials))
-    compared = {trial.arm for trial in plan.trials if trial.kind == "ablation"} - {REFERENCE}
     folds = sorted({trial.data.fold for trial in plan.trials})
     blocks = len(plan.trials) // len(arms)
-    lines = [
+    return [
         f"study {plan.study}: {count(len(arms), 'arm')} × {count(len(folds), 'fold')} × "
         f"{count(blocks // len(folds), 'seed')} = {count(len(plan.trials), 'trial')}, "
         f"{len(plan.trials) - missing} of them already committed",
-        *describe_data(plan.trials[0], folds, dataset, recipe),
+        *describe_data(plan.trials[0], folds, run),
+        *(f"can't be told apart: {effects}" for effects in plan.definition["aliases"]),
     ]
-    if REFERENCE in arms and compared:
-        share = _test_share(dataset, plan.trials[0].data.split)
-        lines += _reach(len(folds), blocks // len(folds), len(compared), share)
-    return lines
 
 
-def describe_data(first: TrialSpec, folds: Sequence[int], dataset: Dataset, recipe: Recipe) -> list[str]:
-    """Data and recipe."""
+def describe_data(first: TrialSpec, folds: Sequence[int], run: Run) -> list[str]:
+    """Data and recipe, and what is worth knowing of both and of the networks."""
+    dataset, recipe = run.dataset, run.recipe
+    own = [f"arms: {run.source.argument}"] if run.source.argument else []
     return [
+        *own,
         f"data: {dataset.name}{' (synthetic sounds)' if dataset.synthetic else ''}, {len(dataset.clips)} clips, "
         f"{len(dataset.classes)} classes, {first.data.split} split, test folds {', '.join(map(str, folds))}",
         f"recipe: {recipe.name}: {count(recipe.training.epochs, 'epoch')}, batch {recipe.training.batch_size}, "
         f"{first.data.seconds:g} s clips at {first.data.sample_rate} Hz",
         *dataset.notes,
+        *run.notes,
     ]
 
 
-def _reach(folds: int, seeds: int, compared: int, test_share: float) -> list[str]:
-    """Which p and which difference the design can reach at all; blocks are counted as the leaderboard will."""
-    from sweeper.statistics import blocks_needed, reach_sentence, smallest_detectable_difference  # SciPy is slow
+def describe_reach(plan: Plan, dataset: Dataset, study: Study, results: Path | str) -> list[str]:
+    """What the design can find, by simulating the rule, and what one more seed or fold would bring.
 
-    blocks = folds * seeds
-    by_fold = seeds > 1 and folds >= blocks_needed(compared)  # then the sign-flip test flips whole folds
-    ratio = test_share / (1 - test_share)
-    detectable = smallest_detectable_difference(1.0, blocks, test_train_ratio=ratio)
-    return [
-        f"reach: {reach_sentence(folds if by_fold else blocks, compared, blocks_per_seed=folds)}",
-        "power: "
-        + (
-            f"a true difference is found with probability 0.8 from {detectable:.1f} × the standard deviation of the "
-            "paired differences between blocks"
-            if blocks > 1
-            else "one block shows no spread, so no difference can be told from noise"
-        ),
+    The design is the plan's with what the study holds already. Sizes are in points where earlier trials of the same
+    design tell the spread: of this study, or of another one under `results`.
+    """
+    from sweeper.results.reach import Design, Spread, earlier_spread  # SciPy is slow
+
+    described = plan.describe()
+    trials = [*described["trials"], *(study.read_plan() or {}).get("trials", ())]
+    cells = {
+        (trial["arm"], trial["fold"], trial["replicate"])
+        for trial in trials
+        if trial.get("kind", "ablation") == "ablation"
+    }
+    arms, folds, seeds = (len({cell[axis] for cell in cells}) for axis in range(3))
+    if arms < 2 or described["reference"] not in {arm for arm, _, _ in cells}:
+        return [f"reach: nothing is compared, which needs {described['reference']} and another arm"]
+    split = plan.trials[0].data.split
+    share, in_all = _test_share(dataset, split), len(splits.folds_of(dataset, split))
+    planned = Design(arms, folds, seeds, share / (1 - share), in_all)
+    earlier = earlier_spread(study, results, described["design"])
+    spread = Spread(seed=1.0, fold=None) if earlier is None else earlier[0]
+
+    def found(design: Design) -> str:
+        size = design.detectable(spread)
+        if math.isinf(size):
+            return "none, as one block shows no spread"
+        return f"from {size:.1f} SDs" if earlier is None else f"from {100 * size:.1f} points"
+
+    lines = [
+        f"reach: true differences found with probability 0.8, by simulation of {count(arms, 'arm')} × "
+        f"{count(folds, 'fold')} × {count(seeds, 'seed')}, {planned.claim}: {found(planned)}"
     ]
+    if spread.seed is not None:
+        lines.append(f"with one more seed: {found(replace(planned, seeds=seeds + 1))}")
+    if folds < in_all:
+        wider = replace(planned, folds=folds + 1)
+        lines.append(f"with one more fold, {wider.claim}: {found(wider)}")
+    if earlier is None:
+        told = "SD: of an arm's score over retrainings, apart from what all arms share; no earlier trials tell its size"
+    else:
+        parts = [(spread.seed, "seeds"), (spread.fold, "folds")]
+        known = ", ".join(f"{100 * sd:.1f} points over {what}" for sd, what in parts if sd is not None)
+        told = f"spread, as in the trials of {earlier[1]}: {known}"
+    if spread.fold is None and in_all > 1:
+        told += "; arms are taken to suit folds as differently as seeds"
+    return [*lines, told]
 
 
 def _test_share(dataset: Dataset, split: str) -> float:
@@ -66,32 +101,34 @@ def _test_share(dataset: Dataset, split: str) -> float:
     return sum(clip.fold in folds for clip in dataset.clips) / len(folds) / len(dataset.clips)
 
 
-def count(number: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def expected_cost(missing: Sequence[TrialSpec], dataset: Dataset) -> list[str]:
     """What the missing trials will take, from counted operations and one training step measured here."""
     if not missing:
         return ["expected cost: none, all trials are committed"]
-    from sweeper.training.cost import gflops_per_clip, training_gflops_per_second
+    from sweeper.training.cost import count_operations, training_seconds_per_clip
 
-    counted = {
-        network: gflops_per_clip(network, missing[0].data.length) for network in {trial.model for trial in missing}
-    }
-    operations = sum(
-        3 * counted[trial.model] * trial.training.epochs * _training_clips(dataset, trial) for trial in missing
-    )
-    largest = max(counted, key=lambda network: counted[network])
-    speed = training_gflops_per_second(largest, missing[0].data.length)
+    length = missing[0].data.length
+    clips: dict[Any, int] = {}  # by network
+    for trial in missing:
+        trained = trial.training.epochs * _training_clips(dataset, trial)
+        clips[trial.model] = clips.get(trial.model, 0) + trained
+    counted = {network: gflops for network in clips if (gflops := count_operations(network, length).gflops) is not None}
     import torch
 
-    torch.cuda.empty_cache()  # this process lives as long as the sweep, and would keep it from the trials
     unit = "GPU-hours" if torch.cuda.is_available() else "core-hours"
+    shared = "which as many trials share as fit on the machine at once"
+    if len(counted) < len(clips):
+        # Speeds of different networks can't be compared without a count, so each is measured.
+        seconds = sum(number * training_seconds_per_clip(network, length) for network, number in clips.items())
+        torch.cuda.empty_cache()  # this process lives as long as the sweep, and would keep it from the trials
+        return [f"expected cost: by one training step of each network here, {seconds / 3600:,.3g} {unit}, {shared}"]
+    operations = sum(3 * gflops * clips[network] for network, gflops in counted.items())
+    largest = max(counted, key=lambda network: counted[network])
+    speed = 3 * counted[largest] / training_seconds_per_clip(largest, length)
+    torch.cuda.empty_cache()
     return [
         f"expected cost: {operations / 1e6:,.3g} PFLOP; at {speed:,.0f} GFLOP/s, measured here with one training step, "
-        f"{operations / speed / 3600:,.3g} {unit}, which as many trials share as fit on the machine at once"
+        f"{operations / speed / 3600:,.3g} {unit}, {shared}"
     ]
 
 

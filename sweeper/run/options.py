@@ -1,31 +1,31 @@
-"""What the command line asks of each design, and what all three make of it first."""
+"""What a user asks of each design, on the command line or in Python."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import ClassVar, Literal
 
-from sweeper.audio import datasets, splits
-from sweeper.audio.datasets import Dataset
-from sweeper.audio.store import ClipStore
-from sweeper.execution.loggers import check_loggers
-from sweeper.plan import PlanError
-from sweeper.results import provenance
+from sweeper import signals
+from sweeper.execution.fits import Machine
 from sweeper.results.store import Study
-from sweeper.search_spaces.recipes import RECIPES, Recipe
+from sweeper.run.words import count
+from sweeper.search_spaces import NAMES
 
-if TYPE_CHECKING:
-    from sweeper.execution.sweep import Machine
-
-OK, FAILED, INTERRUPTED = 0, 1, 130
+OK, FAILED = 0, 1
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What every design is asked; None where a default depends on the rest."""
+    """What every design is asked; None where a default depends on the rest. `margin` is in points.
 
+    `source`: the study, a Python file or the name of one that comes with the project.
+    """
+
+    source: str = NAMES[0]
     dataset: str = "demo"
     data: Path | None = None
     split: str = "official"
@@ -42,23 +42,32 @@ class RunOptions:
     max_failures: int = 2
     address: str | None = None
     log: tuple[str, ...] = ()
+    grace: float = 20.0
+    margin: float = 1.0
 
 
 @dataclass(frozen=True)
 class AblationOptions(RunOptions):
     """What `run ablations` is asked."""
 
+    design: ClassVar[str] = "ablations"
+
     seeds: int = 2
-    table: Literal["6", "7", "all"] = "all"
+    table: str = "all"
     arms: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class SearchOptions(RunOptions):
-    """What `run search` is asked: `trials` for each arm and fold, `top` of them run again with `replicates` seeds."""
+    """What `run search` is asked: `trials` for each arm and fold, `top` of them run again with `replicates` seeds.
 
-    arms: tuple[str, ...] = ("full",)
+    Without `arms`, the study's reference is searched for.
+    """
+
+    design: ClassVar[str] = "search"
+
+    arms: tuple[str, ...] = ()
     trials: int = 30
     top: int = 3
     replicates: int = 2
@@ -72,10 +81,11 @@ class SearchOptions(RunOptions):
 class TunedOptions(SearchOptions):
     """What `run tuned-ablations` is asked. The grid compares the last epoch's weights, so these are searched for."""
 
-    arms: tuple[str, ...] = ()
+    design: ClassVar[str] = "tuned-ablations"
+
     objective: Literal["accuracy", "accuracy_ema"] = "accuracy"
     seeds: int = 2
-    table: Literal["6", "7", "all"] = "all"
+    table: str = "all"
 
 
 @dataclass(frozen=True)
@@ -86,81 +96,8 @@ class Outcome:
     study: Study | None
 
 
-def check(options: RunOptions, *names: str) -> None:
-    """Refuse numbers below 1, and loggers that could not write.
-
-    Raises:
-        PlanError: naming the first one.
-    """
-    for name in ("workers_per_trial", "cpus_per_trial", *names):
-        if getattr(options, name) < 1:
-            raise PlanError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
-    check_loggers(options.log, options.results)
-
-
-def choose_recipe(options: RunOptions) -> Recipe:
-    """The recipe, with the epochs that were asked for.
-
-    Raises:
-        PlanError: there is none of that name, or no epoch.
-    """
-    name = options.recipe or ("quick" if options.dataset == "demo" else "paper")
-    if name not in RECIPES:
-        raise PlanError(f"unknown recipe {name!r}; the recipes are: {', '.join(RECIPES)}")
-    recipe = RECIPES[name]()
-    if options.epochs is None:
-        return recipe
-    if options.epochs < 1:
-        raise PlanError(f"--epochs {options.epochs}: at least 1")
-    return replace(recipe, training=replace(recipe.training, epochs=options.epochs))
-
-
-def load(options: RunOptions) -> Dataset:
-    """The data set, not decoded yet."""
-    return datasets.load(options.dataset, options.data)
-
-
-def study_name(design: str, options: RunOptions, recipe: Recipe) -> str:
-    """A study's name where none was given: what distinguishes it from others."""
-    parts = [design, options.dataset, recipe.name]
-    parts += [options.split] if options.split != "official" else []
-    parts += [f"{options.epochs}epochs"] if options.epochs is not None else []
-    return "-".join(parts)
-
-
-def choose_folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[int, ...]:
-    """The folds that were asked for; where none were, the first one (`few`) or all.
-
-    Raises:
-        PlanError: the split has no such fold.
-    """
-    available = splits.folds_of(dataset, options.split)
-    if options.folds is None:
-        return available[:1] if few else available
-    if unknown := sorted(set(options.folds) - set(available)):
-        raise PlanError(
-            f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has here "
-            f"the folds {','.join(map(str, available))}"
-        )
-    return tuple(sorted(set(options.folds)))
-
-
-def data_facts(dataset: Dataset, store: ClipStore) -> dict[str, object]:
-    """What a study's plan says about its data and its code."""
-    return {
-        "data_digest": store.digest,
-        "synthetic": dataset.synthetic,
-        "classes": list(dataset.classes),
-        "notes": list(store.notes),
-        "skipped": [list(pair) for pair in store.skipped],
-        "software": provenance.software(),
-    }
-
-
-def machine(options: RunOptions) -> "Machine":
+def machine(options: RunOptions) -> Machine:
     """What each trial holds, for the sweeps."""
-    from sweeper.execution.sweep import Machine  # Ray takes seconds to import: wrong input is told without it
-
     return Machine(
         cpus=options.cpus_per_trial,
         gpus=options.gpus_per_trial,
@@ -168,4 +105,24 @@ def machine(options: RunOptions) -> "Machine":
         max_failures=options.max_failures,
         address=options.address,
         loggers=options.log,
+        grace=options.grace,
     )
+
+
+def interrupted() -> int:
+    """The exit code of a run that was asked to end."""
+    asked = signals.asked()
+    return signals.exit_code(signal.SIGINT if asked is None else asked.number)
+
+
+@contextlib.contextmanager
+def resumable(study: Study) -> Iterator[None]:
+    """Whatever ends the block before its time says what is kept of the study."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as error:
+        with contextlib.suppress(OSError):
+            finished = len(study.finished())
+            kept = "no trial has finished" if not finished else f"{count(finished, 'finished trial')} kept"
+            error.add_note(f"{kept}: the same command continues")
+        raise

@@ -7,34 +7,34 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
-from sweeper.audio.datasets import Dataset
+from sweeper import signals
 from sweeper.audio.sides import cut
-from sweeper.audio.store import ClipStore, prepare
-from sweeper.plan import Stage, TrialSpec, canonical_json, design, select_arms
+from sweeper.audio.store import ClipStore
+from sweeper.definition import definition, design
+from sweeper.plan import PlanError, Stage, TrialSpec, canonical_json
+from sweeper.results.attempts import new_run
+from sweeper.results.claims import Claims
 from sweeper.results.folder import Folder
 from sweeper.results.searching import FRESH_STAGES, Found, Goal, read_searches, write_searches
-from sweeper.results.storage import under
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.run.ablations import sweep
-from sweeper.run.describe import count, describe_data, expected_cost
+from sweeper.run.checks import check_begin
+from sweeper.run.describe import describe_data, expected_cost
 from sweeper.run.options import (
     FAILED,
-    INTERRUPTED,
     OK,
     Outcome,
     Say,
     SearchOptions,
-    check,
-    choose_folds,
-    choose_recipe,
-    data_facts,
-    load,
+    interrupted,
     machine,
-    study_name,
+    resumable,
 )
+from sweeper.run.prepare import Run, prepare_run
+from sweeper.run.words import count
 from sweeper.search_plan import ArmSearch, plan_searches
-from sweeper.search_spaces.tuning import Searched, Turns, fixed_fields, searched_fields
+from sweeper.space import Scope
 
 
 def run_search(options: SearchOptions, say: Say) -> Outcome:
@@ -47,41 +47,47 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
-    check(options, "trials", "top", "replicates")
-    recipe = choose_recipe(options)
-    arms = select_arms(names=options.arms)
-    dataset = load(options)
-    searches = plan_searches(
-        study=options.study or study_name("search", options, recipe),
-        arms=arms,
-        recipe=recipe,
-        dataset=dataset.name,
-        split=options.split,
-        folds=choose_folds(options, dataset, few=True),
-        classes=len(dataset.classes),
-        turns=turns(options),
-    )
-    study = Study(under(options.results, searches[0].study))
-    for line in describe_searches(searches, options, study, dataset):
+    run = prepare_run(options)
+    searches = arm_searches(run, options)
+    check_cost(searches, options)
+    study = run.results
+    trials = expected_trials(searches, options, study, finals=2)
+    check_begin(options, study, search_design(searches[0], options), trials)
+    for line in describe_searches(searches, options, run):
         say(line)
     if options.dry_run:
         for line in describe_space(searches[0]):
             say(line)
-        for line in expected_cost(expected_trials(searches, options, study, finals=2), dataset):
+        for line in expected_cost(trials, run.dataset):
             say(line)
         if halves(options):
             say("at most: what ASHA stops costs less")
         return Outcome(OK, None)
-    study.create()
-    store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
-    write_search_plan(study, searches, options, data_facts(dataset, store))
-    with ExitStack() as stack:
-        seeker = Seeker(options, searches, study, store, say, stack)
-        code = seeker.name_winners()
-        if seeker.named():
-            code = max(code, seeker.score_winners())
-    write_searches(study, read_searches(study))
-    return Outcome(code, study)
+    with resumable(study):
+        store = run.open(options)
+        write_search_plan(study, searches, options, run.facts(options, store))
+        with ExitStack() as stack:
+            seeker = Seeker(options, searches, study, store, say, stack)
+            code = seeker.name_winners()
+            if seeker.named():
+                code = max(code, seeker.score_winners())
+        write_searches(study, read_searches(study))
+        return Outcome(code, study)
+
+
+def arm_searches(run: Run, options: SearchOptions) -> tuple[ArmSearch, ...]:
+    """A search for every arm on every fold."""
+    return plan_searches(
+        study=run.results.name,
+        source=run.source,
+        arms=run.arms,
+        recipe=run.recipe,
+        dataset=run.dataset.name,
+        split=options.split,
+        folds=run.folds,
+        classes=len(run.dataset.classes),
+        scope=Scope(options.objective, options.cost),
+    )
 
 
 class Seeker:
@@ -109,7 +115,8 @@ class Seeker:
 
     def name_winners(self) -> int:
         """Explore, and run the best again; returns the exit code."""
-        return self._explore() or self._run("replicate", lambda found: found.leading)
+        code = self._explore()
+        return code if code or self._interrupted else self._run("replicate", lambda found: found.leading)
 
     def named(self) -> bool:
         """Whether every search has spent its budget and has a winner, and nothing was interrupted."""
@@ -120,12 +127,8 @@ class Seeker:
     def score_winners(self) -> int:
         """Winners and the recipe on seeds that decided nothing: on validation clips, then once on test clips."""
 
-        def both(found: Found) -> tuple[str, ...]:
-            winner = [] if found.winner is None else [found.winner.params]
-            return tuple(dict.fromkeys([*winner, found.recipe_params]))
-
-        code = self._run("confirm", both)
-        return code if self._interrupted else max(code, self._run("test", both))
+        code = self._run("confirm", finalists)
+        return code if self._interrupted else max(code, self._run("test", finalists))
 
     def found(self) -> dict[tuple[str, int], Found]:
         """The searches that were asked for, as far as they got, by arm and fold."""
@@ -140,6 +143,7 @@ class Seeker:
         goal = goal_of(self.options)
         place = self.study.storage
         storage = open_storage(place.path if isinstance(place, Folder) else None, self.options.storage)
+        claimed = Claims(self.study, new_run()).now().keys()
         opened = {}
         for search in self.searches:
             opened[search.key] = Search(
@@ -150,12 +154,19 @@ class Seeker:
                 storage=storage,
                 rows=found[search.key].explored,
                 design=digest(search, goal, self.store.digest),
+                owner="" if self.options.storage is None else self.study.identity(),
+                claimed=claimed,
             )
-            opened[search.key].enqueue(json.loads(search.recipe_params))
-        if not any(search.left for search in opened.values()):
+            if values := json.loads(search.recipe_params):
+                opened[search.key].enqueue(values)
+        missing = sum(max(0, self.options.trials - len(f.explored)) for f in found.values())
+        if missing and not any(search.left for search in opened.values()):
+            return self._leave(missing)
+        if not missing:
             self.say(f"explore: all {len(opened) * self.options.trials} trials are committed. No training was done.")
             return OK
         self.start()
+        evidence = self.study.evidence
         failures = run_searches(
             opened,
             [trial for search in self.searches for trial in search.trials("explore", [search.recipe_params], 1)],
@@ -165,7 +176,7 @@ class Seeker:
             machine(self.options),
             halve=halves(self.options),
             curves={
-                key: {row["trial_id"]: self.study.curve(row["trial_id"]) for row in f.explored}
+                key: {row["trial_id"]: points.to_pylist() for row in f.explored if (points := evidence.curve(row))}
                 for key, f in found.items()
             },
         )
@@ -175,15 +186,23 @@ class Seeker:
         found = self.found()
         left = sum(max(0, self.options.trials - len(f.explored)) for f in found.values())
         if left > sum(self.study.row(failure.spec.trial_id) is None for failure in failures):
+            if signals.asked() is None:
+                return self._leave(left)
             self.say(f"Interrupted with {left} trials of the search to go. The same command continues.")
             self._interrupted = True
-            return INTERRUPTED
+            return interrupted()
         if left:
             self.say(f"{count(left, 'trial')} of the search died without a result. The same command tries others.")
             return FAILED
         for f in found.values():
             if not f.leading:
                 raise StudyError(f"{f.arm}, fold {f.fold}: no trial of the search is complete; see failures/")
+        return OK
+
+    def _leave(self, trials: int) -> int:
+        """Leave the rest of the search to the command that is at it: what comes next needs its end."""
+        self.say(f"{count(trials, 'trial')} of the search left to the other command; run this again after it.")
+        self._interrupted = True
         return OK
 
     def _run(self, stage: Stage, which: Callable[[Found], Sequence[str]]) -> int:
@@ -197,8 +216,14 @@ class Seeker:
         self.say(f"{stage}: {_STAGES[stage]}; {count(len(missing), 'trial')} to run, of {len(trials)}")
         self.start()
         code = sweep(self.options, missing, self.store, self.study, self.say)
-        self._interrupted = code == INTERRUPTED
+        self._interrupted = code not in (OK, FAILED)
         return code
+
+
+def finalists(found: Found) -> tuple[str, ...]:
+    """The winner's values and the recipe's, which may be the same."""
+    winner = [] if found.winner is None else [found.winner.params]
+    return tuple(dict.fromkeys([*winner, found.recipe_params]))
 
 
 _STAGES = {
@@ -213,28 +238,40 @@ def goal_of(options: SearchOptions) -> Goal:
     return Goal(options.objective, options.cost)
 
 
+def check_cost(searches: Sequence[ArmSearch], options: SearchOptions) -> None:
+    """Refuse to want few operations where they can't be counted.
+
+    Raises:
+        PlanError: naming the arm and what has no count.
+    """
+    if options.cost != "gflops":
+        return
+    from sweeper.training.cost import count_operations
+
+    for search in searches:
+        (trial,) = search.trials("explore", [search.recipe_params], 1)
+        counted = count_operations(trial.model, trial.data.length)
+        if counted.gflops is None:
+            raise PlanError(f"--cost gflops: arm {trial.arm!r} has no count: {counted.note}; choose --cost seconds")
+
+
 def halves(options: SearchOptions) -> bool:
     """Whether trials may be stopped early: not where cost counts too, as half a trial has no place on a front."""
     return options.halving and options.cost is None
 
 
-def turns(options: SearchOptions) -> Turns:
-    """What the search turns: what its objectives can hear."""
-    return Turns(ema=options.objective == "accuracy_ema", epochs=options.cost is not None)
-
-
 def digest(search: ArmSearch, goal: Goal, data: str) -> str:
     """What all trials of one search have in common, as a hash."""
     (trial,) = search.trials("explore", [search.recipe_params], 1)
-    shared = [trial.trial_id, data, asdict(goal), [asdict(f) for f in _fields(search)]]
+    shared = [trial.trial_id, data, asdict(goal), [asdict(f) for f in search.searched]]
     return hashlib.sha256(canonical_json(shared).encode()).hexdigest()[:16]
 
 
 def search_design(search: ArmSearch, options: SearchOptions) -> dict[str, Any]:
     """The plan's design of a study that searches."""
-    (trial,) = search.trials("explore", [search.recipe_params], 1)
-    space = {field.name: field.range for field in _fields(search)}
-    return design(trial) | {"search": {"goal": asdict(goal_of(options)), "space": space}}
+    common = design(search.source, search.recipe, search.data, search.classes)
+    space = {field.name: field.range for field in search.searched}
+    return common | {"search": {"goal": asdict(goal_of(options)), "space": space}}
 
 
 def write_search_plan(
@@ -246,18 +283,22 @@ def write_search_plan(
         StudyError: the study holds trials of another design or other data.
     """
     mine = [{"arm": s.arm.name, "fold": s.data.fold, "recipe_params": s.recipe_params} for s in searches]
-    keys = {search.key for search in searches}
-    old = [s for s in (study.read_plan() or {}).get("searches", ()) if (s["arm"], s["fold"]) not in keys]
     budget = {name: getattr(options, name) for name in ("trials", "top", "replicates", "halving")}
-    described = {"search": {"goal": asdict(goal_of(options)), **budget}, "searches": [*old, *mine]}
+    described = {"search": {"goal": asdict(goal_of(options)), **budget}, "searches": mine}
     study.write_plan(
-        {"study": study.name, "trials": [], "design": search_design(searches[0], options)} | described | dict(plan)
+        {
+            "study": study.name,
+            "reference": searches[0].source.study.reference,
+            "trials": [],
+            "design": search_design(searches[0], options),
+            "definition": definition(searches[0].source, searches[0].recipe),
+        }
+        | described
+        | dict(plan)
     )
 
 
-def describe_searches(
-    searches: Sequence[ArmSearch], options: SearchOptions, study: Study, dataset: Dataset
-) -> list[str]:
+def describe_searches(searches: Sequence[ArmSearch], options: SearchOptions, run: Run) -> list[str]:
     """What is about to be searched, in a few lines."""
     (first,) = searches[0].trials("explore", [searches[0].recipe_params], 1)
     folds = sorted({search.data.fold for search in searches})
@@ -265,24 +306,25 @@ def describe_searches(
     cost = "" if goal.cost is None else f", and for the least {goal.cost} of training (all trials run to the end)"
     stopping = "; ASHA stops trials that fall behind" if halves(options) else ""
     return [
-        f"study {study.name}: {count(len(searches) // len(folds), 'arm')} × {count(len(folds), 'fold')}, "
+        f"study {run.results.name}: {count(len(searches) // len(folds), 'arm')} × {count(len(folds), 'fold')}, "
         f"{count(options.trials, 'trial')} each; then the best {options.top} and the winner with "
         f"{count(options.replicates, 'further seed')}",
         f"search: TPE, for the highest {goal.objective} on validation clips{cost}{stopping}",
-        *describe_data(first, folds, dataset, searches[0].recipe),
+        *describe_data(first, folds, run),
     ]
 
 
 def describe_space(search: ArmSearch) -> list[str]:
     """The searched fields with their ranges, and the fixed ones with their values."""
     lines = ["searched (recipe's value in brackets; –: off in the recipe):"]
-    for field in _fields(search):
+    for field in search.searched:
         value = (
             "–" if field.recipe is None else f"{field.recipe:.4g}" if isinstance(field.recipe, float) else field.recipe
         )
         lines.append(f"  {field.name:<24}{field.range} [{value}]")
-    fixed = fixed_fields(search.recipe.training, search.turns)
-    return [*lines, "fixed:", *(f"  {name:<44}{value}" for name, value in fixed.items())]
+    if search.outside:
+        lines.insert(0, f"{search.outside}: it is not tried first, but runs beside the winner")
+    return [*lines, "fixed:", *(f"  {name:<44}{value}" for name, value in search.fixed.items())]
 
 
 def expected_trials(
@@ -290,15 +332,15 @@ def expected_trials(
 ) -> list[TrialSpec]:
     """Trials like those that are still to come, for their cost; `finals`: stages that the winner is run in."""
     like: list[TrialSpec] = []
-    done = {(found.arm, found.fold): len(found.explored) for found in read_searches(study)}
+    found, done = {(f.arm, f.fold): f for f in read_searches(study)}, study.finished()
     for search in searches:
-        left = max(0, options.trials - done.get(search.key, 0))
-        like += search.trials("explore", [search.recipe_params], 1) * left
-        like += search.trials("replicate", [search.recipe_params] * options.top, options.replicates)
+        recipe, here = search.recipe_params, found.get(search.key)
+        left = options.trials if here is None else max(0, options.trials - len(here.explored))
+        like += search.trials("explore", [recipe], 1) * left
+        # What comes after the search is not known before its end: then it is as many trials as there may be.
+        named = here if here is not None and not left and here.winner is not None else None
+        later = search.trials("replicate", named.leading if named else [recipe] * options.top, options.replicates)
         for stage in FRESH_STAGES[:finals]:
-            like += search.trials(stage, [search.recipe_params] * 2, options.replicates)
+            later += search.trials(stage, finalists(named) if named else [recipe] * 2, options.replicates)
+        like += [trial for trial in later if named is None or trial.trial_id not in done]
     return like
-
-
-def _fields(search: ArmSearch) -> tuple[Searched, ...]:
-    return searched_fields(search.recipe.training, search.turns)

@@ -4,39 +4,28 @@ Every fold has searches of its own: a search on fold 1 that used fold 2's clips 
 tested on fold 2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from sweeper.audio.datasets import Dataset
-from sweeper.audio.store import prepare
-from sweeper.plan import Plan, PlanError, Tuning, build_plan, select_arms
-from sweeper.results.searching import read_searches, write_searches
-from sweeper.results.storage import under
+from sweeper.plan import Plan, PlanError, TrialSpec, Tuning, build_plan
+from sweeper.results.searching import Found, read_searches, write_searches
 from sweeper.results.store import Study
 from sweeper.run.ablations import sweep
-from sweeper.run.describe import count, describe, expected_cost
-from sweeper.run.options import (
-    OK,
-    Outcome,
-    Say,
-    TunedOptions,
-    check,
-    choose_folds,
-    choose_recipe,
-    data_facts,
-    load,
-    study_name,
-)
+from sweeper.run.checks import check_begin
+from sweeper.run.describe import describe, describe_reach, expected_cost
+from sweeper.run.options import OK, Outcome, Say, TunedOptions, resumable
+from sweeper.run.prepare import Run, prepare_run
 from sweeper.run.search import (
     Seeker,
+    arm_searches,
     describe_searches,
     describe_space,
     expected_trials,
     search_design,
-    turns,
     write_search_plan,
 )
-from sweeper.search_plan import ArmSearch, plan_searches
+from sweeper.run.words import count
+from sweeper.search_plan import ArmSearch
 
 
 def run_tuned(options: TunedOptions, say: Say) -> Outcome:
@@ -45,70 +34,67 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
-    check(options, "trials", "top", "replicates", "seeds")
-    recipe = choose_recipe(options)
-    arms = select_arms(options.table, options.arms)
-    dataset = load(options)
-    searches = plan_searches(
-        study=options.study or study_name("tuned-ablations", options, recipe),
-        arms=arms,
-        recipe=recipe,
-        dataset=dataset.name,
-        split=options.split,
-        folds=choose_folds(options, dataset, few=dataset.name == "demo"),
-        classes=len(dataset.classes),
-        turns=turns(options),
-    )
-    study = Study(under(options.results, searches[0].study))
-    for line in describe_searches(searches, options, study, dataset):
-        say(line)
-    if options.dry_run:
-        _describe_dry(searches, options, study, dataset, say)
-        return Outcome(OK, None)
-    study.create()
-    store = prepare(dataset, recipe.sample_rate, bad_clips=options.bad_clips)
-    fixed = study_name("ablations", options, recipe)
+    run = prepare_run(options)
+    searches = arm_searches(run, options)
+    study = run.results
     # The winners hold for the whole grid, so what named them belongs to the design: it can't change half-way.
     budget = {name: getattr(options, name) for name in ("trials", "top", "replicates")}
-    design = search_design(searches[0], options)
-    facts = data_facts(dataset, store) | {"design": design | {"budget": budget}, "fixed_study": fixed}
-    write_search_plan(study, searches, options, facts)
-    with ExitStack() as stack:
-        seeker = Seeker(options, searches, study, store, say, stack)
-        code = seeker.name_winners()
-        write_searches(study, read_searches(study))
-        if seeker.named():
-            plan = _grid(seeker, options)
-            write_search_plan(study, searches, options, facts | {"trials": plan.describe()["trials"]})
-            done = study.finished()
-            missing = [trial for trial in plan.trials if trial.trial_id not in done]
-            if missing:
-                seeker.start()
-            say(f"grid: {count(len(plan.trials), 'trial')} with each arm's winner, {len(missing)} to run")
-            code = max(code, sweep(options, missing, store, study, say) if missing else OK)
-    return Outcome(code, study)
+    design = search_design(searches[0], options) | {"budget": budget}
+    trials = _expected(searches, options, study)
+    check_begin(options, study, design, trials)
+    for line in describe_searches(searches, options, run):
+        say(line)
+    if options.dry_run:
+        _describe_dry(searches, trials, options, run, say)
+        return Outcome(OK, None)
+    with resumable(study):
+        store = run.open(options)
+        facts = run.facts(options, store) | {"design": design, "fixed_study": run.fixed}
+        write_search_plan(study, searches, options, facts)
+        with ExitStack() as stack:
+            seeker = Seeker(options, searches, study, store, say, stack)
+            code = seeker.name_winners()
+            write_searches(study, read_searches(study))
+            if seeker.named():
+                plan = _grid(searches, seeker.found(), options)
+                write_search_plan(study, searches, options, facts | {"trials": plan.describe()["trials"]})
+                done = study.finished()
+                missing = [trial for trial in plan.trials if trial.trial_id not in done]
+                if missing:
+                    seeker.start()
+                say(f"grid: {count(len(plan.trials), 'trial')} with each arm's winner, {len(missing)} to run")
+                code = max(code, sweep(options, missing, store, study, say) if missing else OK)
+        return Outcome(code, study)
 
 
-def _grid(seeker: Seeker, options: TunedOptions) -> Plan:
+def _expected(searches: Sequence[ArmSearch], options: TunedOptions, study: Study) -> list[TrialSpec]:
+    """Trials like those that are still to come, of the searches and of the grid."""
+    if like := expected_trials(searches, options, study, finals=0):
+        return [*like, *_plan(searches, options, None).trials]
+    found, done = {(f.arm, f.fold): f for f in read_searches(study)}, study.finished()
+    return [trial for trial in _grid(searches, found, options).trials if trial.trial_id not in done]
+
+
+def _grid(searches: Sequence[ArmSearch], found: Mapping[tuple[str, int], Found], options: TunedOptions) -> Plan:
     """The ablation grid with each arm's winner.
 
     Raises:
         PlanError: a winner differs from the recipe in more than was searched.
     """
-    found = seeker.found()
     params, trainings = {}, {}
-    for search in seeker.searches:
+    for search in searches:
         winner = found[search.key].winner
         if winner is None:
             raise PlanError(f"{search.arm.name}, fold {search.data.fold}: no winner, as no replicate is complete")
         params[search.key], trainings[search.key] = winner.params, search.training(winner.params)
-    return _plan(seeker.searches, options, Tuning(seeker.searches[0].turns, params, trainings))
+    return _plan(searches, options, Tuning(searches[0].scope, params, trainings))
 
 
 def _plan(searches: Sequence[ArmSearch], options: TunedOptions, tuning: Tuning | None) -> Plan:
     first = searches[0]
     return build_plan(
         study=first.study,
+        source=first.source,
         arms=list({search.arm.name: search.arm for search in searches}.values()),
         recipe=first.recipe,
         dataset=first.data.dataset,
@@ -121,12 +107,11 @@ def _plan(searches: Sequence[ArmSearch], options: TunedOptions, tuning: Tuning |
 
 
 def _describe_dry(
-    searches: Sequence[ArmSearch], options: TunedOptions, study: Study, dataset: Dataset, say: Say
+    searches: Sequence[ArmSearch], trials: Sequence[TrialSpec], options: TunedOptions, run: Run, say: Say
 ) -> None:
     grid = _plan(searches, options, None)
-    lines = describe(grid, len(grid.trials), dataset, searches[0].recipe)
-    for line in [*describe_space(searches[0]), f"then the grid: {lines[0]}", *lines[3 + len(dataset.notes) :]]:
+    reach = describe_reach(grid, run.dataset, run.results, options.results)
+    for line in [*describe_space(searches[0]), f"then the grid: {describe(grid, len(grid.trials), run)[0]}", *reach]:
         say(line)
-    trials = [*expected_trials(searches, options, study, finals=0), *grid.trials]
-    for line in expected_cost(trials, dataset):
+    for line in expected_cost(trials, run.dataset):
         say(line)

@@ -2,40 +2,59 @@
 
 Which function answers which question:
 
-- How sure is an arm's mean over folds and seeds? `mean_interval`
-- Is an arm better than the reference over paired blocks, and by how much? `compare_paired`
-- Could the signs of the differences be chance, and how small can that p get? `sign_flip_p`, `smallest_p`
-- Several arms were tested: which p-values stand? `holm`
-- A single split: how sure is an accuracy, or a difference? `bootstrap_accuracy`, `bootstrap_difference`
+- Does an arm differ from the reference, by how much, how sure is its own mean? `compare_arms`; in a word: `verdicts`
+- What is each part worth? `effects` of the factorial that `find_factorial` finds; where nothing was run twice: `lenth`
+- Does a difference agree with a published one? `agreement`
+- Before running: what difference can be found? `detectable_difference`
+- A single split: how sure is an accuracy, or a difference, for other recordings? `bootstrap_accuracy`,
+  `recordings_interval`
 - A single split: do two trained networks err differently? `mcnemar_clustered`
-- Before running: what difference can be found? `smallest_detectable_difference`
-- Before running: can any arm become significant at all? `blocks_needed`, `reach_sentence`
 
-A *block* is a fold × seed on which both arms were run. `tests/statistics/simulate.py` prints the error rates
-of each method beside those of the naive one.
+A *unit* is what counts as one piece of evidence: a fold (its seeds averaged), or a seed where there is one fold.
+`tests/statistics/simulate.py` prints how often each errs.
 """
 
+from sweeper.statistics.agreement import agreement
+from sweeper.statistics.arms import ArmComparison, compare_arms, verdicts
 from sweeper.statistics.bootstrap import bootstrap_accuracy, bootstrap_difference
+from sweeper.statistics.detectable import detectable_difference
+from sweeper.statistics.effects import Effects, effects
+from sweeper.statistics.factorial import Factorial, find_factorial
 from sweeper.statistics.intervals import Interval, mean_interval
+from sweeper.statistics.lenth import Lenth, lenth
 from sweeper.statistics.mcnemar import McNemarResult, mcnemar_clustered
 from sweeper.statistics.multiple import holm
 from sweeper.statistics.paired import PairedComparison, compare_paired
 from sweeper.statistics.power import blocks_needed, reach_sentence, smallest_detectable_difference
+from sweeper.statistics.recordings import RecordingsInterval, recordings_interval
 from sweeper.statistics.sign_flip import sign_flip_p, smallest_p
 
 __all__ = [
+    "ArmComparison",
+    "Effects",
+    "Factorial",
     "Interval",
+    "Lenth",
     "McNemarResult",
     "PairedComparison",
+    "RecordingsInterval",
+    "agreement",
     "blocks_needed",
     "bootstrap_accuracy",
     "bootstrap_difference",
+    "compare_arms",
     "compare_paired",
+    "detectable_difference",
+    "effects",
+    "find_factorial",
     "holm",
+    "lenth",
     "mcnemar_clustered",
     "mean_interval",
     "reach_sentence",
+    "recordings_interval",
     "sign_flip_p",
     "smallest_detectable_difference",
     "smallest_p",
+    "verdicts",
 ]

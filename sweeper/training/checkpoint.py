@@ -5,10 +5,16 @@ on a machine that has nothing else.
 
 No pickle: a resumed trial reads a file that another process wrote. Everything random is a function of (seed, step), so
 weights, average, optimiser, scheduler and the position are the whole state.
+
+A digest of all of it is in the file: a bit that fell over on a disk must not become another result. Files of versions
+that wrote none are taken as they are.
 """
 
+import hashlib
 import json
 import os
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +31,12 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None
     import safetensors.torch
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    described = json.dumps(header)
     try:
-        safetensors.torch.save_file(contiguous, temporary, {"sweeper": json.dumps(header)})
+        metadata = {"sweeper": described, "digest": _digest(contiguous, described)}
+        safetensors.torch.save_file(contiguous, temporary, metadata)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -37,15 +45,30 @@ def save(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None
 
 
 def load(path: Path) -> State | None:
-    """Tensors (on the CPU) and header of a file that `save` wrote; None where there is none or it is unreadable."""
+    """Tensors (on the CPU) and header of a file that `save` wrote; None where there is none or it is damaged."""
     import safetensors
 
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads(file.metadata()["sweeper"])
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
-    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError):
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        described = metadata["sweeper"]
+        if metadata.get("digest", "") not in ("", _digest(tensors, described)):
+            return None
+        header = json.loads(described)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError):
         return None
+    return (tensors, header) if isinstance(header, dict) else None
+
+
+def _digest(tensors: Mapping[str, Tensor], described: str) -> str:
+    """SHA-256 of everything in a file, whatever the order of its tensors."""
+    digest = hashlib.sha256(described.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def gather(network: nn.Module, ema: EMA, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

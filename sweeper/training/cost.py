@@ -1,18 +1,36 @@
-"""What a network costs: parameters and floating-point operations, counted; and how fast this machine is at them."""
+"""What a network costs: parameters and floating-point operations, counted; and how fast this machine is at them.
+
+Operations are those of products: matrices, convolutions, attention, recurrent layers (two for a multiplication and an
+addition), and Fourier transforms, by the usual 5 n log₂ n. What is done element by element counts as nothing, as in
+torch's own counter. A network in which something else is computed has no count, rather than a wrong one.
+"""
 
 import functools
 import math
+import re
 import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from sweeper.model.build import build
-from sweeper.model.config import ACDNetConfig, EATConfig, ModelConfig
+from sweeper.model.build import build, is_of_this_package, without_values
+from sweeper.model.output import as_output
+from sweeper.study import Network
 
-AnyModelConfig = ModelConfig | EATConfig | ACDNetConfig
+
+class Operations(NamedTuple):
+    """GFLOP of one forward pass over one clip; None where they can't be counted, and then `note` says why."""
+
+    gflops: float | None
+    note: str = ""
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -20,72 +38,194 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
+def gflops_per_clip(config: Network, length: int) -> float | None:
+    """GFLOP of one forward pass over one clip of `length` samples; None where `count_operations` has none."""
+    return count_operations(config, length).gflops
+
+
 @functools.cache
-def gflops_per_clip(config: AnyModelConfig, length: int) -> float:
-    """GFLOP of one forward pass over one clip of `length` samples, by torch's own counter, on the meta device."""
-    network = meta_network(config)
-    with FlopCounterMode(display=False) as counter:
-        network(torch.empty(1, 1, length, device="meta"))
-    return float(counter.get_total_flops()) / 1e9
+def count_operations(config: Network, length: int) -> Operations:
+    """Operations of one forward pass, in evaluation, over one clip of `length` samples.
+
+    They are counted by torch's own counter on the meta device, where nothing is computed; a network that looks at
+    values, which there are none of, is given a clip of noise on the CPU.
+    """
+    try:
+        return _count(meta_network(config), torch.empty(1, 1, length, device="meta"))
+    except Exception:  # whatever a network does to a tensor without values: the CPU's error is the telling one
+        noise = torch.rand(1, 1, length, generator=torch.Generator().manual_seed(0)) - 0.5
+        try:
+            return _count(build(config, seed=0, load=False), noise)
+        except Exception as error:
+            return Operations(None, f"one clip can't be passed through it: {type(error).__name__}: {error}")
 
 
-def meta_network(config: AnyModelConfig) -> nn.Module:
+def meta_network(config: Network) -> nn.Module:
     """The network on the meta device, where nothing is computed but everything can be counted.
 
-    Its LSTMs are replaced by stand-ins with the same products: torch's counter sees nothing in the fused operator of a
-    CPU, and on the meta device an LSTM becomes a Python loop over time, half a minute for a clip of the paper's length.
+    Its recurrent layers are replaced by stand-ins with the same products: torch's counter sees nothing in the fused
+    operator of a CPU, and on the meta device they become a Python loop over time, half a minute for a clip of the
+    paper's length.
     """
-    network = build(config, seed=0).to("meta")
+    network = without_values(config) if is_of_this_package(config) else build(config, seed=0, load=False).to("meta")
     for name, module in list(network.named_modules()):
-        if isinstance(module, nn.LSTM):
-            network.set_submodule(name, _CountedLSTM(module))
+        if type(module) in (nn.LSTM, nn.GRU, nn.RNN):
+            stand_in = _CountedRNN(module)
+            if not name:
+                return stand_in
+            network.set_submodule(name, stand_in)
     return network
 
 
-class _CountedLSTM(nn.Module):
-    """One layer of an LSTM with its steps of time side by side: other numbers, the same operations and sizes.
+def _count(network: nn.Module, clip: Tensor) -> Operations:
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole Transformer layer, which has no formula
+    counter = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
+    unknown, outside = _Unknown(counter), _Outside()
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), outside, unknown, counter:
+            network.eval()(clip)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+    if names := sorted(unknown.names | outside.names):
+        return Operations(None, f"there is no formula for {', '.join(names)}")
+    return Operations(float(counter.get_total_flops()) / 1e9)
 
-    `[batch, time, in] -> [batch, time, directions · hidden]`.
-    """
 
-    def __init__(self, lstm: nn.LSTM) -> None:
+class _Unknown(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the products that the counter has no formula for. It is entered first, so it sees what is left."""
+
+    def __init__(self, counter: FlopCounterMode) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: set[str] = set()
+        self._known = counter.flop_registry
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        packet = func.overloadpacket
+        if packet in self._known:
+            if packet not in _FORMULAS and any(isinstance(x, Tensor) and x.is_complex() for x in tree_leaves(args)):
+                self.names.add(f"{packet} of complex numbers")
+        elif func.namespace not in ("aten", "prim", "prims") or (
+            torch.Tag.pointwise not in func.tags
+            and _PRODUCT.search(func._schema.name)
+            and not _NO_PRODUCT.search(func._schema.name)
+        ):
+            self.names.add(str(packet))
+        return func(*args, **(kwargs or {}))
+
+
+class _Outside(TorchFunctionMode):
+    """Notes values that leave torch, to be computed with elsewhere."""
+
+    def __init__(self) -> None:
         super().__init__()
-        if lstm.num_layers != 1 or not lstm.batch_first:
-            raise ValueError(f"expected one layer, batch first, got {lstm}")
-        self.lstm = lstm
+        self.names: set[str] = set()
 
-    def forward(self, x: Tensor) -> tuple[Tensor, None]:
-        outputs = []
-        for suffix in ("", "_reverse") if self.lstm.bidirectional else ("",):
-            weights = (getattr(self.lstm, f"weight_{kind}_l0{suffix}") for kind in ("ih", "hh"))
-            into, recurrent = weights
-            gates = F.linear(x, into)
-            gates = (gates + F.linear(gates[..., : self.lstm.hidden_size], recurrent)).sigmoid()
-            outputs.append(gates[..., : self.lstm.hidden_size].tanh())
-        return torch.cat(outputs, dim=-1), None
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (Tensor.numpy, Tensor.__array__):
+            self.names.add("what NumPy computes")
+        return func(*args, **(kwargs or {}))
 
 
-def training_gflops_per_second(config: AnyModelConfig, length: int) -> float:
-    """Measured speed of one training step on one CPU thread or the GPU, in GFLOP/s by the same count.
+# Operators that multiply matrices in one way or another; and those of such names that do not.
+_PRODUCT = re.compile(
+    r"mm(_|$)|mv(_|$)|dot|conv(?!ert)|linear|attention|transformer|rnn|linalg|cholesky|::qr|geqrf|ormqr|orgqr|"
+    r"(?<!re)solve|::lu_|_dist$|cdist|trilinear|matrix"
+)
+_NO_PRODUCT = re.compile(r"upsample|_norm|linalg_cross|_check_errors")
 
-    Backward is taken as twice the forward pass. The batch is as large as a second or two of a core allows, and at least
-    2 for batch norm: a small batch understates a GPU.
+
+def _fourier(operations_per_point: float, length: Callable[..., int]) -> Callable[..., int]:
+    """Transforms of n points cost n log₂ n times so much; `length` says n, from shapes and the operator's arguments."""
+
+    def formula(shape: Any, dims: list[int], *rest: Any, out_shape: Any = None) -> int:
+        points = length(shape, dims, out_shape)
+        several = math.prod(out_shape if length is _of_result else shape) / max(points, 1)
+        return int(several * operations_per_point * points * math.log2(max(points, 1)))
+
+    return formula
+
+
+def _of_input(shape: Any, dims: list[int], _result: Any) -> int:
+    return math.prod(shape[dim] for dim in dims)
+
+
+def _of_result(_shape: Any, dims: list[int], result: Any) -> int:
+    return math.prod(result[dim] for dim in dims)
+
+
+_aten = torch.ops.aten
+_FORMULAS: dict[Any, Callable[..., int]] = {
+    _aten._fft_r2c: _fourier(2.5, _of_input),
+    _aten._fft_c2r: _fourier(2.5, _of_result),
+    _aten._fft_c2c: _fourier(5.0, _of_input),
+    _aten.mv: lambda matrix, _vector, out_shape=None: 2 * math.prod(matrix),
+    _aten.addmv: lambda _added, matrix, _vector, out_shape=None, **_: 2 * math.prod(matrix),
+    _aten.dot: lambda one, _other, out_shape=None: 2 * math.prod(one),
+    _aten.vdot: lambda one, _other, out_shape=None: 2 * math.prod(one),
+    _aten.addbmm: lambda _added, one, other, out_shape=None, **_: 2 * math.prod(one) * other[-1],
+    # One layer, one direction: input, its weights, the recurrent weights; once per time step and clip.
+    _aten.mkldnn_rnn_layer: lambda x, into, recurrent, *_, out_shape=None: (
+        2 * math.prod(x[:-1]) * (math.prod(into) + math.prod(recurrent))
+    ),
+}
+
+
+class _CountedRNN(nn.Module):
+    """An LSTM, GRU or RNN with its steps of time side by side: other numbers, the same operations and sizes."""
+
+    def __init__(self, layers: nn.RNNBase) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor, _hidden: Any = None) -> tuple[Tensor, Any]:
+        rnn = self.layers
+        if not isinstance(x, Tensor):
+            raise TypeError(f"no stand-in for an input of type {type(x).__name__}")
+        whole = x if x.ndim == 3 else x.unsqueeze(0 if rnn.batch_first else 1)
+        steps = whole if rnn.batch_first else whole.transpose(0, 1)  # [batch, time, features]
+        width = rnn.proj_size or rnn.hidden_size
+        sides = ("", "_reverse") if rnn.bidirectional else ("",)
+        for layer in range(rnn.num_layers):
+            steps = torch.cat([self._direction(steps, f"l{layer}{side}", width) for side in sides], dim=-1)
+        state = [len(sides) * rnn.num_layers] + ([len(whole if rnn.batch_first else whole[0])] if x.ndim == 3 else [])
+        last = x.new_zeros(*state, width)
+        output = steps if rnn.batch_first else steps.transpose(0, 1)
+        output = output if x.ndim == 3 else output.squeeze(0 if rnn.batch_first else 1)
+        return output, (last, x.new_zeros(*state, rnn.hidden_size)) if rnn.mode == "LSTM" else last
+
+    def _direction(self, steps: Tensor, suffix: str, width: int) -> Tensor:
+        into, recurrent = (getattr(self.layers, f"weight_{kind}_{suffix}") for kind in ("ih", "hh"))
+        gates = F.linear(steps, into)
+        gates = (gates + F.linear(gates[..., :width], recurrent)).sigmoid()
+        answer = gates[..., : self.layers.hidden_size].tanh()
+        return F.linear(answer, getattr(self.layers, f"weight_hr_{suffix}")) if self.layers.proj_size else answer
+
+
+def training_seconds_per_clip(config: Network, length: int) -> float:
+    """Measured time of a training step over its clips, in s, on one CPU thread or the GPU.
+
+    The batch is as large as a second or two of a core allows, where operations can be counted, and at least 2 for batch
+    norm: a small batch understates a GPU.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    forward = gflops_per_clip(config, length)
-    batch = max(2, min(32, round(20 / forward)))
+    batch = max(2, min(32, round(20 / (gflops_per_clip(config, length) or 10))))
     network = build(config, seed=0).to(device).train()
-    clips = torch.zeros(batch, 1, length, device=device)
+    clips = torch.rand(batch, 1, length, device=device) - 0.5
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         best = math.inf
         for _ in range(2):  # the first one warms up
             begin = time.perf_counter()
-            network(clips).logits.sum().backward()
+            torch.autograd.backward(as_output(network(clips)).logits.sum())
             if device.type == "cuda":
                 torch.cuda.synchronize()
             best = min(best, time.perf_counter() - begin)
     finally:
         torch.set_num_threads(threads)
-    return 3 * forward * batch / best
+    return best / batch

@@ -17,6 +17,8 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from sweeper.model.pairing import NetworkError
+
 
 class WorkersDisagree(RuntimeError):
     """The workers of one trial are not in the same state: they read different checkpoints."""
@@ -66,19 +68,26 @@ class Worker:
         """`network` with batch norms that take their statistics over the rows of all workers; same names in its state.
 
         torch's own `SyncBatchNorm` on a GPU, `GlobalBatchNorm` on a CPU, where torch has none.
+
+        Raises:
+            NetworkError: there is a batch norm of a class of its own, whose arithmetic is not known here.
         """
         if self.alone:
             return network
+        check_shareable(network)
         if next(network.parameters()).is_cuda:
             return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]
         return _with_global_batch_norm(network)
 
-    def parallel(self, network: nn.Module) -> nn.Module:
-        """`network` for training steps: backward averages its gradients over all workers."""
+    def parallel(self, network: nn.Module, unused: bool = False) -> nn.Module:
+        """`network` for training steps: backward averages its gradients over all workers.
+
+        `unused`: some steps may leave some parameters without a gradient.
+        """
         if self.alone:
             return network
-        # Buffers are equal on all workers after each step (see `synchronised`): nothing to broadcast.
-        return DistributedDataParallel(network, broadcast_buffers=False)
+        # Buffers are equal on all workers after each step (see `synchronised`, `Drift`): nothing to broadcast.
+        return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=unused)
 
     def check_agreement(self, value: int, device: torch.device) -> None:
         """Make sure that `value` is the same on all workers.
@@ -124,7 +133,10 @@ class GlobalBatchNorm(_BatchNorm):
         # The variance from centred values, in a second pass: E[x²] − E[x]² would cancel.
         variance = _sum_over_workers(centred.square().sum(over)) / count
         self._track(mean.detach(), variance.detach() * (count / (count - 1)))
-        scale = (variance + self.eps).rsqrt() * self.weight
+        scale = (variance + self.eps).rsqrt()
+        if not self.affine:
+            return centred * scale.view(shape)
+        scale = scale * self.weight
         return centred * scale.view(shape) + self.bias.view(shape)
 
     @torch.no_grad()
@@ -144,11 +156,78 @@ def _sum_over_workers(tensor: Tensor) -> Tensor:
     return all_reduce(tensor)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def _with_global_batch_norm(module: nn.Module) -> nn.Module:
-    if isinstance(module, _BatchNorm):
-        norm = GlobalBatchNorm(module.num_features, module.eps, module.momentum).to(module.weight)
-        norm.load_state_dict(module.state_dict())
-        return norm.train(module.training)
-    for name, child in module.named_children():
-        setattr(module, name, _with_global_batch_norm(child))
-    return module
+_KNOWN_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+def check_shareable(network: nn.Module) -> None:
+    """Make sure that several workers can train `network` as one would.
+
+    Raises:
+        NetworkError: there is a batch norm of a class of its own.
+    """
+    for name, module in network.named_modules():
+        if isinstance(module, _BatchNorm) and type(module) not in _KNOWN_NORMS:
+            raise NetworkError(
+                f"{name} is a {type(module).__name__}: several workers take the statistics of torch's own batch norms "
+                "over all clips of a batch, of no other; use --workers-per-trial 1, or one of torch's"
+            )
+
+
+def _with_global_batch_norm(network: nn.Module) -> nn.Module:
+    made: dict[nn.Module, GlobalBatchNorm] = {}
+    for name, module in list(network.named_modules(remove_duplicate=False)):
+        if isinstance(module, _BatchNorm):
+            if module not in made:
+                made[module] = _global_batch_norm(module)
+            if not name:
+                return made[module]
+            network.set_submodule(name, made[module])
+    return network
+
+
+def _global_batch_norm(module: _BatchNorm) -> GlobalBatchNorm:
+    norm = GlobalBatchNorm(
+        module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
+    ).train(module.training)
+    norm.weight, norm.bias = module.weight, module.bias
+    for name, buffer in module.named_buffers(recurse=False):
+        setattr(norm, name, buffer)
+    return norm
+
+
+class Drift:
+    """Buffers other than batch norm's, which each worker moves by its own rows of a batch: kept equal on all of them.
+
+    They become the mean over workers, weighted by rows: exact for averages over clips, as of an instance norm.
+    """
+
+    def __init__(self, network: nn.Module, worker: Worker) -> None:
+        self._worker = worker
+        self._places = [
+            (module, name)
+            for module in network.modules()
+            if not worker.alone and not isinstance(module, _BatchNorm)
+            for name, buffer in module.named_buffers(recurse=False)
+            if buffer.is_floating_point()
+        ]
+        self._before = [value.clone() for value in self._values()]
+
+    @torch.no_grad()
+    def stop(self, count: int) -> None:
+        """After a step of `count` clips; all workers must call it."""
+        if not self._places:
+            return
+        worker, rows = self._worker, self._worker.rows(count)
+        share = (rows.stop - rows.start) / count
+        values = self._values()
+        moved = torch.stack([(now != then).any() for now, then in zip(values, self._before, strict=True)]).long()
+        for value, workers_that_moved in zip(values, worker.total(moved).tolist(), strict=True):
+            if workers_that_moved:
+                # Differences to the first worker's: of what all moved alike, they are exactly 0.
+                reference = value.clone()
+                dist.broadcast(reference, 0)
+                value.copy_(reference + worker.total((value - reference) * share))
+        self._before = [value.clone() for value in values]
+
+    def _values(self) -> list[Tensor]:
+        return [getattr(module, name) for module, name in self._places]

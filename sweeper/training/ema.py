@@ -1,13 +1,15 @@
 """Exponential moving average of weights and batch-norm statistics [49, 50].
 
 `torch.optim.swa_utils.AveragedModel` compares a device counter in every update, which on a GPU waits for the whole
-step; the count is kept on the host here. Batch-norm's running means and variances are averaged, its counters copied.
+step; the count is kept on the host here. Running means and variances of norms are averaged; their counters, and all
+other buffers, are copied: a mask, a filter or a direction that a network keeps has no average.
 """
 
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from sweeper.search_spaces.config import EMAConfig
 
@@ -25,15 +27,17 @@ class EMA:
         self.updates = 0
         self._config = config
         self._pairs = [
-            (mean, value)
-            for mean, value in zip(_tensors(self.averaged), _tensors(network), strict=True)
-            if mean.is_floating_point()
+            (mean.detach(), value.detach())
+            for mean, value in zip(self.averaged.parameters(), network.parameters(), strict=True)
         ]
-        self._counters = [
-            (mean, value)
-            for mean, value in zip(self.averaged.buffers(), network.buffers(), strict=True)
-            if not mean.is_floating_point()
-        ]
+        # Where buffers lie, not which they are: a network may put another tensor there in each step.
+        self._copied: list[tuple[nn.Module, nn.Module, str]] = []
+        for ours, theirs in zip(self.averaged.modules(), network.modules(), strict=True):
+            for name, value in theirs.named_buffers(recurse=False):
+                if isinstance(theirs, _NormBase) and value.is_floating_point():
+                    self._pairs.append((getattr(ours, name), value))
+                else:
+                    self._copied.append((ours, theirs, name))
 
     def decay(self) -> float:
         """The decay of the next update; with warm-up at most (1 + n) / (10 + n) after n updates."""
@@ -47,10 +51,10 @@ class EMA:
         weight = 1.0 - self.decay()
         means, values = [list(column) for column in zip(*self._pairs, strict=True)]
         torch._foreach_lerp_(means, values, weight)
-        for mean, value in self._counters:
-            mean.copy_(value)
+        for ours, theirs, name in self._copied:
+            value = getattr(theirs, name)
+            if getattr(ours, name).shape == value.shape:
+                getattr(ours, name).copy_(value)
+            else:
+                setattr(ours, name, value.clone())
         self.updates += 1
-
-
-def _tensors(module: nn.Module) -> list[Tensor]:
-    return [*(p.detach() for p in module.parameters()), *module.buffers()]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,16 +20,21 @@ from torch import Tensor, nn
 
 from sweeper.audio.augmentation import augment
 from sweeper.audio.clips import Clips
-from sweeper.model.build import build
-from sweeper.plan import TrialSpec, canonical_json, derive_seed
+from sweeper.model.build import build, is_of_this_package
+from sweeper.model.output import as_output
+from sweeper.model.pairing import seeded_outside_torch
+from sweeper.plan import TrialSpec, derive_seed
 from sweeper.search_spaces.config import TrainingConfig
 from sweeper.training import checkpoint
 from sweeper.training.batches import Batch, Batches
-from sweeper.training.distributed import ALONE, Worker
+from sweeper.training.distributed import ALONE, Drift, Worker
 from sweeper.training.ema import EMA
-from sweeper.training.loss import training_loss
+from sweeper.training.loss import OwnLoss, training_loss
 
 CHECKPOINT_SECONDS = 30.0
+
+# What whoever runs a trial wishes of it while it trains: nothing, that it keeps its state now, or that it leaves.
+Wish = Literal["", "keep", "leave"]
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,34 @@ class Fitted:
     seconds: float
 
 
-class NonFiniteLoss(RuntimeError):
-    """Training diverged; `curve` holds the epochs before."""
+class Diverged(RuntimeError):
+    """Training went astray, which it would do again; `curve` holds the epochs before."""
 
-    def __init__(self, epoch: int, loss: float, curve: Sequence[Epoch]) -> None:
-        super().__init__(f"the loss became {loss} in epoch {epoch}: lower the learning rate or check the data")
-        self.epoch, self.loss, self.curve = epoch, loss, tuple(curve)
+    def __init__(self, reason: str, curve: Sequence[Epoch]) -> None:
+        super().__init__(f"{reason}: lower the learning rate or check the data")
+        self.reason, self.curve = reason, tuple(curve)
 
     def __reduce__(self) -> tuple[Any, ...]:  # it travels between processes
+        return type(self), (self.reason, self.curve)
+
+
+class NonFiniteLoss(Diverged):
+    """The loss became NaN or infinite in an epoch."""
+
+    def __init__(self, epoch: int, loss: float, curve: Sequence[Epoch]) -> None:
+        super().__init__(f"the loss became {loss} in epoch {epoch}", curve)
+        self.epoch, self.loss = epoch, loss
+
+    def __reduce__(self) -> tuple[Any, ...]:
         return NonFiniteLoss, (self.epoch, self.loss, self.curve)
+
+
+class NonFiniteWeights(Diverged):
+    """The trained network, or its moving average, has weights that are NaN or infinite."""
+
+
+class TrialLeft(RuntimeError):
+    """Training ended before its time, as was wished; its state is kept."""
 
 
 def fit(
@@ -78,6 +102,7 @@ def fit(
     on_state: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
     validate: Callable[[nn.Module], float] | None = None,
+    wish: Callable[[], Wish] = lambda: "",
     worker: Worker = ALONE,
 ) -> Fitted:
     """Train `spec.model` on `train` by the recipe `spec.training`.
@@ -91,26 +116,35 @@ def fit(
         on_epoch: called after each epoch with its point of the curve.
         validate: called after each epoch with the network, which it may put into evaluation mode; returns an accuracy
             for the curve. What is trained does not depend on it.
+        wish: asked after each step. Worker 0 does as is wished.
         worker: which of several processes this is; each is given all clips, and returns the same networks and curve.
 
     Raises:
         NonFiniteLoss: the mean loss of an epoch was NaN or infinite.
+        NonFiniteWeights: the weights were at the end, or their average.
+        TrialLeft: that was wished.
         ValueError: a batch has fewer clips than there are workers.
         WorkersDisagree: the workers read different checkpoints.
     """
     batches = Batches(train, spec.data.length, device)
     run = _Run(spec, batches, device, worker)
-    if state is not None:
-        run.resume(state)
+    if state is not None and not run.resume(state):
+        run = _Run(spec, batches, device, worker)  # a part of the state may be in it
     worker.check_agreement(run.steps_done, device)
     saved = time.monotonic()
+    answered: Wish = ""
 
     def keep() -> None:
-        nonlocal saved
-        if state is not None and worker.rank == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
+        nonlocal saved, answered
+        if worker.rank:
+            return
+        wished = wish()
+        if state is not None and (wished != answered or time.monotonic() - saved > CHECKPOINT_SECONDS):
             run.save(state)
             on_state()
-            saved = time.monotonic()
+            saved, answered = time.monotonic(), wished
+        if wished == "leave":
+            raise TrialLeft
 
     while run.epoch < spec.training.epochs:
         point = run.train_epoch(keep)
@@ -118,6 +152,7 @@ def fit(
             point = run.note(validate(run.network))
         on_epoch(point)
         keep()
+    run.check_weights()
     return Fitted(run.network, run.ema.averaged, tuple(run.curve), run.seconds)
 
 
@@ -133,15 +168,20 @@ class _Run:
             )
         self.network = worker.synchronised(build(spec.model, spec.seed).to(device).train())
         self.ema = EMA(self.network, config.ema)
-        parallel = worker.parallel(self.network)
+        self._unbounded = _non_finite(self.network)  # by intention, such as a mask's infinities
+        self.own_loss: OwnLoss | None = getattr(spec.model, "loss", None)
+        # The networks of this package use all of their parameters in each step, and of their buffers only the
+        # statistics of batch norm move; of others, neither is known.
+        parallel = worker.parallel(self.network, unused=not is_of_this_package(spec.model))
+        self.drift = Drift(self.network, worker) if not is_of_this_package(spec.model) else None
         if config.compile:
             # In a process that trains one trial after another, torch would take the next arm for the same network with
             # other guards, and after eight of them train on without compiling.
             torch.compiler.reset()
         self.step_network = torch.compile(parallel) if config.compile else parallel
-        self.optimiser = _optimiser(self.network, config)
+        self.optimiser = optimiser(self.network, config)
         self.steps_per_epoch = batches.steps_per_epoch(config.batch_size)
-        self.scheduler = _one_cycle(self.optimiser, config, config.epochs * self.steps_per_epoch)
+        self.scheduler = _schedule(self.optimiser, config, config.epochs * self.steps_per_epoch)
         self.epoch = 0
         self.position = 0  # batches of this epoch that are done
         self.curve: list[Epoch] = []
@@ -175,7 +215,8 @@ class _Run:
     def _step(self, batch: Batch) -> None:
         spec, config = self.spec, self.spec.training
         step, rows = self.steps_done, self.worker.rows(len(batch.rows))
-        torch.manual_seed(derive_seed(spec.seed, "dropout", step, *([] if self.worker.alone else [self.worker.rank])))
+        seed = derive_seed(spec.seed, "dropout", step, *([] if self.worker.alone else [self.worker.rank]))
+        torch.manual_seed(seed)
         one_hot = F.one_hot(batch.targets, spec.model.classes).float()
         # Draws and mixing partners belong to a row of the whole batch. So each worker augments all of it and keeps its
         # rows: exact, at the price that this part of a step takes as long as on one worker.
@@ -189,17 +230,21 @@ class _Run:
             epoch=self.epoch,
         )
         bf16 = self.device.type == "cuda" and config.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            output = self.step_network(augmented.waveforms[rows])
-        loss = training_loss(output, augmented.targets[rows], augmented.mixed, config)
+        with seeded_outside_torch(seed):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                answer = self.step_network(augmented.waveforms[rows])
+            loss = training_loss(answer, augmented.targets[rows], augmented.mixed, config, self.own_loss)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
-        nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+        if config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         self.optimiser.step()
         self.scheduler.step()
+        if self.drift is not None:
+            self.drift.stop(len(batch.rows))
         if config.ema.unit == "step":
             self.ema.update()
-        self._count(loss.detach(), output.logits.detach(), augmented.targets[rows])
+        self._count(loss.detach(), as_output(answer).logits.detach(), augmented.targets[rows])
 
     def _count(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         hits = (logits.argmax(dim=1) == targets.argmax(dim=1)).sum()
@@ -231,10 +276,17 @@ class _Run:
         self.curve[-1] = replace(self.curve[-1], validation_accuracy=validation_accuracy)
         return self.curve[-1]
 
+    def check_weights(self) -> None:
+        """Raise NonFiniteWeights where some became NaN or infinite: after the last step no loss would show it."""
+        for whose, network in (("weights", self.network), ("averaged weights", self.ema.averaged)):
+            if wrong := sorted(_non_finite(network) - self._unbounded):
+                reason = f"the {whose} became NaN or infinite by epoch {self.epoch - 1} ({', '.join(wrong[:3])})"
+                raise NonFiniteWeights(reason, self.curve)
+
     def save(self, path: Path) -> None:
         """Write everything that decides the next step."""
         header: dict[str, Any] = {
-            "trial": canonical_json(asdict(self.spec)),
+            "trial": self.spec.trial_id,
             "epoch": self.epoch,
             "position": self.position,
             "seconds": self.seconds,
@@ -247,24 +299,39 @@ class _Run:
         tensors = checkpoint.gather(self.network, self.ema, self.optimiser)
         checkpoint.save(path, tensors | {"totals": self._totals}, header)
 
-    def resume(self, path: Path) -> None:
-        """Continue from `path` if it holds a state of this very trial; start afresh otherwise."""
+    def resume(self, path: Path) -> bool:
+        """Continue from `path` if it holds a state of this very trial; start afresh otherwise.
+
+        Returns:
+            False if the state is damaged, and this run is of no use any more.
+        """
         state = checkpoint.load(path)
-        if state is None or state[1]["trial"] != canonical_json(asdict(self.spec)):
-            return
+        if state is None or state[1].get("trial") != self.spec.trial_id:
+            return True
         tensors, header = state
-        self._totals.copy_(tensors.pop("totals"))
-        checkpoint.scatter(tensors, self.network, self.ema, self.optimiser)
-        self.scheduler.load_state_dict(header["scheduler"])
-        for group, rates in zip(self.optimiser.param_groups, header["rates"], strict=True):
-            group["lr"], group["betas"] = rates["lr"], tuple(rates["betas"])
-        self.ema.updates = header["ema_updates"]
-        self.epoch, self.position = header["epoch"], header["position"]
-        self.seconds, self._epoch_seconds = header["seconds"], header["epoch_seconds"]
-        self.curve = [Epoch(**point) for point in header["curve"]]
+        try:
+            self._totals.copy_(tensors.pop("totals"))
+            checkpoint.scatter(tensors, self.network, self.ema, self.optimiser)
+            self.scheduler.load_state_dict(header["scheduler"])
+            for group, rates in zip(self.optimiser.param_groups, header["rates"], strict=True):
+                group["lr"], group["betas"] = rates["lr"], tuple(rates["betas"])
+            self.ema.updates = header["ema_updates"]
+            self.epoch, self.position = header["epoch"], header["position"]
+            self.seconds, self._epoch_seconds = header["seconds"], header["epoch_seconds"]
+            self.curve = [Epoch(**point) for point in header["curve"]]
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            return False
+        return True
 
 
-def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+def _non_finite(network: nn.Module) -> set[str]:
+    """Names of the parameters and buffers that hold NaN or infinity."""
+    values = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+    sound = torch.stack([torch.isfinite(value).all() for value in values.values()]).tolist()  # one wait for the device
+    return {name for name, finite in zip(values, sound, strict=True) if not finite}
+
+
+def optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW; no weight decay on biases and norms, as in EAT's public code."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
@@ -272,14 +339,16 @@ def _optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.max_lr, betas=config.betas)
 
 
-def _one_cycle(
+def _schedule(
     optimiser: torch.optim.Optimizer, config: TrainingConfig, steps: int
-) -> torch.optim.lr_scheduler.OneCycleLR:
-    """One-cycle schedule [48], stepped per batch.
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """One-cycle schedule [48], stepped per batch; or a constant learning rate.
 
     torch divides by zero where the warm-up is shorter than two steps, or all of the run: runs of under four steps get
     the first steps of a four-step cycle. One more step than batches, because torch steps once at construction.
     """
+    if config.schedule == "constant":
+        return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0, total_iters=0)
     total = max(steps + 1, 4)
     warmup = min(max(config.pct_start, 2 / total), 0.5)
     return torch.optim.lr_scheduler.OneCycleLR(optimiser, config.max_lr, total_steps=total, pct_start=warmup)

@@ -1,29 +1,54 @@
-"""The training loss: cross-entropy with label smoothing, and self-distillation of the branches [51]."""
+"""The training loss: cross-entropy with label smoothing, and self-distillation of the branches [51].
+
+A network may put a loss of its own in the place of cross-entropy.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sweeper.model.network import Output
+from sweeper.model.output import as_output
 from sweeper.search_spaces.config import DistillationConfig, TrainingConfig
+from sweeper.study import Output
+
+OwnLoss = Callable[[Any, Tensor], Tensor | None]
 
 
-def training_loss(output: Output, targets: Tensor, mixed: bool, config: TrainingConfig) -> Tensor:
+def training_loss(
+    answer: Tensor | Output, targets: Tensor, mixed: bool, config: TrainingConfig, own: OwnLoss | None = None
+) -> Tensor:
     """Scalar loss of a batch.
 
     Args:
-        output: what the network returned for the batch.
+        answer: what the network returned for the batch.
         targets: label weights `[batch, classes]` in 0…1; one-hot unless the batch was mixed.
         mixed: two clips were mixed: binary cross-entropy on the union of their labels.
         config: label smoothing and distillation.
+        own: a network's `loss`: of each clip, `[batch]`, or None for the classification loss. It is also asked for
+            each branch's, given an `Output` with the branch's logits.
+
+    Raises:
+        ValueError: `own` returned another shape.
 
     It is computed in float32: a log-softmax in bfloat16 has two or three digits, and distillation takes differences.
     """
-    output = _in_float32(output)
-    loss = classification_loss(output.logits, targets, mixed, config.label_smoothing)
+    output = _in_float32(as_output(answer))
+
+    def classified(output: Output) -> Tensor:
+        clips = None if own is None else own(output if isinstance(answer, Output) else output.logits, targets)
+        if clips is None:
+            return classification_loss(output.logits, targets, mixed, config.label_smoothing)
+        if clips.shape != targets.shape[:1]:
+            raise ValueError(f"loss() returned the shape {list(clips.shape)}; expected [{len(targets)}], one per clip")
+        return clips.mean()
+
+    loss = classified(output)
     if config.distillation is not None:
         for branch, logits in output.branch_logits.items():
-            hard = classification_loss(logits, targets, mixed, config.label_smoothing)
+            hard = classified(output._replace(logits=logits))
             soft, hint = _taught(output, branch, config.distillation)
             alpha = config.distillation.alpha
             loss = loss + (1 - alpha) * hard + alpha * soft + config.distillation.hint * hint
@@ -52,6 +77,8 @@ def _taught(output: Output, branch: str, config: DistillationConfig) -> tuple[Te
     teacher = F.log_softmax(output.logits.detach() / t, dim=1)
     student = F.log_softmax(output.branch_logits[branch] / t, dim=1)
     soft = F.kl_div(student, teacher, reduction="batchmean", log_target=True) * t**2
+    if not config.hint:
+        return soft, torch.zeros_like(soft)
     fused = output.features["fused"].detach()
     hint = torch.mean((output.features[branch] - fused) ** 2)
     return soft, hint

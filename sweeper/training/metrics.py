@@ -11,12 +11,17 @@ Objective = Literal["accuracy", "accuracy_ema"]
 
 @dataclass(frozen=True)
 class Metrics:
-    """Fractions of 1; precision, recall and F1 are macro averages over the classes."""
+    """Fractions of 1; precision, recall and F1 are macro averages over the classes. Raises ValueError for others."""
 
     accuracy: float
     precision: float
     recall: float
     f1: float
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value <= 1:  # nor NaN
+                raise ValueError(f"{name} is {value}, which is no fraction of 1")
 
 
 def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

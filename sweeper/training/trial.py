@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from sweeper.audio.clips import Clips
+from sweeper.model.output import as_output
 from sweeper.plan import TrialSpec
 from sweeper.training.batches import Batches
 from sweeper.training.cost import count_parameters, gflops_per_clip
 from sweeper.training.distributed import ALONE, Worker
-from sweeper.training.fit import Epoch, Fitted, fit
+from sweeper.training.fit import Diverged, Epoch, Fitted, Wish, fit
 from sweeper.training.metrics import Metrics, confusion_matrix, metrics
 
 
@@ -45,7 +46,7 @@ class TrialResult:
     curve: tuple[Epoch, ...]
     predictions: Predictions
     parameters: int
-    gflops_per_clip: float
+    gflops_per_clip: float | None  # None where the network's operations can't be counted
     train_clips: int
     seconds: float  # of training, over all attempts
     evaluation_seconds: float
@@ -62,6 +63,7 @@ def run_trial(
     on_state: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
     follow: bool = False,
+    wish: Callable[[], Wish] = lambda: "",
     worker: Worker = ALONE,
 ) -> tuple[TrialResult, Fitted]:
     """Train, then evaluate the last epoch's weights and their average on the test clips, or on validation clips.
@@ -76,9 +78,12 @@ def run_trial(
         on_state, on_epoch: see `fit`.
         follow: find a search's validation accuracy after each epoch too. It is that of the network itself: an average
             of its weights lags behind, the more the slower it is, and would be stopped for that.
+        wish: see `fit`.
         worker: see `fit`; the scored clips too are shared, and each worker returns the whole result.
 
     Raises:
+        Diverged: weights, probabilities or scores can't be, see `fit`.
+        TrialLeft: see `fit`.
         ValueError: `follow` was asked of a trial that is scored on test clips.
     """
     classes, batch_size = spec.model.classes, spec.training.batch_size
@@ -91,6 +96,7 @@ def run_trial(
 
         def validate(network: nn.Module) -> float:
             found = predict(network, clips, batch_size, classes, worker)
+            _check_probabilities(found, ())
             return float((found.argmax(1) == answers).mean())
 
     fitted = fit(
@@ -101,6 +107,7 @@ def run_trial(
         on_state=on_state,
         on_epoch=on_epoch,
         validate=validate,
+        wish=wish,
         worker=worker,
     )
     begin = time.perf_counter()
@@ -111,8 +118,8 @@ def run_trial(
     targets = np.concatenate([part.targets for part in scored])
     result = TrialResult(
         spec=spec,
-        metrics=metrics(confusion_matrix(targets, raw.argmax(1), classes)),
-        metrics_ema=metrics(confusion_matrix(targets, averaged.argmax(1), classes)),
+        metrics=_scores(targets, raw, fitted.curve),
+        metrics_ema=_scores(targets, averaged, fitted.curve),
         curve=fitted.curve,
         predictions=Predictions(
             ids=np.concatenate([part.ids for part in scored]),
@@ -131,6 +138,20 @@ def run_trial(
     return result, fitted
 
 
+def _check_probabilities(probabilities: np.ndarray, curve: Sequence[Epoch]) -> None:
+    """Raise Diverged where some are no numbers: the largest of them would be the first class's."""
+    if not np.isfinite(probabilities).all():
+        raise Diverged("the network's answers became NaN", curve)
+
+
+def _scores(targets: np.ndarray, probabilities: np.ndarray, curve: Sequence[Epoch]) -> Metrics:
+    _check_probabilities(probabilities, curve)
+    try:
+        return metrics(confusion_matrix(targets, probabilities.argmax(1), probabilities.shape[1]))
+    except ValueError as error:
+        raise Diverged(str(error), curve) from None
+
+
 @torch.no_grad()
 def predict(network: nn.Module, batches: Batches, batch_size: int, classes: int, worker: Worker = ALONE) -> np.ndarray:
     """Class probabilities `[n, classes]` float32 of all clips, in float32 whatever the training precision.
@@ -141,5 +162,5 @@ def predict(network: nn.Module, batches: Batches, batch_size: int, classes: int,
     probabilities = torch.zeros(len(batches), classes, device=batches.device)
     for batch in batches.evaluation(batch_size, worker.rows(len(batches))):
         rows = slice(int(batch.rows[0]), int(batch.rows[-1]) + 1)
-        probabilities[rows] = network(batch.waveforms).logits.softmax(dim=1)
+        probabilities[rows] = as_output(network(batch.waveforms)).logits.softmax(dim=1)
     return worker.total(probabilities).cpu().numpy()

@@ -21,6 +21,8 @@ def valid_files() -> list[bytes]:
     samples = np.random.default_rng(0).uniform(-0.9, 0.9, (300, 2))
     kinds = [("WAV", s) for s in ("PCM_16", "PCM_24", "PCM_U8", "FLOAT", "DOUBLE", "ULAW", "IMA_ADPCM", "MS_ADPCM")]
     kinds += [("WAVEX", "PCM_32"), ("RF64", "PCM_16"), ("FLAC", "PCM_16"), ("FLAC", "PCM_24")]
+    kinds += [("AIFF", "PCM_16"), ("W64", "PCM_16"), ("CAF", "PCM_24"), ("AU", "FLOAT"), ("NIST", "PCM_16")]
+    kinds += [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None), ("VOC", "PCM_16"), ("AVR", "PCM_16")]
     files = []
     for container, subtype in kinds:
         for channels in (1, 2):
@@ -72,6 +74,9 @@ def headers(draw):
 
 magic = st.sampled_from(
     [b"", b"RIFF\xff\xff\xff\xffWAVE", b"RIFX", b"RF64", b"fLaC\0\0\0\x22", b"ID3", b"OggS", b"FORM"]
+)
+magic |= st.sampled_from(
+    [b"caff", b"2BIT", b".snd", b"riff\x2e\x91\xcf\x11", b"NIST_1A\n", b"Creative Voice File\x1a", b"\xff\xfb\x90\x64"]
 )
 anything = st.builds(lambda head, rest: head + rest, magic, st.binary(max_size=300))
 

@@ -1,6 +1,5 @@
 """`sweeper data …` as a user types it."""
 
-import argparse
 import subprocess
 import sys
 import time
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sweeper import data_cli
+from sweeper import cli, data_cli
 from sweeper.audio.check import check
 from sweeper.audio.datasets import NAMES, load
 from sweeper.audio.datasets.base import Clip, Dataset
@@ -19,10 +18,7 @@ from sweeper.audio.datasets.base import Clip, Dataset
 @pytest.fixture
 def run(capsys):
     def call(*words: str) -> tuple[int, str, str]:
-        parser = argparse.ArgumentParser()
-        data_cli.add_parser(parser.add_subparsers(required=True))
-        arguments = parser.parse_args(["data", *words])
-        code = arguments.command(arguments)
+        code = cli.main(["data", *words])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -61,8 +57,8 @@ def test_prepare_reports_digest_and_leaks(run, zoo):
 def test_prepare_stops_at_a_bad_file_or_skips_it(run, zoo):
     (zoo / "cat" / "3.wav").write_text("not audio")
     code, _out, err = run("prepare", "folder", "--data", str(zoo), "--sample-rate", "8000")
-    assert code == 1
-    assert err.startswith("sweeper data prepare: ")
+    assert code == 2
+    assert err.startswith("sweeper: error: ")
     assert "3.wav: neither WAV nor FLAC" in err
     assert "--bad-clips skip" in err
     assert err.count("\n") == 1
@@ -121,14 +117,14 @@ def test_plot_draws_four_rows_per_clip(run, zoo, tmp_path):
     assert header.startswith(b"\x89PNG")
     assert int.from_bytes(header[16:20], "big") > int.from_bytes(header[20:24], "big") // 4 > 100
     code, _out, err = run("plot", "folder", "--data", str(zoo), "--clip", "cow/1", "--out", str(picture))
-    assert code == 1
+    assert code == 2
     assert "has no clip 'cow/1'; its clips are cat/" in err
 
 
 def test_plot_without_matplotlib_says_what_to_install(run, zoo, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, _out, err = run("plot", "folder", "--data", str(zoo))
-    assert code == 1
+    assert code == 2
     assert "pip install 'sweeper[plot]'" in err
 
 
@@ -151,7 +147,7 @@ def test_plots_show_what_is_there():
 def test_fetch_wants_the_licence_accepted(run, monkeypatch):
     monkeypatch.setattr("sweeper.audio.fetch.fetch", lambda *_args: pytest.fail("fetched"))
     code, out, err = run("fetch", "ravdess")
-    assert code == 1
+    assert code == 2
     assert "licence: CC BY-NC-SA 4.0, see https://zenodo.org/records/1188976" in out
     assert "not accepted" in err
 
@@ -177,7 +173,8 @@ def test_fetch_with_the_licence_accepted(run, monkeypatch, zoo):
 )
 def test_errors_are_one_line(run, words, reason):
     code, _out, err = run(*words)
-    assert code == 1
+    assert code == 2
+    assert err.startswith("sweeper: error: ")
     assert reason in err
     assert err.count("\n") == 1
 
@@ -200,3 +197,42 @@ def test_help_is_fast_and_loads_no_heavy_library():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert run.stdout.strip() == "[]"
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("command", "way"), [("check", "begins again"), ("prepare", "begins again"), ("fetch", "continues")]
+)
+def test_an_interruption_says_what_the_same_command_does(run, monkeypatch, command, way):
+    def interrupted(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data_cli, "load", interrupted)
+    monkeypatch.setattr("sweeper.audio.fetch.fetch", interrupted)
+    options = ("--accept-licence",) if command == "fetch" else ()
+    code, _out, err = run(command, "esc50", *options)
+    assert code == 130
+    assert err == f"sweeper: error: interrupted; the same command {way}\n"  # and nothing of trials: none were trained
+
+
+def test_check_says_that_an_official_split_cannot_be_run(run, tmp_path):
+    for i in range(3):
+        path = tmp_path / "recordings" / f"{i}_george_7.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, np.random.default_rng(i).uniform(-0.5, 0.5, 2000), 8000)
+    soundfile.write(tmp_path / "recordings" / "0_george_1.wav", np.random.default_rng(9).uniform(-1, 1, 2000), 8000)
+    code, out, _err = run("check", "fsdd", "--data", str(tmp_path))
+    assert code == 1
+    assert "official split: fsdd: 3 clips of 3 classes, 1 in the smallest, are too few to draw 20%" in out
+
+
+@pytest.mark.parametrize(
+    "command", [("data", "check", "folder"), ("run", "ablations", "--dry-run", "--dataset", "folder")]
+)
+def test_one_clip_in_each_class_is_one_line(capsys, tmp_path, command):
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "0.wav", np.zeros(100), 8000)
+    assert cli.main([*command, "--data", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"sweeper: error: {tmp_path}: 3 clips in 3 classes, one in each")
+    assert err.count("\n") == 1

@@ -221,3 +221,79 @@ def test_what_cannot_be_split_says_why(table_store):
         split(table_store([0, 1] * 5, [f"g{i}" for i in range(10)]), "official", 1)
     with pytest.raises(SplitError, match="too few for 2 folds"):
         split(table_store([0, 1] * 5, ["one"] * 10), "grouped", 1)
+
+
+UNFIT = {
+    "one class": (
+        ([0] * 12, [f"g{i}" for i in range(12)], [1 + i % 3 for i in range(12)]),
+        "official",
+        "fold 1: all 8 training clips are of one class, 'class 0'; classification needs two",
+    ),
+    "one class is left to train": (
+        ([0, 1] + [0] * 8, [f"g{i}" for i in range(10)], [2, 1] + [2] * 4 + [3] * 4),
+        "official",
+        "fold 1: all 9 training clips are of one class, 'class 0'",
+    ),
+    "classes that are tested and not trained": (
+        ([0, 1] * 3 + [2, 3] * 3, [f"g{i}" for i in range(12)], [1] * 6 + [2] * 6),
+        "official",
+        "fold 1: none of the 6 test clips is of a class that is trained; every class needs clips in several folds",
+    ),
+    "one fold": (
+        ([0, 1] * 5, [f"g{i}" for i in range(10)], [1] * 10),
+        "official",
+        "fold 1: no clips on the training side",
+    ),
+    "one group": (([0, 1] * 5, ["one"] * 10, [1, 2] * 5), "grouped", None),
+    "nothing left to validate with": (
+        ([0, 1, 0, 1], list("abcd"), [1, 1, 2, 2]),
+        "official",
+        "fold 1: 2 clips train, 1 in the largest class, of 2 recordings; some must be set aside to validate with",
+    ),
+    "too few for the random split": (
+        ([0, 0, 0, 0, 1], list("abcde"), [1, 2, 1, 2, 1]),
+        "paper",
+        "5 clips of 2 classes, 1 in the smallest, are too few to draw 20% from every class",
+    ),
+    "too few for its validation": (
+        ([0, 0, 1, 1, 1, 1], list("abcdef"), [1, 2, 1, 2, 1, 2]),
+        "paper",
+        "1 in the smallest, are too few to draw 20% from every class",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_cannot_be_learned_from_is_told_before_anything_is_decoded(table_store, name):
+    labels, split_name, reason = UNFIT[name]
+    dataset = table_store(*labels).dataset
+    folds = folds_of(dataset, split_name) or (1,)
+    if reason is None:
+        assert folds_of(dataset, split_name) == (1,)
+        reason = "too few for 2 folds"
+    with pytest.raises(SplitError) as caught:
+        splits.check(dataset, split_name, folds)
+    assert reason in str(caught.value)
+    assert str(caught.value).startswith("made")
+
+
+@RELAXED
+@given(labels=labelled(by_fold=True), name=st.sampled_from(splits.NAMES))
+def test_what_is_found_fit_can_be_split(table_store, labels, name):
+    store = table_store(*labels)
+    folds = folds_of(store.dataset, name)
+    try:
+        splits.check(store.dataset, name, folds)
+    except SplitError:
+        return
+    for fold in folds:
+        check_is_a_partition(store, split(store, name, fold))
+
+
+def test_groups_on_both_sides_are_told_before_anything_is_decoded(table_store):
+    labels = ([0, 1, 0, 1, 0, 1], ["a", "b", "a", "c", "d", "e"], [1, 1, 2, 2, 3, 3])
+    with pytest.raises(LeakError, match=r"1 of 2 test clips share a recording with training \(recordings a\)"):
+        splits.check(table_store(*labels).dataset, "official", (1,))
+    splits.check(table_store(*labels).dataset, "official", (3,))
+    splits.check(table_store(*labels, separates_groups=False).dataset, "official", (1,))
+    splits.check(table_store(*labels).dataset, "grouped", (1,))

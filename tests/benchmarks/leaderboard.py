@@ -22,8 +22,8 @@ from sweeper.results import schema
 from sweeper.results.row_files import PACK_ROWS
 from sweeper.results.store import Study
 from sweeper.results.tables import table_bytes
-from sweeper.search_spaces.ablations import ARMS
 from tests.results.rows import trial_row
+from tests.studies import ARMS
 
 FOLDS = 10
 

@@ -25,10 +25,10 @@ from sweeper.audio import datasets, splits
 from sweeper.audio.clips import Clips
 from sweeper.audio.store import prepare
 from sweeper.plan import TrialSpec, build_plan
-from sweeper.search_spaces.ablations import ARMS, REFERENCE
 from sweeper.search_spaces.augmentation import AugmentationConfig, MixingConfig, SignalConfig
 from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
 from sweeper.search_spaces.recipes import small
+from tests.studies import ARMS, PAPER, REFERENCE
 
 DATASET, FOLD, CLASSES = "fsdd", 1, 10
 CLIPS_PER_CLASS = 10
@@ -104,6 +104,7 @@ def _clips(data: Path, select: bool) -> tuple[Clips, Clips]:
 def _spec(training: TrainingConfig, replicate: int) -> TrialSpec:
     plan = build_plan(
         study="recipe-gain",
+        source=PAPER,
         arms=[ARMS[REFERENCE]],
         recipe=replace(small(), training=training, seconds=SECONDS),
         dataset=DATASET,

@@ -15,11 +15,10 @@ import optuna
 from sweeper.results.searching import Goal
 from sweeper.search import Search
 from sweeper.search_plan import ArmSearch, plan_searches
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.config import TrainingConfig
-from sweeper.search_spaces.recipes import RECIPES
-from sweeper.search_spaces.tuning import Turns
+from sweeper.space import Scope
 from sweeper.statistics import sign_flip_p
+from tests.studies import ARMS, PAPER, RECIPES
 
 NOISE = 0.01  # of a score, standard deviation: about what another seed does to an accuracy on a few hundred clips
 
@@ -28,13 +27,14 @@ def arm_search(name: str = "race", *, ema: bool = True) -> ArmSearch:
     """The search of the full network on the demo."""
     (search,) = plan_searches(
         study=name,
+        source=PAPER,
         arms=[ARMS["full"]],
         recipe=RECIPES["small"](),
         dataset="demo",
         split="official",
         folds=(1,),
         classes=10,
-        turns=Turns(ema=ema),
+        scope=Scope("accuracy_ema" if ema else "accuracy"),
     )
     return search
 

@@ -38,13 +38,13 @@ from torch.profiler import ProfilerActivity, profile
 from sweeper.audio.clips import Clips
 from sweeper.model.config import SIZES, EATConfig
 from sweeper.plan import TrialSpec, build_plan
-from sweeper.search_spaces.ablations import ARMS, REFERENCE
 from sweeper.search_spaces.augmentation import AugmentationConfig, MixingConfig
 from sweeper.search_spaces.recipes import Recipe, paper
 from sweeper.training import batches as batches_module
 from sweeper.training import fit as fit_module
 from sweeper.training.batches import Batches
 from sweeper.training.distributed import ALONE
+from tests.studies import ARMS, PAPER, REFERENCE
 
 COMMAND = "python -m tests.benchmarks.training_step"
 CLASSES = 10
@@ -191,7 +191,7 @@ def _recipe(device: torch.device) -> Recipe:
     if device.type == "cpu":
         # 4.096 s at 8 kHz: EAT-S needs 32,768 samples.
         small = replace(recipe.training, batch_size=4)
-        recipe = Recipe("cpu", SIZES["small"], small, sample_rate=8_000, seconds=4.096)
+        recipe = Recipe("cpu", network=SIZES["small"], training=small, sample_rate=8_000, seconds=4.096)
     # Mixing from the first step: all but 12 of the paper's 1500 epochs have it.
     augmentation = AugmentationConfig(mixing=MixingConfig(warmup_epochs=0))
     # So many epochs that the one-cycle schedule doesn't end before the measurement.
@@ -203,6 +203,7 @@ def _spec(setting: Setting, device: torch.device) -> TrialSpec:
     training = replace(recipe.training, precision=setting.precision, compile=setting.compiled)
     (spec,) = build_plan(
         study="training-step",
+        source=PAPER,
         arms=[ARMS[REFERENCE]],
         recipe=replace(recipe, training=training),
         dataset="noise",

@@ -24,8 +24,7 @@ from sweeper.plan import build_plan
 from sweeper.results.attempts import Cost
 from sweeper.results.rows import failed_row
 from sweeper.results.store import Study
-from sweeper.search_spaces.ablations import ARMS
-from sweeper.search_spaces.recipes import RECIPES
+from tests.studies import ARMS, PAPER, RECIPES
 
 
 def trains_nothing(config: dict[str, Any], sweep: Sweep) -> None:
@@ -42,6 +41,7 @@ def ours(count: int) -> np.ndarray:
     store = prepare(dataset, 8000)
     plan = build_plan(
         study="overhead",
+        source=PAPER,
         arms=[ARMS["full"]],
         recipe=RECIPES["quick"](),
         dataset="demo",

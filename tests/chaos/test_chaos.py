@@ -21,8 +21,7 @@ from sweeper.execution.sweep import Machine, run_sweep
 from sweeper.plan import build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
-from sweeper.search_spaces.ablations import ARMS
-from sweeper.search_spaces.recipes import RECIPES
+from tests.studies import ARMS, PAPER, RECIPES
 
 pytestmark = pytest.mark.chaos
 TIMES = ["seconds", "evaluation_seconds", "finished", "node", "attempts", "device_seconds", "waste_device_seconds"]
@@ -44,6 +43,7 @@ def run(study, address=None, epochs=2, **options):
     recipe = replace(recipe, training=replace(recipe.training, epochs=epochs))
     plan = build_plan(
         study="chaos",
+        source=PAPER,
         arms=[ARMS["detail-only"], ARMS["semantic-only"]],
         recipe=recipe,
         dataset="demo",

@@ -19,9 +19,8 @@ from sweeper.execution.sweep import Machine, run_sweep
 from sweeper.plan import PlanError, build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
-from sweeper.search_spaces.ablations import ARMS
-from sweeper.search_spaces.recipes import RECIPES
 from tests.execution.conftest import cpus
+from tests.studies import ARMS, PAPER, RECIPES
 
 
 @pytest.fixture
@@ -45,6 +44,7 @@ def trials(count=2, epochs=2):
     recipe = replace(recipe, training=replace(recipe.training, epochs=epochs))
     plan = build_plan(
         study="s",
+        source=PAPER,
         arms=[ARMS["detail-only"]],
         recipe=recipe,
         dataset="demo",

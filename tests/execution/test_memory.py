@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,17 @@ from sweeper.execution import cluster, memory
 from sweeper.execution.cluster import TrialResources
 from sweeper.execution.memory import memory_per_trial
 from sweeper.plan import PlanError, build_plan
-from sweeper.search_spaces.ablations import ARMS
-from sweeper.search_spaces.recipes import RECIPES
+from sweeper.results.store import Study
+from tests.networks import Tiny
+from tests.studies import ARMS, PAPER, RECIPES
+
+STUDY = Study("results/unused")
 
 
 def trials(recipe):
     return build_plan(
         study="s",
+        source=PAPER,
         arms=[ARMS["full"], ARMS["detail-only"]],
         recipe=RECIPES[recipe](),
         dataset="demo",
@@ -59,18 +64,18 @@ CPU = TrialResources(1, 0.0)
 
 def test_the_papers_size_needs_more_than_a_laptop_has(monkeypatch):
     monkeypatch.setattr(cluster, "ray", Ray(memory=8e9))
-    assert 0.6e9 < memory_per_trial(trials("quick"), CPU) < 1.5e9
+    assert 0.6e9 < memory_per_trial(trials("quick"), CPU, STUDY) < 1.5e9
     with pytest.raises(PlanError, match=r"a trial of full needs about \d+\.\d GB of memory and Ray has 8\.0 GB"):
-        memory_per_trial(trials("paper"), CPU)
+        memory_per_trial(trials("paper"), CPU, STUDY)
 
 
 def test_a_share_of_a_gpu_must_hold_a_trial(monkeypatch):
     asked_ray = Ray(gpu=(7e9, 24e9))
     monkeypatch.setattr(memory, "ray", asked_ray)
-    assert memory_per_trial(trials("quick"), TrialResources(1, 0.5)) == 0
+    assert memory_per_trial(trials("quick"), TrialResources(1, 0.5), STUDY) == 0
     assert asked_ray.asked == {"max_calls": 1, "num_gpus": 0.5, "num_cpus": 0, "arm": "full"}
     with pytest.raises(PlanError, match=r"--gpus-per-trial 0\.25: a trial of full needs 7\.0 GB .* is 6\.0 GB"):
-        memory_per_trial(trials("quick"), TrialResources(1, 0.25))
+        memory_per_trial(trials("quick"), TrialResources(1, 0.25), STUDY)
 
 
 @pytest.fixture
@@ -89,7 +94,7 @@ def test_measuring_leaves_nothing_on_the_gpu(one_gpu, monkeypatch, tmp_path):
         return 1, 10
 
     monkeypatch.setattr(memory, "_on_gpu", on_gpu)
-    assert memory_per_trial(trials("quick"), one_gpu) == 0
+    assert memory_per_trial(trials("quick"), one_gpu, STUDY) == 0
     process = Path("/proc") / note.read_text()
     deadline = time.monotonic() + 30
     while process.exists() and time.monotonic() < deadline:
@@ -100,4 +105,18 @@ def test_measuring_leaves_nothing_on_the_gpu(one_gpu, monkeypatch, tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_torch_cannot_use_is_refused(one_gpu):
     with pytest.raises(PlanError, match=r"Ray counts a GPU that torch .* can't use; `sweeper doctor` there says why"):
-        memory_per_trial(trials("quick"), one_gpu)
+        memory_per_trial(trials("quick"), one_gpu, STUDY)
+
+
+def test_of_networks_without_a_count_each_is_estimated():
+    clip = {"classes": 10, "sample_rate": 8000, "samples": 8000}
+    (first, *_) = trials("quick")
+    small, large, larger = (
+        Tiny(body="gru", **clip),
+        Tiny(body="orthogonal", **clip),
+        Tiny(body="orthogonal", extra=True, **clip),
+    )
+    asked = [replace(first, model=network) for network in (first.model, small, large, large, larger)]
+    assert [trial.model for trial in memory._largest(asked)] == [first.model, large, larger]
+    twice = replace(asked[1], training=replace(first.training, batch_size=10_000))
+    assert memory._largest([*asked[:2], twice]) == [twice], "a batch counts, too"

@@ -24,11 +24,11 @@ from sweeper.model.config import SIZES
 from sweeper.plan import PlanError, build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.augmentation import AugmentationConfig
 from sweeper.search_spaces.config import DistillationConfig, TrainingConfig
-from sweeper.search_spaces.recipes import Recipe
+from sweeper.study import Recipe
 from sweeper.training.trial import run_trial
+from tests.studies import ARMS, PAPER
 from tests.training.conftest import CLASSES, RATE, SECONDS, make_clips
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,8 +46,9 @@ def plan(epochs, arms=("full", "garm", "semantic-only")):
     )
     return build_plan(
         study="test",
+        source=PAPER,
         arms=[ARMS[arm] for arm in arms],
-        recipe=Recipe("test", SIZES["tiny"], training, RATE, SECONDS),
+        recipe=Recipe("test", network=SIZES["tiny"], training=training, sample_rate=RATE, seconds=SECONDS),
         dataset="tones",
         split="official",
         folds=(1,),

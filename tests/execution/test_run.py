@@ -110,7 +110,7 @@ def test_leaderboard_takes_a_name_or_a_folder(undisturbed):
 def test_dry_run_prints_the_plan_and_does_nothing(sweeper):
     output = sweeper("run", "ablations", "--dry-run")
     assert "12 arms × 1 fold × 2 seeds = 24 trials" in output
-    assert "no arm can be significant" in output
+    assert "by simulation of 12 arms × 1 fold × 2 seeds, on this split" in output
     assert "expected cost" in output
     assert not (sweeper.folder / "results").exists()
 

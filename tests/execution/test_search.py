@@ -173,7 +173,8 @@ def test_a_trial_that_falls_behind_is_stopped_and_committed_as_such(halving, stu
     assert row["accuracy"] is None
     assert row["seconds"] == 4.0
     assert row["params"] == bad.config["spec"].params
-    assert [point["validation_accuracy"] for point in study.curve(bad.config["trial_id"])] == [0.1, 0.1]
+    curve = study.evidence.curve(row)
+    assert [point["validation_accuracy"] for point in curve.to_pylist()] == [0.1, 0.1]
     assert study.row(good.config["trial_id"]) is None
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sweeper.execution import worker
+from sweeper.results.attempts import Cost
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def told(monkeypatch):
     monkeypatch.setattr(worker.time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(worker, "circumstances", lambda *_: None)
     monkeypatch.setattr(worker, "failed_row", lambda _spec, _circumstances, reason: {"error": reason})
-    monkeypatch.setattr(worker, "costs", lambda *_: {"t": worker.Cost(0, 0.0, 0.0)})
+    monkeypatch.setattr(worker, "cost_of_running", lambda *_, **__: Cost(0, 0.0, 0.0))
     return reports
 
 

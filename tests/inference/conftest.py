@@ -22,12 +22,12 @@ from sweeper.plan import build_plan
 from sweeper.results import schema
 from sweeper.results.rows import prediction_rows
 from sweeper.results.store import Study
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.config import DistillationConfig
 from sweeper.search_spaces.recipes import quick
 from sweeper.training import weights
 from sweeper.training.trial import run_trial
 from sweeper.training.weights import Classifier
+from tests.studies import ARMS, PAPER
 
 FILE_RATE, SECONDS, CLASSES = 22_050, 0.25, ("low", "middle", "high")
 
@@ -62,6 +62,7 @@ def trained(tmp_path_factory, one_thread) -> Trained:
     training = replace(recipe.training, epochs=2, batch_size=8, distillation=DistillationConfig())
     (spec,) = build_plan(
         study="study",
+        source=PAPER,
         arms=[ARMS["full"]],
         recipe=replace(recipe, training=training),
         dataset=dataset.name,

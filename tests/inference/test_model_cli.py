@@ -3,6 +3,10 @@
 import csv
 import io
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,8 @@ import soundfile
 from sweeper import model_cli, profiling
 from sweeper.plan import PlanError
 from sweeper.profiling import Profile, ProfileError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -75,15 +81,35 @@ def test_one_bad_file_is_named_and_the_others_are_predicted(trained, command, lo
 
 
 @pytest.mark.parametrize("words", [["predict", "CHECKPOINT", "x.wav"], ["export", "CHECKPOINT", "x.pt2"]])
-@pytest.mark.parametrize("content", [None, b"", b"\x00" * 64])
+@pytest.mark.parametrize("content", [b"", b"\x00" * 64])
 def test_what_holds_no_weights_is_refused(command, tmp_path, words, content):
     path = tmp_path / "weights.safetensors"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     code, out, err = command(*(path if word == "CHECKPOINT" else word for word in words))
     assert (code, out) == (2, "")
     (line,) = err.splitlines()
     assert line.startswith(f"sweeper: error: {path} holds no weights")
+
+
+@pytest.mark.parametrize("words", [["predict", "CHECKPOINT", "x.wav"], ["export", "CHECKPOINT", "x.pt2"]])
+def test_weights_that_are_not_there_are_told_without_torch(tmp_path, words):
+    folder, missing = tmp_path / "weights", tmp_path / "none.safetensors"
+    folder.mkdir()
+    for path, expected in ((missing, "does not exist"), (folder, "is a folder, and weights are a file")):
+        line = [str(path) if word == "CHECKPOINT" else word for word in words]
+        code = f"import sys; from sweeper.cli import main; print(main({line}), 'torch' in sys.modules)"
+        ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+        assert ended.stdout == "2 False\n"
+        assert ended.stderr == f"sweeper: error: {path} {expected}; weights lie in a study's folder weights/\n"
+
+
+def test_csv_cells_that_would_be_formulas_are_text(trained, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("=1+1.wav", "@x.wav"):
+        shutil.copy(next(iter(trained.files.values())), tmp_path / name)
+    code, out, _ = command("predict", trained.weights, "=1+1.wav", "@x.wav", "--format", "csv")
+    assert code == 0
+    assert [row[0] for row in csv.reader(io.StringIO(out))] == ["file", "'=1+1.wav", "'@x.wav"]
 
 
 def test_an_unknown_arm_or_recipe_is_told_before_anything_runs(command):

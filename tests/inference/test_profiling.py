@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from sweeper import profiling
 from sweeper.profiling import peak_training_memory, profile
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.augmentation import AugmentationConfig
 from sweeper.search_spaces.recipes import paper, quick
+from tests.networks import BODIES, Tiny
+from tests.studies import ARMS, PAPER
 
 CPU = torch.device("cpu")
 
@@ -19,7 +21,7 @@ def test_an_arm_is_measured_in_a_process_that_does_not_inherit_our_peak():
     ballast[::4096] = b"x" * len(ballast[::4096])
     del ballast
     assert profiling._peak_bytes(CPU) > 1.5e9
-    (measured,) = profile([ARMS["detail-only"]], quick())
+    (measured,) = profile(PAPER, [ARMS["detail-only"]], quick())
     assert measured.arm == "detail-only"
     assert measured.batch == 16
     assert measured.parameters > 10_000
@@ -30,7 +32,7 @@ def test_an_arm_is_measured_in_a_process_that_does_not_inherit_our_peak():
 
 
 def spec(recipe, batch, dataset_free=False):
-    made = profiling._spec(ARMS["full"], recipe, dataset_free)
+    made = profiling._spec(PAPER, ARMS["full"], recipe, dataset_free)
     return replace(made, training=replace(made.training, batch_size=batch))
 
 
@@ -51,14 +53,31 @@ def test_the_estimate_is_near_what_training_needs():
 
 
 def test_on_a_cpu_the_batch_is_what_seconds_allow():
-    assert profiling._spec(ARMS["full"], quick(), False).training.batch_size == 16
+    assert profiling._spec(PAPER, ARMS["full"], quick(), False).training.batch_size == 16
     if not torch.cuda.is_available():
-        assert profiling._spec(ARMS["full"], paper(), False).training.batch_size == 2
+        assert profiling._spec(PAPER, ARMS["full"], paper(), False).training.batch_size == 2
 
 
 def test_dataset_free_leaves_out_augmentation_alone():
-    with_, without = (profiling._spec(ARMS["full"], paper(), free).training for free in (False, True))
+    with_, without = (profiling._spec(PAPER, ARMS["full"], paper(), free).training for free in (False, True))
     assert with_.augmentation.mixing.warmup_epochs == 0, "all but the first epochs mix"
     off = AugmentationConfig.off()
     assert without.augmentation == replace(off, mixing=replace(off.mixing, warmup_epochs=0))
     assert replace(without, augmentation=with_.augmentation) == with_
+
+
+def test_a_network_that_looks_at_values_is_estimated_from_a_few_clips(monkeypatch):
+    class Looks(nn.Module):
+        def forward(self, x):
+            return x.relu() if float(x.detach().mean()) < 9 else x
+
+    class Blind(nn.Module):
+        def forward(self, x):
+            return x.relu()
+
+    monkeypatch.setitem(BODIES, "looks", Looks)
+    monkeypatch.setitem(BODIES, "blind", Blind)
+    clip = {"classes": 10, "sample_rate": 8000, "samples": 8000}
+    bodies = [replace(spec(quick(), 64), model=Tiny(body=body, **clip)) for body in ("looks", "blind")]
+    looks, blind = (peak_training_memory(trial, CPU) - profiling.SCRATCH_BYTES for trial in bodies)
+    assert looks == pytest.approx(blind, rel=0.01)

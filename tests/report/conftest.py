@@ -17,6 +17,7 @@ from sweeper.search_spaces.recipes import quick
 from sweeper.training import weights
 from sweeper.training.fit import Fitted
 from tests.results.rows import trial_row
+from tests.studies import PAPER
 
 ARMS = ("semantic-only", "garm", "full", "fusion-sum")
 EPOCHS = 5  # not the recipe's
@@ -69,7 +70,8 @@ def study(tmp_path_factory, demo_store):
     recipe = replace(recipe, training=replace(recipe.training, epochs=EPOCHS))
     plan = build_plan(
         study=study.name,
-        arms=select_arms("all", ARMS),
+        source=PAPER,
+        arms=select_arms(PAPER.study, names=ARMS),
         recipe=recipe,
         dataset="demo",
         split="official",

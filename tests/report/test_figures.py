@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import yaml
 
-from sweeper.report import evidence, facts, features, figures
+from sweeper.report import difference_figures, evidence, facts, features, figures
 from sweeper.results.attempts import attempt, costs
 from sweeper.results.leaderboard import derive
-from sweeper.search_spaces.ablations import ARMS
+from sweeper.search_spaces.published import CITATION
 from tests.report.conftest import EPOCHS
+from tests.results.rows import grid, study_of
+from tests.studies import ARMS
 
 
 def test_the_front_is_what_nothing_beats_on_both():
@@ -21,7 +23,7 @@ def test_the_front_is_what_nothing_beats_on_both():
 
 
 def test_the_forest_shows_each_interval_about_its_mean(board):
-    figure = figures.forest(board.summary)
+    figure = difference_figures.forest(board.summary, board.margin, "full")
     (trace,) = [trace for trace in figure["data"] if "error_x" in trace]
     rows = {row["arm"]: row for row in board.summary if row["diff"] is not None}
     assert trace["y"] == list(rows)
@@ -30,6 +32,18 @@ def test_the_forest_shows_each_interval_about_its_mean(board):
         assert x == pytest.approx(100 * rows[arm]["diff"], abs=1e-3)
         assert x + plus == pytest.approx(100 * rows[arm]["diff_high"], abs=2e-3)
         assert x - minus == pytest.approx(100 * rows[arm]["diff_low"], abs=2e-3)
+
+
+def test_the_effects_figure_shows_ours_and_the_published(tmp_path):
+    board = derive(study_of(tmp_path / "s", grid()))
+    ours, theirs = difference_figures.effects(board.effects, board.margin)["data"]
+    for trace, source in ((ours, "study"), (theirs, "published")):
+        rows = [row for row in board.effects if row["source"] == source]
+        assert trace["x"] == pytest.approx([100 * row["estimate"] for row in rows], abs=1e-3)
+        ends = [x + plus for x, plus in zip(trace["x"], trace["error_x"]["array"], strict=True)]
+        assert ends == pytest.approx([100 * row["high"] for row in rows], abs=2e-3)
+    (shade,) = difference_figures.effects(board.effects, 0.02)["layout"]["shapes"]
+    assert (shade["x0"], shade["x1"]) == (-2.0, 2.0)
 
 
 def test_confusions_add_up_to_the_scores(board):
@@ -42,7 +56,7 @@ def test_confusions_add_up_to_the_scores(board):
 
 def test_recall_differences_are_weighted_into_the_difference(board):
     matrices = evidence.confusions(board)
-    differences = evidence.recall_differences(matrices)
+    differences = evidence.recall_differences(matrices, "full")
     counts = next(iter(matrices["garm"].values())).sum(axis=1)
     garm = next(row for row in board.summary if row["arm"] == "garm")
     assert np.average(differences["garm"], weights=counts) == pytest.approx(100 * garm["diff"])
@@ -111,8 +125,8 @@ def test_an_attempt_that_never_became_a_row_still_costs(spoiled):
 def test_the_citation_is_the_repositorys():
     paper = yaml.safe_load((Path(__file__).parents[2] / "CITATION.cff").read_text("utf-8"))["preferred-citation"]
     for name in ("title", "journal", "doi"):
-        assert paper[name] in facts.CITATION
+        assert paper[name] in CITATION
     for name in ("volume", "year", "issue", "start", "end"):
-        assert str(paper[name]) in facts.CITATION
+        assert str(paper[name]) in CITATION
     for author in paper["authors"]:
-        assert f"{author['given-names'][0]}. {author['family-names']}" in facts.CITATION
+        assert f"{author['given-names'][0]}. {author['family-names']}" in CITATION

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.report.page import write_page
+from tests.report.test_answer import study as made_up_study
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FIGURES = {"forest", "pareto", "classes", "map-0", "map-1", "map-2", "map-3"}
@@ -102,6 +103,23 @@ def test_a_phone_scrolls_in_one_direction(opened):
     assert drawn(page) == FIGURES
     widths = page.evaluate("[...document.querySelectorAll('.grid .plot, #forest')].map(plot => plot.clientWidth)")
     assert max(widths) <= 390
+
+
+def test_a_factorial_among_the_arms_has_a_figure_and_a_section(opened, tmp_path):
+    parts = ("dual-branch", "macem-a", "macem-b", "garm", "macem-a+b", "macem-b+garm", "macem-a+garm")
+    made = made_up_study(tmp_path / "s", dict.fromkeys(parts, 0.0), seeds=3)
+    page = opened(Path(write_page(made, tmp_path / "report.html", margin=0.02)), viewport={"width": 390, "height": 844})
+    assert page.heard == []
+    assert {"forest", "effects"} <= drawn(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator("nav a[href='#parts']").count() == 1
+    text = page.inner_text("#parts")
+    assert "MACEM-A × MACEM-B × GARM" in text
+    assert "Lenth" in text
+    assert "±2 points" in page.inner_text("#differences figcaption")
+    answer = page.locator("#answer")
+    assert "Undecided at ±2 points" in answer.inner_text()
+    assert answer.locator("pre.command").inner_text().startswith("python -m sweeper run ablations ")
 
 
 def luminance(page, selector, attribute):

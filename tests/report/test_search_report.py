@@ -9,8 +9,9 @@ import optuna
 import pytest
 
 from sweeper.cli import main
-from sweeper.plan import Tuning, build_plan, design
-from sweeper.report.designs import designs_table, pairs, sibling
+from sweeper.definition import definition
+from sweeper.plan import Tuning, build_plan
+from sweeper.report.designs import designs_table, sibling
 from sweeper.report.page import write_page
 from sweeper.report.rerun import rerun_command
 from sweeper.report.search_tables import changes
@@ -19,14 +20,15 @@ from sweeper.results.checks import find_problems
 from sweeper.results.searching import Goal, read_searches, search_table, write_searches
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
+from sweeper.run.options import SearchOptions
+from sweeper.run.search import search_design
 from sweeper.search import Search
 from sweeper.search_plan import plan_searches
-from sweeper.search_spaces.ablations import ARMS
-from sweeper.search_spaces.recipes import RECIPES
-from sweeper.search_spaces.tuning import Turns
+from sweeper.space import Scope
 from tests.benchmarks.search_vs_random import surface
 from tests.report.test_page import browser, drawn, opened  # noqa: F401
 from tests.search.conftest import row_of, stopped
+from tests.studies import ARMS, PAPER, RECIPES
 
 ARM_NAMES = ("full", "garm")
 
@@ -41,18 +43,20 @@ def make_study(folder, *, cost=None, tuned=False):
     recipe = RECIPES["quick"]()
     arms = [ARMS[name] for name in (ARM_NAMES if tuned else ("full",))]
     objective = "accuracy" if tuned else "accuracy_ema"
-    goal, turns = Goal(objective, cost), Turns(ema=not tuned, epochs=cost is not None)
+    goal, scope = Goal(objective, cost), Scope(objective, cost)
     plans = plan_searches(
-        study=folder.name, arms=arms, recipe=recipe, dataset="demo", split="official", folds=(1,), classes=10,
-        turns=turns,
+        study=folder.name, source=PAPER, arms=arms, recipe=recipe, dataset="demo", split="official", folds=(1,),
+        classes=10, scope=scope,
     )  # fmt: skip
     study = Study(folder)
     study.create()
     shared = {"data_digest": "x", "synthetic": True, "notes": [], "classes": []}
-    (first, *_) = plans[0].trials("explore", [plans[0].recipe_params], 1)
     searches = [{"arm": s.arm.name, "fold": 1, "recipe_params": s.recipe_params} for s in plans]
     described = {"goal": {"objective": objective, "cost": cost}, "trials": 12, "top": 2, "replicates": 2}
-    plan = {"study": folder.name, "design": design(first), "search": described | {"halving": True}, "trials": []}
+    options = SearchOptions(objective=objective, cost=cost)
+    common = search_design(plans[0], options) | ({"budget": {"trials": 12, "top": 2, "replicates": 2}} if tuned else {})
+    plan = {"study": folder.name, "design": common, "search": described | {"halving": True}, "trials": []}
+    plan |= {"reference": "full", "definition": definition(PAPER, recipe)}
     study.write_plan(plan | shared | {"searches": searches} | ({"fixed_study": "fixed"} if tuned else {}))
     number = 0
     for arm_search in plans:
@@ -76,15 +80,15 @@ def make_study(folder, *, cost=None, tuned=False):
     if tuned:
         winners = {(f.arm, f.fold): f.winner.params for f in read_searches(study)}
         trainings = {s.key: s.training(winners[s.key]) for s in plans}
-        grid(study, arms, recipe, Tuning(turns, winners, trainings), gain=0.02)
+        grid(study, arms, recipe, Tuning(scope, winners, trainings), gain=0.02)
     write_searches(study, read_searches(study))
     return study
 
 
 def grid(study, arms, recipe, tuning=None, gain=0.0):
     plan = build_plan(
-        study=study.name, arms=arms, recipe=recipe, dataset="demo", split="official", folds=(1,), classes=10,
-        replicates=3, tuning=tuning,
+        study=study.name, source=PAPER, arms=arms, recipe=recipe, dataset="demo", split="official", folds=(1,),
+        classes=10, replicates=3, tuning=tuning,
     )  # fmt: skip
     old = study.read_plan() or {"data_digest": "x", "synthetic": True, "notes": [], "classes": []}
     study.write_plan(plan.describe() | old | {"trials": plan.describe()["trials"]})
@@ -164,13 +168,12 @@ def test_a_searchs_trials_enter_no_ablation(tuned):
 
 def test_both_designs_stand_side_by_side(tuned, tmp_path):
     board = leaderboard.derive(tuned)
-    found = pairs(board, sibling(board))
-    table = designs_table(found)
+    table = designs_table(board, sibling(board))
     garm = dict(zip(table.header, table.rows[0], strict=True))
     assert garm["arm"] == "garm"
     assert garm["difference [95 %]"].startswith("-5.0")
     assert garm["its difference [95 %]"].startswith("-3.0")
-    assert garm["moved by"] == "+2.0"
+    assert garm["moved by [95 %]"].startswith("+2.0 [")
     other = Study(tmp_path / "other")
     other.create()
     other.write_plan({"data_digest": "y", "trials": [], "design": {}})
@@ -182,8 +185,8 @@ def test_both_designs_stand_side_by_side(tuned, tmp_path):
 
 def make_spec():
     plan = build_plan(
-        study="o", arms=[ARMS["full"]], recipe=RECIPES["quick"](), dataset="demo", split="official", folds=(1,),
-        classes=10, replicates=1,
+        study="o", source=PAPER, arms=[ARMS["full"]], recipe=RECIPES["quick"](), dataset="demo", split="official",
+        folds=(1,), classes=10, replicates=1,
     )  # fmt: skip
     return plan.trials[0]
 

@@ -14,10 +14,17 @@ FOLDER = Path(__file__).with_name("golden")
 
 
 def main() -> None:
+    others = (
+        "dual-branch",
+        "macem-a",
+        "macem-b",
+        "macem-a+b",
+        "macem-b+garm",
+        "macem-a+garm",
+    )  # with these, a factorial
+    gains = {"full": 0.0, "garm": 0.02} | dict.fromkeys(others, 0.01)
     rows = [
-        trial_row(arm, fold, accuracy=0.4 + 0.05 * fold + gain)
-        for arm, gain in (("full", 0.0), ("garm", 0.02))
-        for fold in (1, 2, 3)
+        trial_row(arm, fold, accuracy=0.4 + 0.05 * fold + gain) for arm, gain in gains.items() for fold in (1, 2, 3)
     ]
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -29,7 +36,7 @@ def main() -> None:
         plan = {"trials": [{name: row[name] for name in names} for row in rows]}
         (study.folder / "plan.json").write_text(json.dumps(plan))
         derive(study)
-        for name in ("leaderboard", "summary"):
+        for name in ("leaderboard", "summary", "effects"):
             shutil.copy(study.folder / f"{name}.parquet", FOLDER / f"{name}-v{schema.SCHEMA_VERSION}.parquet")
 
 

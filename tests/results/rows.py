@@ -4,16 +4,16 @@ import datetime
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sweeper.plan import ABLATION_SWITCHES
 from sweeper.results import schema
+from sweeper.results.rows import PAPER_SWITCHES
 from sweeper.results.store import Study
-from sweeper.search_spaces.ablations import ARMS
-from sweeper.search_spaces.recipes import RECIPES
+from tests.studies import ARMS, RECIPES
 
 _DEFAULTS = {"string": "x", "int64": 1, "double": 0.5, "bool": True}
 # Over a row, that of a trial which failed.
@@ -23,11 +23,11 @@ FAILED = {"status": "failed", "accuracy": None, "accuracy_ema": None, "seconds":
 def trial_row(arm: str, fold: int = 1, replicate: int = 0, accuracy: float = 0.5, **changes: Any) -> dict[str, Any]:
     """A complete row: what isn't named gets some value of its type."""
     row = {field.name: _DEFAULTS.get(str(field.type)) for field in schema.TRIAL}
-    network = ARMS[arm].model(RECIPES["quick"]().model)
+    network = replace(RECIPES["quick"]().network, **ARMS[arm].network)
     identity = f"{arm}/{fold}/{replicate}"
     return (
         row
-        | {switch: getattr(network, switch) for switch in ABLATION_SWITCHES}
+        | {switch: getattr(network, switch) for switch in PAPER_SWITCHES}
         | {
             "trial_id": hashlib.sha256(identity.encode()).hexdigest()[:16],
             "kind": "ablation",
@@ -47,6 +47,7 @@ def trial_row(arm: str, fold: int = 1, replicate: int = 0, accuracy: float = 0.5
             "params": "",
             "stopped_epoch": None,
             "stopped_score": None,
+            "evidence": hashlib.sha256(identity.encode()).hexdigest()[-12:],
             "error": "",
             "finished": datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC),
         }

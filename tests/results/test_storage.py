@@ -162,27 +162,27 @@ def test_an_upload_that_is_cut_off_was_never_there(s3, tmp_path, megabytes):
 
 
 def test_a_checkpoint_is_uploaded_now_and_then_and_when_a_trial_fails(s3, monkeypatch):
-    study = Study(f"{s3.url}/s")
-    with pytest.raises(RuntimeError), study.checkpoint("t") as state:
+    study, trial = Study(f"{s3.url}/s"), "a" * 16
+    with pytest.raises(RuntimeError), study.checkpoint(trial) as state:
         for step in range(5):
             state.path.write_text(str(step))
             state.save(often=True)
-        assert s3.counts("t.safetensors") == {("GET", "checkpoints"): 1}
+        assert s3.counts(trial) == {("GET", "checkpoints"): 1}
         raise RuntimeError
-    assert s3.counts("t.safetensors") == {("GET", "checkpoints"): 1, ("PUT", "checkpoints"): 1}
+    assert s3.counts(trial) == {("GET", "checkpoints"): 1, ("PUT", "checkpoints"): 1}
     monkeypatch.setattr(folder, "HELD_BACK_SECONDS", -1.0)
-    with study.checkpoint("t") as state:
+    with study.checkpoint(trial) as state:
         assert state.path.read_text() == "4"
         state.path.write_text("5")
         state.save(often=True)
-    with study.checkpoint("t") as state:
+    with study.checkpoint(trial) as state:
         assert state.path.read_text() == "5"
 
 
 def test_a_killed_attempt_is_lost_after_its_last_upload(s3, monkeypatch):
     study = Study(f"{s3.url}/s")
     monkeypatch.setattr(attempts, "HEARTBEAT_SECONDS", 0.2)
-    with attempt(study, "a", device="cpu", cpus=1.0, gpus=0.0):
+    with attempt(study, "a" * 16, device="cpu", cpus=1.0, gpus=0.0):
         time.sleep(0.2 * ObjectStore.patience * 3.5)
         (beating,) = read_attempts(study).to_pylist()
         assert s3.counts("attempts")["PUT", "attempts"] == 4, "once, and for each heartbeat"
@@ -192,8 +192,8 @@ def test_a_killed_attempt_is_lost_after_its_last_upload(s3, monkeypatch):
     study.storage.write(f"attempts/{name}.parquet", held)  # as a killed process leaves it
     monkeypatch.setattr(attempts, "LOST_SECONDS", 0.3)
     time.sleep(0.3 * ObjectStore.patience + 1)  # S3 tells whole seconds
-    assert read_attempts(study, "a").column("outcome").to_pylist() == ["lost"]
-    assert read_attempts(study, "b").num_rows == 0
+    assert read_attempts(study, "a" * 16).column("outcome").to_pylist() == ["lost"]
+    assert read_attempts(study, "b" * 16).num_rows == 0
 
 
 def test_a_leaderboard_takes_a_request_per_row_and_ten_more(s3):

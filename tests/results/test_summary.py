@@ -3,15 +3,16 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy import stats
 
 from sweeper.results import schema
 from sweeper.results.leaderboard import derive
+from sweeper.results.score_grid import score_grid, trial_frame
 from sweeper.results.store import Study
+from sweeper.results.study_arms import study_arms
 from sweeper.results.summary import summarise
-from sweeper.search_spaces.ablations import ARMS
-from sweeper.statistics import bootstrap_difference, mcnemar_clustered, sign_flip_p
+from sweeper.statistics import compare_arms, mcnemar_clustered, recordings_interval, verdicts
 from tests.results.rows import FAILED, grid, plan_of, study_of, trial_row
+from tests.studies import ARMS
 
 NOWHERE = Study("there are no predictions")
 
@@ -30,20 +31,58 @@ def test_means_and_paired_differences():
     rows = by_arm(trials)
     full = np.array([row["accuracy"] for row in trials if row["arm"] == "full"])
     garm = np.array([row["accuracy"] for row in trials if row["arm"] == "garm"])
-    assert rows["garm"]["n"] == rows["garm"]["blocks"] == 6
+    assert (rows["garm"]["n"], rows["garm"]["units"], rows["garm"]["unit"]) == (6, 3, "fold")
     assert rows["garm"]["mean"] == pytest.approx(garm.mean())
     assert rows["garm"]["diff"] == pytest.approx((garm - full).mean())
-    assert rows["full"]["diff"] is None
-    # Nadeau-Bengio by hand: 20 test clips on 80 training clips.
-    error = (garm - full).std(ddof=1) * np.sqrt(1 / 6 + 0.25)
-    half = stats.t.ppf(0.975, 5) * error
-    assert rows["garm"]["diff_high"] - rows["garm"]["diff"] == pytest.approx(half)
+    assert (rows["full"]["diff"], rows["full"]["outcome"]) == (None, "reference")
+    assert rows["garm"]["sd"] == pytest.approx(garm.reshape(3, 2).mean(axis=1).std(ddof=1)), "its own, over folds"
+
+
+@pytest.mark.parametrize(("folds", "all_folds"), [((1, 2, 3), 5), ((1,), 5), ((1, 2, 3), 10)])
+def test_star_p_and_interval_are_those_of_one_comparison_of_all_arms(folds, all_folds):
+    trials = grid(folds=folds, replicates=(0, 1, 2))
+    for row in trials:
+        row["accuracy"] -= 0.3 * (row["arm"] == "garm")
+    rows = by_arm(trials, plan_of(trials) | {"all_folds": list(range(1, all_folds + 1))})
+    score = {(t["arm"], t["fold"], t["replicate"]): t["accuracy"] for t in trials}
+    scores = [[[score[arm, fold, seed] for seed in (0, 1, 2)] for fold in folds] for arm in ARMS]
+    reference = list(ARMS).index("full")
+    # 20 test clips on 80 training clips.
+    found = compare_arms(
+        scores, reference, test_train_ratio=0.25, folds_in_all=all_folds, limits=(0, 1), resolution=1 / 20
+    )
+    for index, arm in enumerate(ARMS):
+        if arm != "full":
+            ours = (rows[arm]["diff_low"], rows[arm]["diff_high"], rows[arm]["p"], rows[arm]["significant"])
+            assert ours == (found.low[index], found.high[index], found.p[index], found.significant[index])
+            assert rows[arm]["outcome"] == verdicts(found, 0.01)[index]
+            assert rows[arm]["claim"] == found.claim
+    assert rows["garm"]["claim"].startswith("on this split" if len(folds) == 1 else "on other data")
+
+
+def test_a_plan_that_does_not_say_how_many_folds_there_are_has_them_from_the_clips():
+    trials = grid(folds=(1, 2))
+    frame = trial_frame(pa.Table.from_pylist(trials, schema=schema.TRIAL))
+    grids = [score_grid(frame, plan, "ablation", study_arms({})) for plan in ({}, {"all_folds": [1, 2, 3]})]
+    assert [grid.folds_in_all for grid in grids] == [5, 3], "20 test clips of 100"
+
+
+def test_intervals_stay_inside_what_is_possible_and_have_a_width():
+    trials = [trial_row(arm, 1, seed, accuracy=a) for arm, pair in PAIRS.items() for seed, a in enumerate(pair)]
+    for row in by_arm(trials, plan_of(trials)).values():
+        assert 0 <= row["ci_low"] < row["mean"] < row["ci_high"] <= 1
+        if row["arm"] != "full":
+            assert -1 <= row["diff_low"] < row["diff"] < row["diff_high"] <= 1
+
+
+# The demo's own scores of two seeds.
+PAIRS = {"full": (0.65, 0.80), "macem-a": (0.6333, 0.7667), "macem-b+garm": (0.70, 0.70), "garm": (0.675, 0.7333)}
 
 
 def test_only_blocks_that_both_arms_finished_are_compared():
     trials = [row for row in grid(("full", "garm")) if (row["arm"], row["fold"]) != ("full", 3)]
     garm = by_arm(trials)["garm"]
-    assert (garm["n"], garm["blocks"]) == (6, 4)
+    assert (garm["n"], garm["units"]) == (6, 2)
     paired = {}
     for row in trials:
         paired.setdefault((row["fold"], row["replicate"]), {})[row["arm"]] = row["accuracy"]
@@ -51,50 +90,50 @@ def test_only_blocks_that_both_arms_finished_are_compared():
     assert garm["diff"] == pytest.approx(np.mean(differences))
 
 
-def test_p_values_are_adjusted_for_all_planned_arms_even_those_without_a_trial():
+def test_the_family_is_all_planned_arms_even_those_without_a_trial():
     everything, some = grid(), grid(("full", "garm", "macem-a"))
     rows = by_arm(some, plan_of(everything))
     assert list(rows) == list(ARMS)
-    assert (rows["macem-b"]["n"], rows["macem-b"]["planned"], rows["macem-b"]["p_holm"]) == (0, 6, None)
-    smallest = min(rows["garm"], rows["macem-a"], key=lambda row: row["p_value"])
-    assert smallest["p_holm"] == pytest.approx(min(1.0, 11 * smallest["p_value"]))
-
-
-@pytest.mark.parametrize(("folds", "unit"), [(10, "fold"), (5, "block")])
-def test_whole_folds_are_flipped_where_they_are_enough(folds, unit):
-    trials = grid(folds=range(1, folds + 1))
-    row = by_arm(trials, plan_of(trials))["garm"]
-    score = {(t["arm"], t["fold"], t["replicate"]): t["accuracy"] for t in trials}
-    blocks = [(fold, seed) for fold in range(1, folds + 1) for seed in (0, 1)]
-    differences = [score["garm", *block] - score["full", *block] for block in blocks]
-    groups = [fold for fold, _ in blocks] if unit == "fold" else None
-    assert row["p_unit"] == unit
-    assert row["p_value"] == pytest.approx(sign_flip_p(differences, rng=np.random.default_rng(0), groups=groups))
-    assert row["p_smallest"] == 2.0**-9, "ten units either way"
+    assert (rows["macem-b"]["n"], rows["macem-b"]["planned"], rows["macem-b"]["p"]) == (0, 6, None)
+    few = by_arm(some, plan_of(some))
+    width = {name: r["garm"]["diff_high"] - r["garm"]["diff_low"] for name, r in (("all", rows), ("few", few))}
+    assert width["all"] > width["few"]
 
 
 def with_differences(differences):
     """Two arms in blocks of one fold each, `garm` better by so much."""
     rows = []
     for fold, difference in enumerate(differences, start=1):
-        rows += [trial_row("full", fold, accuracy=0.5), trial_row("garm", fold, accuracy=0.5 + difference)]
+        for arm, accuracy in (("full", 0.5), ("garm", 0.5 + difference)):
+            rows.append(trial_row(arm, fold, accuracy=accuracy, train_clips=8000, test_clips=2000))
     return rows
 
 
 @pytest.mark.parametrize(
-    ("differences", "p_below", "significant"),
+    ("differences", "outcome"),
     [
-        ([0.10, 0.11, 0.12, 0.10, 0.09, 0.11, 0.10, 0.12], True, True),
-        # All of one sign, so p is small, but the spread leaves the mean uncertain.
-        ([0.001, 0.001, 0.002, 0.001, 0.002, 0.001, 0.30, 0.002], True, False),
-        ([0.10, -0.11, 0.12, -0.10, 0.09, -0.11, 0.10, -0.12], False, False),
+        ([0.10, 0.11, 0.12, 0.10, 0.09, 0.11, 0.10, 0.12], "better"),
+        ([-0.10, -0.11, -0.12, -0.10, -0.09, -0.11, -0.10, -0.12], "worse"),
+        ([0.001, 0.002, 0.001, 0.002, 0.001, 0.002, 0.001, 0.002], "equivalent"),
+        # All of one sign, but the spread leaves the mean uncertain.
+        ([0.001, 0.001, 0.002, 0.001, 0.002, 0.001, 0.30, 0.002], "undecided"),
+        ([0.10, -0.11, 0.12, -0.10, 0.09, -0.11, 0.10, -0.12], "undecided"),
     ],
 )
-def test_significant_needs_both_the_test_and_the_interval(differences, p_below, significant):
+def test_an_arm_is_worse_better_equivalent_or_undecided(differences, outcome):
     trials = with_differences(differences)
     row = by_arm(trials, plan_of(trials))["garm"]
-    assert (row["p_holm"] <= 0.05) is p_below
-    assert row["significant"] is significant
+    assert row["outcome"] == outcome
+    assert row["margin"] == 0.01
+    excludes = not row["diff_low"] <= 0 <= row["diff_high"]
+    assert row["significant"] is excludes is (row["p"] <= 0.05)
+
+
+def test_the_margin_is_the_users():
+    trials = with_differences([0.10, 0.11, 0.12, 0.10, 0.09, 0.11, 0.10, 0.12])
+    table = pa.Table.from_pylist(trials, schema=schema.TRIAL)
+    outcomes = [summarise(table, plan_of(trials), NOWHERE, margin)[0]["outcome"] for margin in (0.01, 0.1, 0.2)]
+    assert outcomes == ["better", "better", "equivalent"]
 
 
 @pytest.mark.parametrize("arm", ["full", "garm"])
@@ -102,16 +141,17 @@ def test_an_arm_with_holes_is_not_called_anything(arm):
     trials = with_differences([0.1, 0.11, 0.12, 0.1, 0.09, 0.11, 0.1, 0.12])
     rest = [row for row in trials if (row["arm"], row["fold"]) != (arm, 1)]
     rows = by_arm(rest, plan_of(trials))
-    assert rows["garm"]["blocks"] == 7
+    assert rows["garm"]["units"] == 7
     assert (rows[arm]["n"], rows[arm]["planned"]) == (7, 8)
     assert rows["garm"]["significant"] is None
+    assert rows["garm"]["outcome"] == "undecided"
 
 
 def test_a_failed_trial_is_counted_and_never_a_score():
     trials = grid(("full", "garm"))
     trials[-1] |= FAILED
     garm = by_arm(trials)["garm"]
-    assert (garm["n"], garm["failed"], garm["blocks"], garm["planned"]) == (5, 1, 5, 6)
+    assert (garm["n"], garm["failed"], garm["units"], garm["planned"]) == (5, 1, 3, 6)
 
 
 def test_an_arm_that_only_failed_has_a_row_without_numbers():
@@ -124,8 +164,8 @@ def test_an_arm_that_only_failed_has_a_row_without_numbers():
 def test_one_block_gives_no_interval_and_no_crash():
     garm = by_arm(grid(("full", "garm"), folds=(1,), replicates=(0,)))["garm"]
     assert garm["diff"] is not None
-    assert garm["diff_low"] is None
-    assert garm["p_value"] == 1.0
+    assert (garm["diff_low"], garm["ci_low"], garm["sd"], garm["p"], garm["significant"]) == (None,) * 5
+    assert garm["outcome"] == "undecided"
 
 
 def test_other_kinds_of_trials_follow_and_are_no_part_of_the_family():
@@ -140,8 +180,9 @@ def test_other_kinds_of_trials_follow_and_are_no_part_of_the_family():
         ("peer", "eat"),
         ("search", "full"),
     ]
-    assert rows[0]["p_holm"] == rows[0]["p_value"]
-    assert rows[2]["blocks"] == 6
+    assert rows[0]["p"] == pytest.approx(by_arm(ablations, plan_of(ablations))["garm"]["p"])
+    assert rows[2]["units"] == 3
+    assert rows[2]["diff"] == pytest.approx(rows[0]["diff"] + rows[2]["mean"] - rows[0]["mean"])
     assert rows[2]["published"] is None
     assert rows[3]["mean"] is None, "a search's trials have different settings"
 
@@ -167,7 +208,7 @@ def commit_with_predictions(folder, trials):
     return study
 
 
-def test_a_single_split_is_bootstrapped_over_recordings(tmp_path):
+def test_a_single_split_has_an_interval_for_other_recordings(tmp_path):
     trials = grid(("full", "garm"), folds=(1,))
     study = commit_with_predictions(tmp_path / "s", trials)
     row = {r["arm"]: r for r in derive(study).summary}["garm"]
@@ -178,14 +219,41 @@ def test_a_single_split_is_bootstrapped_over_recordings(tmp_path):
         return np.array([float(np.argmax(a["probabilities"]) == a["target"]) for a in answers[trial_id]])
 
     groups = [f"g{i // 2}" for i in range(40)]
-    garm, full = ((right(arm, 0) + right(arm, 1)) / 2 for arm in ("garm", "full"))
-    expected = bootstrap_difference(garm, full, groups, rng=np.random.default_rng(0), resamples=1999)
-    assert (row["boot_diff_low"], row["boot_diff_high"]) == pytest.approx(tuple(expected))
-    assert row["boot_low"] < garm.mean() < row["boot_high"]
+    correct = [[right(arm, seed) for seed in (0, 1)] for arm in ("garm", "full")]
+    expected = recordings_interval(correct, groups, 1)
+    assert (row["recordings_low"], row["recordings_high"]) == pytest.approx((expected.low[0], expected.high[0]))
+    assert row["boot_low"] < np.mean(correct[0]) < row["boot_high"]
     assert row["mcnemar_p"] == mcnemar_clustered(right("garm", 0), right("full", 0), groups).p_value
     assert row["recordings"] == 20
 
 
-def test_several_folds_are_not_bootstrapped(tmp_path):
+def test_a_trial_without_predictions_is_a_hole_in_that_interval(tmp_path):
+    trials = grid(("full", "garm"), folds=(1,), replicates=(0, 1, 2))
+    study = commit_with_predictions(tmp_path / "s", trials)
+    (gone,) = [t["trial_id"] for t in trials if (t["arm"], t["replicate"]) == ("garm", 2)]
+    (study.folder / "predictions" / f"{gone}.parquet").unlink()
+    row = {r["arm"]: r for r in derive(study).summary}["garm"]
+    assert row["recordings_low"] < row["recordings_high"]
+    assert row["units"] == 3
+
+
+def test_several_folds_have_no_such_interval(tmp_path):
     study = commit_with_predictions(tmp_path / "s", grid(("full", "garm"), folds=(1, 2)))
-    assert all(row["boot_low"] is None and row["mcnemar_p"] is None for row in derive(study).summary)
+    assert all(row["boot_low"] is row["mcnemar_p"] is row["recordings_low"] is None for row in derive(study).summary)
+
+
+def test_a_study_without_its_reference_has_means_alone():
+    rows = by_arm(grid(("garm", "macem-a")))
+    assert list(rows) == ["macem-a", "garm"]
+    assert all(row["mean"] is not None and row["diff"] is None and row["outcome"] == "" for row in rows.values())
+
+
+def test_operations_that_could_not_be_counted_are_null():
+    trials = grid(("full", "garm"))
+    for row in trials:
+        if row["arm"] == "garm":
+            row["gflops_per_clip"] = None
+    rows = by_arm(trials)
+    assert rows["garm"]["gflops_per_clip"] is None
+    assert rows["garm"]["parameters"] is not None
+    assert rows["full"]["gflops_per_clip"] is not None

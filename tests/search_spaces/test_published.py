@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.search_spaces import ablations, published, published_claims
+from sweeper.search_spaces import published, published_claims
 from sweeper.search_spaces.published import TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, TABLE_7
+from tests.studies import ARMS, TABLES
 
 COMPARISONS = {"ESC-50": TABLE_1, "UrbanSound8K": TABLE_2, "RAVDESS": TABLE_3, "CREMA-D": TABLE_4}
 CLAIMS = {claim.key: claim for claim in published_claims.CLAIMS}
@@ -147,13 +148,13 @@ def test_accuracies_on_the_other_data_sets_fit_a_fifth_of_the_clips():
 
 
 def test_arms_are_keyed_and_ordered_like_the_ablations():
-    assert tuple(TABLE_6) == ablations.TABLE_6
-    assert tuple(TABLE_7) == ablations.TABLE_7
+    assert tuple(TABLE_6) == TABLES["6"].arms
+    assert tuple(TABLE_7) == TABLES["7"].arms
     for name, row in TABLE_6.items():
-        off = {switch for switch, value in ablations.ARMS[name].switches.items() if value is False}
+        off = {switch for switch, value in ARMS[name].network.items() if value is False}
         assert off == {switch for switch, value in vars(row).items() if value is False}
     for name, row in TABLE_7.items():
-        assert ablations.ARMS[name].switches.get("fusion", "guided") == row.fusion
+        assert ARMS[name].network.get("fusion", "guided") == row.fusion
 
 
 def test_published_accuracy_is_a_fraction():

@@ -1,242 +1,330 @@
-"""Error rates of the package's methods by simulation, with the naive method's beside them.
+"""How often the rule errs, by simulation: false alarms, power, coverage of `compare_arms`; coverage of `effects`.
 
-    python -m tests.statistics.simulate
+    python -m tests.statistics.simulate [--studies 1000] [--only TEXT]
 
-Each scenario draws many studies in which the arm is as good as the reference, and counts how often a method
-says that it differs (false alarms, nominally 5 %) and how often its 95 % interval holds the true value
-(coverage). ± is one Monte Carlo standard error.
+Every scenario draws studies in which no arm differs from the reference, and as many in which some do. Columns: *false*,
+the share of studies with a star on any arm that differs in nothing (in %; 5 is promised, 10 where two or three units
+have unequal spreads); *power*, the share of stars among the arms that differ, by 2 standard deviations of one trial;
+*cover*, the share of single arms' intervals that hold the true difference; *half*, the median half-width of an
+interval, in standard deviations of one trial; *means*, the share of intervals of single means that hold the true one.
 """
 
+import argparse
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sweeper.statistics import (
-    bootstrap_accuracy,
-    bootstrap_difference,
-    holm,
-    mcnemar_clustered,
-    mean_interval,
-    sign_flip_p,
-    smallest_detectable_difference,
-)
+from sweeper.statistics import bootstrap_accuracy, compare_arms, effects, mcnemar_clustered, recordings_interval
 
-ALPHA = 0.05
+Vector = NDArray[np.float64]
+EFFECT = 2.0
 
 
 @dataclass(frozen=True)
-class Rate:
-    """How often something happened in `studies` simulated studies."""
+class Scenario:
+    """Studies of `arms` × `folds` × `seeds`; arm 0 is the reference.
 
-    rate: float
+    An arm suits a fold better or worse: standard deviation `fold_sd`, of whose variance a share 1/`in_all` is common to
+    all folds, as their training sets overlap (Nadeau and Bengio 2003). Seeds add a standard deviation of 1, changed by
+    `noise`. Blocks vary more than that, alike in all arms. On a single fold, what is the fold's is part of the truth.
+    """
+
+    name: str
+    seeds: int
+    folds: int = 1
+    in_all: int = 10
+    arms: int = 12
+    noise: str = "equal"
+    fold_sd: float = 0.0
+    clips: int = 0
+    holes: str = ""
+    differing: int = 4
+
+    @property
+    def units(self) -> int:
+        return self.folds if self.folds > 1 else self.seeds
+
+    @property
+    def promised(self) -> float:
+        """The largest share of studies with a false star."""
+        return 0.10 if self.units <= 3 and (self.noise in UNEQUAL or self.holes) else 0.05
+
+    def draw(self, rng: np.random.Generator, effect: float) -> tuple[Vector, Vector]:
+        """Scores `[arms, folds, seeds]` and the true differences to the reference, `[arms]`."""
+        shape = (self.arms, self.folds, self.seeds)
+        scores = _noise(rng, self.noise, shape)
+        if self.folds > 1:
+            scores += self.fold_sd * math.sqrt(1 - 1 / self.in_all) * rng.normal(size=(self.arms, self.folds, 1))
+            scores += self.fold_sd * math.sqrt(1 / self.in_all) * rng.normal(size=(self.arms, 1, 1))
+            scores += 3 * rng.normal(size=(1, self.folds, 1))
+        scores += rng.normal(size=(1, self.folds, self.seeds))
+        truth = np.zeros(self.arms)
+        truth[1 : 1 + min(self.differing, self.arms - 1)] = -effect * math.hypot(
+            1, self.fold_sd if self.folds > 1 else 0
+        )
+        scores += truth[:, None, None]
+        if self.clips:  # accuracies: noise of 2 points around 70 %
+            scores = np.round(np.clip(0.70 + 0.02 * scores, 0, 1) * self.clips) / self.clips
+            truth = 0.02 * truth
+        return _with_holes(rng, self.holes, scores), truth
+
+
+UNEQUAL = (
+    "arms differ",
+    "arms differ widely",
+    "reference x3",
+    "reference x2",
+    "one x4",
+    "three x4",
+    "half x4",
+    "quiet reference",
+)
+
+
+def _noise(rng: np.random.Generator, kind: str, shape: tuple[int, int, int]) -> Vector:
+    """Seeds' noise, of unit standard deviation but for what `kind` says."""
+    arms = shape[0]
+    x = rng.normal(size=shape)
+    scale = np.ones(arms)
+    match kind:
+        case "t3":
+            x = rng.standard_t(3, size=shape) / math.sqrt(3)
+        case "skewed":
+            x = 1 - rng.exponential(size=shape)
+        case "outliers":  # one trial in ten is five times as noisy
+            x *= np.where(rng.random(shape) < 0.1, 5, 1) / math.sqrt(3.4)
+        case "collapses":  # one trial in thirty fails to train
+            x -= 10 * (rng.random(shape) < 1 / 30)
+        case "seeds correlate":  # of a block's noise, arms of one half share half, and those of the other another half
+            shared = rng.normal(size=(2, *shape[1:]))
+            x = (x + shared[np.arange(arms) % 2]) / math.sqrt(2)
+        case "reference apart":  # all arms but the reference share half of their noise
+            x[1:] = (x[1:] + rng.normal(size=(1, *shape[1:]))) / math.sqrt(2)
+        case "arms differ":
+            scale = np.geomspace(0.5, 2, arms)[rng.permutation(arms)]
+        case "arms differ widely":
+            scale = np.geomspace(0.25, 4, arms)[rng.permutation(arms)]
+        case "reference x3":
+            scale[0] = 3
+        case "reference x2":
+            scale[0] = 2
+        case "quiet reference":
+            scale[0] = 1 / 3
+        case "one x4":
+            scale[-1] = 4
+        case "three x4":
+            scale[-3:] = 4
+        case "half x4":
+            scale[-(arms // 2) :] = 4
+    return x * scale[:, None, None]
+
+
+def _with_holes(rng: np.random.Generator, holes: str, scores: Vector) -> Vector:
+    match holes:
+        case "a fifth":
+            scores[rng.random(scores.shape) < 0.2] = np.nan
+        case "late arms":  # half of the arms have only the first two seeds
+            scores[-(len(scores) // 2) :, :, 2:] = np.nan
+        case "one seed":  # half of the arms have one seed of each fold
+            scores[-(len(scores) // 2) :, :, 1:] = np.nan
+        case "reference short":
+            scores[0, :, -(scores.shape[2] // 2) :] = np.nan
+    return scores
+
+
+def scenarios() -> Iterator[Scenario]:
+    for n in (2, 3, 4, 5, 6, 7, 8, 10, 20):
+        yield Scenario(f"1 fold x {n}", n)
+    for noise, ns in (
+        *((kind, (2, 3, 5, 10)) for kind in UNEQUAL),
+        *(
+            (kind, (2, 5, 10))
+            for kind in ("t3", "skewed", "outliers", "collapses", "seeds correlate", "reference apart")
+        ),
+    ):
+        for n in ns:
+            yield Scenario(f"1 fold x {n}, {noise}", n, noise=noise)
+    for arms in (2, 3, 4, 6, 30):
+        for n in (2, 3, 5, 10):
+            yield Scenario(f"{arms} arms, 1 fold x {n}", n, arms=arms, differing=1)
+        for noise in ("reference x3", "one x4", "arms differ"):
+            for n in (3, 5):
+                yield Scenario(f"{arms} arms, 1 fold x {n}, {noise}", n, arms=arms, noise=noise, differing=1)
+    for clips in (120, 40):
+        for arms in (12, 4, 2):
+            for n in (2, 3, 5, 10):
+                yield Scenario(f"{arms} arms, 1 fold x {n}, {clips} clips", n, arms=arms, clips=clips, differing=1)
+    for n in (3, 7):
+        yield Scenario(f"1 fold x {n}, all arms differ", n, differing=11)
+    for folds, seeds, in_all in (
+        (5, 1, 5),
+        (10, 1, 10),
+        (2, 10, 10),
+        (3, 3, 10),
+        (5, 3, 5),
+        (7, 2, 10),
+        (10, 2, 10),
+        (10, 3, 10),
+    ):
+        for fold_sd in (0.0, 0.5, 1.0, 2.0):
+            yield Scenario(
+                f"{folds} of {in_all} folds x {seeds}, fold sd {fold_sd:g}", seeds, folds, in_all, fold_sd=fold_sd
+            )
+    for noise in ("arms differ", "reference x3", "one x4", "t3"):
+        yield Scenario(f"10 folds x 2, fold sd 0.5, {noise}", 2, 10, fold_sd=0.5, noise=noise)
+        yield Scenario(f"5 folds x 1, {noise}", 1, 5, 5, fold_sd=0.5, noise=noise)
+    for holes, shapes in (
+        ("a fifth", ((1, 3), (1, 5), (1, 10), (5, 3), (10, 2))),
+        ("late arms", ((1, 3), (1, 5), (1, 10), (5, 3))),
+        ("one seed", ((5, 3), (10, 3))),
+        ("reference short", ((1, 5), (1, 10), (5, 3))),
+    ):
+        for folds, seeds in shapes:
+            for fold_sd in (0.0, 0.5) if folds > 1 else (0.0,):
+                name = f"{folds} fold x {seeds}, holes: {holes}" + (f", fold sd {fold_sd:g}" if folds > 1 else "")
+                yield Scenario(name, seeds, folds, fold_sd=fold_sd, holes=holes)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Rates over `studies` studies, half of them without any difference."""
+
     studies: int
+    false: float
+    power: float
+    cover: float
+    half: float
+    means: float
 
     @property
     def error(self) -> float:
-        return (self.rate * (1 - self.rate) / self.studies) ** 0.5
-
-    def __str__(self) -> str:
-        return f"{100 * self.rate:5.1f} ± {100 * self.error:.1f}"
+        """Monte Carlo standard error of the false alarms, at the nominal 5 %."""
+        return math.sqrt(0.05 * 0.95 / self.studies)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One method in one scenario. Whether it is the naive way is said in its name."""
-
-    scenario: str
-    method: str
-    false_alarms: Rate | None = None
-    coverage: Rate | None = None
-
-
-def rate(events: object) -> Rate:
-    events = np.asarray(events, dtype=bool)
-    return Rate(float(events.mean()), events.size)
-
-
-def t_interval_rates(differences: NDArray[np.float64], ratio: float, truth: float) -> tuple[Rate, Rate]:
-    """False alarms (0 outside) and coverage (`truth` inside) of the interval, `[studies, blocks]`."""
-    low, high = np.array([mean_interval(row, test_train_ratio=ratio) for row in differences]).T
-    return rate((low > 0) | (high < 0)), rate((low <= truth) & (truth <= high))
-
-
-def correlated_blocks(studies: int, rng: np.random.Generator, n: int = 10, ratio: float = 1 / 9) -> list[Row]:
-    """Nadeau and Bengio's own model: Gaussian, correlated by ratio / (1 + ratio) through shared data."""
-    correlation = ratio / (1 + ratio)
-    shared, own = rng.normal(size=(studies, 1)), rng.normal(size=(studies, n))
-    differences = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
-    scenario = f"{n} Gaussian blocks, correlation {correlation:.2f}"
-    return [
-        Row(scenario, "corrected t", *t_interval_rates(differences, ratio, 0.0)),
-        Row(scenario, "naive: t, blocks taken as independent", *t_interval_rates(differences, 0.0, 0.0)),
-    ]
+def simulate(scenario: Scenario, studies: int, seed: int = 0) -> Outcome:
+    """Run the rule on `studies` studies."""
+    rng = np.random.default_rng(seed)
+    false, power, cover, half, means = [], [], [], [], []
+    for number in range(studies):
+        effect = EFFECT * (number % 2)
+        scores, truth = scenario.draw(rng, effect)
+        found = compare_arms(scores, 0, test_train_ratio=1 / (scenario.in_all - 1), folds_in_all=scenario.in_all)
+        known = np.isfinite(found.low)
+        assert (found.high > found.low)[known].all(), "an interval without width"
+        excluded = (found.low > 0) | (found.high < 0)
+        assert np.array_equal(found.significant, excluded), "star and interval disagree"
+        assert np.array_equal(found.significant, np.nan_to_num(found.p, nan=1.0) <= 0.05), "star and p disagree"
+        false.append(found.significant[truth == 0].any())
+        power.append(found.significant[truth != 0].mean() if effect else np.nan)
+        cover.append(((found.low <= truth) & (truth <= found.high))[known].mean() if known.any() else np.nan)
+        half.append(np.median((found.high - found.low)[known]) / 2 if known.any() else np.nan)
+        expected = truth + (0.7 if scenario.clips else 0.0)
+        sure = np.isfinite(found.mean_low)
+        means.append(
+            ((found.mean_low <= expected) & (expected <= found.mean_high))[sure].mean() if sure.any() else np.nan
+        )
+    unit = 0.02 if scenario.clips else 1.0
+    return Outcome(
+        studies, float(np.mean(false)), *(float(np.nanmean(x)) for x in (power, cover, np.array(half) / unit, means))
+    )
 
 
-def cross_validated_differences(
-    studies: int, rng: np.random.Generator, *, folds: int, seeds: int, clips: int = 100
-) -> NDArray[np.float64]:
-    """Differences in accuracy of two real learners under k-fold cross-validation, `[studies, folds * seeds]`.
+def clustered_answers(
+    rng: np.random.Generator, *, arms: int, seeds: int, recordings: int, clips: int, retraining: float = 0.3
+) -> tuple[Vector, NDArray[np.intp]]:
+    """Right answers `[arms, seeds, clips]` of equally good arms, and the clips' recordings.
 
-    Both are nearest-centroid classifiers, each with its own half of 20 equally informative features, so
-    neither is better over all data sets. Folds are fixed within a study; a seed trains on a random 70 % of
-    the training clips.
+    Recordings differ in how hard they are, and arms in how well they do on each; so do retrainings of an arm, which
+    also differ by `retraining` in how good they are.
     """
-    target = np.tile([-1.0, 1.0], clips // 2)
-    fold_of = np.arange(clips) // 2 % folds
-    features = rng.normal(size=(studies, clips, 20)) + 0.25 * target[:, None]
-    blocks = []
-    for fold in range(folds):
-        for _ in range(seeds):
-            used = (fold_of != fold) & (rng.random((studies, clips)) < 0.7)
-            scores = []
-            for half in (features[..., :10], features[..., 10:]):
-                plus, minus = (
-                    np.einsum("sn,snd->sd", mask, half) / mask.sum(axis=1, keepdims=True)
-                    for mask in (used * (target > 0), used * (target < 0))
-                )
-                side = np.einsum("snd,sd->sn", half[:, fold_of == fold], plus - minus)
-                middle = np.einsum("sd,sd->s", plus + minus, plus - minus) / 2
-                scores.append(((side - middle[:, None]) * target[fold_of == fold] > 0).mean(axis=1))
-            blocks.append(scores[0] - scores[1])
-    return np.stack(blocks, axis=1)
+    hardness = 1 + rng.normal(size=(1, 1, recordings)) + 0.7 * rng.normal(size=(arms, 1, recordings))
+    trained = retraining * rng.normal(size=(arms, seeds, 1)) + 0.5 * rng.normal(size=(arms, seeds, recordings))
+    source = np.repeat(np.arange(recordings), clips)
+    latent = (hardness + trained)[:, :, source] + 0.7 * rng.normal(size=(1, 1, source.size))
+    return (latent + rng.normal(size=(arms, seeds, source.size)) > 0).astype(float), source
 
 
-def cross_validation(studies: int, rng: np.random.Generator, folds: int = 5, seeds: int = 3) -> list[Row]:
-    differences = cross_validated_differences(studies, rng, folds=folds, seeds=seeds)
-    scenario = f"{folds} folds × {seeds} seeds, two real learners"
-    fold_of = np.repeat(np.arange(folds), seeds)
-    return [
-        Row(scenario, "corrected t", *t_interval_rates(differences, 1 / (folds - 1), 0.0)),
-        Row(scenario, "naive: t, blocks taken as independent", *t_interval_rates(differences, 0.0, 0.0)),
-        Row(scenario, "naive: sign-flip read as 'on other data too'", flip_alarms(differences, rng)),
-        Row(scenario, "same, whole folds flipped (p >= 0.0625)", flip_alarms(differences, rng, fold_of)),
-    ]
+def recordings_coverage(studies: int, seeds: int, *, arms: int = 12, seed: int = 0) -> float:
+    """Share of intervals for other recordings that hold the true difference, 0."""
+    rng, held = np.random.default_rng(seed), []
+    for _ in range(studies):
+        correct, source = clustered_answers(rng, arms=arms, seeds=seeds, recordings=40, clips=5)
+        found = recordings_interval(correct, source, 0)
+        held.append(((found.low <= 0) & (found.high >= 0))[1:].mean())
+    return float(np.mean(held))
 
 
-def flip_alarms(
-    differences: NDArray[np.float64], rng: np.random.Generator, groups: NDArray[np.intp] | None = None
-) -> Rate:
-    return rate([sign_flip_p(row, rng=rng, groups=groups) <= ALPHA for row in differences])
+def one_pair_of_networks(studies: int, *, seed: int = 0) -> tuple[float, float]:
+    """How often McNemar's clustered test calls equally good networks different, and how often the bootstrap's interval
+    holds an accuracy."""
+    rng, different, held = np.random.default_rng(seed), [], []
+    truth = float(stats.norm.cdf(1 / math.sqrt(1 + 1 + 0.7**2 + 0.5**2 + 0.7**2)))
+    for _ in range(studies):
+        correct, source = clustered_answers(rng, arms=2, seeds=1, recordings=60, clips=5, retraining=0)
+        different.append(mcnemar_clustered(correct[0, 0], correct[1, 0], source).p_value <= 0.05)
+        low, high = bootstrap_accuracy(correct[0, 0], source, rng=rng, resamples=499)
+        held.append(low <= truth <= high)
+    return float(np.mean(different)), float(np.mean(held))
 
 
-def exchangeable_blocks(studies: int, rng: np.random.Generator, folds: int = 4, seeds: int = 3) -> list[Row]:
-    """The sign-flip test's own null: on these folds both arms are one algorithm, with skewed noise."""
-    spread = np.repeat(rng.exponential(size=(studies, folds)), seeds, axis=1)
-    arm, reference = (spread * rng.exponential(size=(studies, folds * seeds)) for _ in range(2))
-    scenario = f"{folds * seeds} blocks, one algorithm twice, skewed noise"
-    return [
-        Row(scenario, "exact sign-flip", flip_alarms(arm - reference, rng)),
-        Row(scenario, "corrected t", *t_interval_rates(arm - reference, 1 / (folds - 1), 0.0)),
-    ]
-
-
-def uneven_folds(studies: int, rng: np.random.Generator, folds: int = 8, seeds: int = 2) -> list[Row]:
-    """The arm helps in some folds and harms in others, nothing on average; seeds of a fold agree."""
-    per_fold = np.repeat(rng.normal(size=(studies, folds)), seeds, axis=1)
-    differences = per_fold + 0.5 * rng.normal(size=(studies, folds * seeds))
-    fold_of = np.repeat(np.arange(folds), seeds)
-    scenario = f"{folds} folds × {seeds} seeds, effect differs by fold"
-    return [
-        Row(scenario, "sign-flip, whole folds (groups=folds)", flip_alarms(differences, rng, fold_of)),
-        Row(scenario, "corrected t", *t_interval_rates(differences, 1 / (folds - 1), 0.0)),
-        Row(scenario, "naive: sign-flip, each block alone", flip_alarms(differences, rng)),
-        Row(scenario, "naive: t, blocks taken as independent", *t_interval_rates(differences, 0.0, 0.0)),
-    ]
-
-
-def many_arms(studies: int, rng: np.random.Generator, arms: int = 11, blocks: int = 12) -> list[Row]:
-    """Eleven arms against one reference, none better: is any declared significant?"""
-    scores = rng.normal(size=(studies, arms + 1, blocks))
-    differences = scores[:, 1:] - scores[:, :1]
-    p = np.array([[sign_flip_p(arm, rng=rng) for arm in study] for study in differences])
-    scenario = f"{arms} arms, {blocks} blocks, any significant"
-    return [
-        Row(scenario, "sign-flip, Holm", rate([(holm(study) <= ALPHA).any() for study in p])),
-        Row(scenario, "naive: sign-flip, unadjusted", rate((p <= ALPHA).any(axis=1))),
-    ]
-
-
-def clustered_clips(
-    studies: int, rng: np.random.Generator, recordings: int, clips: int
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.intp], float]:
-    """Right answers of two equally good networks `[studies, clips]`, the clips' recordings, the true
-    accuracy.
-
-    Recordings differ in how hard they are, and each network does well on some recordings and badly on others.
-    """
-    hardness = rng.normal(size=(studies, recordings, 1))
-    answers = []
-    for _ in range(2):
-        latent = 1.5 + hardness + rng.normal(size=(studies, recordings, 1))
-        answers.append((latent + rng.normal(size=(studies, recordings, clips)) > 0).reshape(studies, -1))
-    truth = float(stats.norm.cdf(1.5 / np.sqrt(3)))
-    return answers[0], answers[1], np.repeat(np.arange(recordings), clips), truth
-
-
-def single_split(
-    studies: int, rng: np.random.Generator, recordings: int = 60, clips: int = 6, resamples: int = 999
-) -> list[Row]:
-    """One split: clips of one recording go right or wrong together."""
-    arm, reference, source, truth = clustered_clips(studies, rng, recordings, clips)
-    scenario = f"{recordings} recordings × {clips} clips"
-    rows = []
-    for name, labels in (("", source), ("naive: ", np.arange(source.size))):
-        unit = "clips" if name else "recordings"
-        p = [mcnemar_clustered(a, b, labels).p_value for a, b in zip(arm, reference, strict=True)]
-        rows.append(Row(scenario, f"{name}exact McNemar over {unit}", rate(np.array(p) <= ALPHA)))
-        for method in ("BCa", "percentile"):
-            if name and method == "BCa":
-                continue
-            how = {"rng": rng, "method": method, "resamples": resamples}
-            few = range(min(studies, 500))
-            low, high = np.array([bootstrap_difference(arm[i], reference[i], labels, **how) for i in few]).T
-            covered = rate((low <= 0) & (high >= 0))
-            rows.append(
-                Row(
-                    scenario,
-                    f"{name}{method} bootstrap of {unit}, difference",
-                    Rate(1 - covered.rate, covered.studies),
-                    covered,
-                )
-            )
-            low, high = np.array([bootstrap_accuracy(arm[i], labels, **how) for i in few]).T
-            covered = rate((low <= truth) & (truth <= high))
-            rows.append(Row(scenario, f"{name}{method} bootstrap of {unit}, accuracy", None, covered))
-    return rows
-
-
-def power_at_smallest_difference(studies: int, rng: np.random.Generator, n: int = 10) -> Rate:
-    """How often the corrected t finds the difference that the dry run calls detectable (nominally 80 %)."""
-    ratio = 1 / 9
-    correlation = ratio / (1 + ratio)
-    # The SD of the differences *within* a study, which a pilot shows, is that of the independent part.
-    sd = np.sqrt(1 - correlation)
-    delta = smallest_detectable_difference(sd, n, test_train_ratio=ratio)
-    noise = np.sqrt(correlation) * rng.normal(size=(studies, 1)) + sd * rng.normal(size=(studies, n))
-    return t_interval_rates(delta + noise, ratio, delta)[0]
-
-
-def table(seed: int = 0) -> list[Row]:
-    """All scenarios; the same numbers for the same seed."""
-    streams = iter(np.random.default_rng(seed).spawn(6))
-    return [
-        *correlated_blocks(4000, next(streams)),
-        *cross_validation(2000, next(streams)),
-        *exchangeable_blocks(4000, next(streams)),
-        *uneven_folds(2000, next(streams)),
-        *many_arms(1000, next(streams)),
-        *single_split(1000, next(streams)),
-    ]
+def effect_coverage(
+    studies: int, units: int, *, noise: str = "equal", folds: bool = False, seed: int = 0
+) -> tuple[float, float, float]:
+    """Of a 2³ design: shares of studies whose intervals hold all effects, and of single intervals, and their half-width
+    over that of a comparison of one of its arms with the reference."""
+    rng = np.random.default_rng(seed)
+    levels = np.array([[2 * (arm >> factor & 1) - 1 for factor in range(3)] for arm in range(8)])
+    scenario = Scenario("", 1 if folds else units, units if folds else 1, units if folds else 10, 8, noise, 1.0)
+    options = {"test_train_ratio": 1 / (scenario.in_all - 1), "folds_in_all": scenario.in_all}
+    together, single, ratio = [], [], []
+    for _ in range(studies):
+        scores, _ = scenario.draw(rng, 0.0)
+        found = effects(scores, levels, **options)
+        held = (found.low <= 0) & (found.high >= 0)
+        together.append(held.all())
+        single.append(held.mean())
+        if len(ratio) < 200:
+            arms = compare_arms(scores, 7, **options)
+            ratio.append((found.high[0] - found.low[0]) / np.nanmedian(arms.high - arms.low))
+    return float(np.mean(together)), float(np.mean(single)), float(np.median(ratio))
 
 
 def main() -> None:
-    print(f"{'scenario':46} {'method':48} {'false alarms %':>14} {'coverage %':>12}")
-    for row in table():
-        print(f"{row.scenario:46} {row.method:48} {row.false_alarms or '–'!s:>14} {row.coverage or '–'!s:>12}")
-    found = power_at_smallest_difference(4000, np.random.default_rng(1))
-    print(f"Power at the smallest detectable difference (nominally 80 %): {found} %")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--only", default="")
+    args = parser.parse_args()
+    print(f"{'compare_arms':48} {'false':>6} {'power':>6} {'cover':>6} {'half':>6} {'means':>6}")
+    for scenario in scenarios():
+        if args.only in scenario.name:
+            found = simulate(scenario, args.studies)
+            broken = found.false > scenario.promised + 2 * math.sqrt(
+                scenario.promised * (1 - scenario.promised) / args.studies
+            )
+            print(
+                f"{scenario.name:48} {100 * found.false:6.1f} {100 * found.power:6.0f} {100 * found.cover:6.1f} "
+                f"{found.half:6.2f} {100 * found.means:6.1f}{' <- more false alarms than promised' if broken else ''}",
+                flush=True,
+            )
+    print(f"\n{'effects of a 2^3 design':48} {'all %':>6} {'one %':>6} {'half-width / comparison':>24}")
+    for units in (2, 3, 5, 10):
+        for noise in ("equal", "arms differ", "one x4"):
+            for folds in (False, True):
+                name = f"{units} {'folds' if folds else 'seeds'}, {noise}"
+                if args.only in name:
+                    together, single, ratio = effect_coverage(args.studies, units, noise=noise, folds=folds)
+                    print(f"{name:48} {100 * together:6.1f} {100 * single:6.1f} {ratio:24.2f}", flush=True)
+    print(f"\n{'differences on other recordings':48} {'cover':>6}")
+    for seeds in (2, 3, 5, 10):
+        print(f"{seeds} seeds{'':41} {100 * recordings_coverage(args.studies, seeds):6.1f}", flush=True)
+    different, held = one_pair_of_networks(args.studies)
+    print(f"\nMcNemar's test, equal networks: {100 * different:.1f} % called different")
+    print(f"bootstrap of an accuracy: {100 * held:.1f} % cover")
 
 
 if __name__ == "__main__":

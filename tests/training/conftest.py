@@ -6,10 +6,10 @@ import pytest
 from sweeper.audio.clips import Clips
 from sweeper.model.config import SIZES
 from sweeper.plan import build_plan
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.augmentation import AugmentationConfig
 from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
-from sweeper.search_spaces.recipes import Recipe
+from sweeper.study import Recipe
+from tests.studies import ARMS, PAPER
 
 RATE, SECONDS, CLASSES = 8000, 0.25, 3
 
@@ -59,9 +59,16 @@ def make_spec():
             "distillation": DistillationConfig(),
             "augmentation": AugmentationConfig.signal_only(),
         }
-        recipe = Recipe("test", SIZES["tiny"], TrainingConfig(**(options | training)), RATE, SECONDS)
+        recipe = Recipe(
+            "test",
+            network=SIZES["tiny"],
+            training=TrainingConfig(**(options | training)),
+            sample_rate=RATE,
+            seconds=SECONDS,
+        )
         plan = build_plan(
             study="test",
+            source=PAPER,
             arms=[ARMS[arm]],
             recipe=recipe,
             dataset="tones",

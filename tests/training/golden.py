@@ -22,12 +22,12 @@ import torch.nn.functional as F
 from sweeper.audio.clips import Clips
 from sweeper.model.config import SIZES
 from sweeper.plan import build_plan
-from sweeper.search_spaces.ablations import ARMS
 from sweeper.search_spaces.augmentation import AugmentationConfig, MixingConfig
 from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
-from sweeper.search_spaces.recipes import Recipe
+from sweeper.study import Recipe
 from sweeper.training.batches import Batches
 from sweeper.training.fit import fit
+from tests.studies import ARMS, PAPER
 
 FILE = Path(__file__).with_name("golden_curves.json")
 COMMAND = "python -m tests.training.golden"
@@ -76,6 +76,7 @@ def curve(arm: str) -> Curve:
     """Losses of an arm: of each epoch's batches, and after the last of the plain clips, by both sets of weights."""
     plan = build_plan(
         study="golden",
+        source=PAPER,
         arms=[ARMS[arm]],
         recipe=RECIPE,
         dataset="squares",

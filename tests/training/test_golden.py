@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sweeper.search_spaces.ablations import ARMS
+from tests.studies import ARMS
 from tests.training import golden
 
 RECORDED = json.loads(golden.FILE.read_text("utf-8"))

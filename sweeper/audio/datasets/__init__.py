@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from sweeper.audio.datasets.base import Clip, Dataset, DatasetError, Definition, Reading, shorten
+from sweeper.audio.datasets.layouts import LayoutError
 from sweeper.audio.places import data_folder
 
 __all__ = ["NAMES", "Clip", "Dataset", "DatasetError", "definition", "load"]
@@ -21,6 +22,7 @@ NAMES = (
     "cremad",
     "fsdd",
     "folder",
+    "table",
 )
 
 
@@ -53,15 +55,20 @@ def load(name: str, root: Path | None) -> Dataset:
     if not known.synthetic and root is None:
         root = data_folder(name)
         if not root.is_dir():
+            what = "FILE" if name == "table" else "DIR"
             fetch = f", or get it with: python -m sweeper data fetch {name}" if known.downloads else ""
-            raise DatasetError(f"no folder for {name}: pass --data DIR{fetch}")
-    reading = known.read(root)
+            raise DatasetError(f"no folder for {name}: pass --data {what}{fetch}")
+    try:
+        reading = known.read(root)
+    except LayoutError as error:
+        raise DatasetError(f"{error} (expected in it: {known.layout})") from None
     clips = tuple(sorted(reading.clips, key=lambda clip: (clip.fold, clip.clip_id)))
     if twice := [clip_id for clip_id, n in Counter(clip.clip_id for clip in clips).items() if n > 1]:
         raise DatasetError(f"{root}: {len(twice)} clips are listed twice: {shorten(twice)}")
     if not clips:
-        raise DatasetError(f"{root}: none of the clips that {name} lists has a file: {shorten(reading.missing)}")
-    folds = tuple(sorted({clip.fold for clip in clips} - {0}))
+        which = f"lists has a file: {shorten(reading.missing)}" if reading.missing else "consists of is there"
+        raise DatasetError(f"{root}: none of the clips that {name} {which} (expected in it: {known.layout})")
+    folds = tuple(sorted({clip.fold for clip in clips if clip.fold > 0}))
     return Dataset(
         name=name,
         classes=known.classes or reading.classes,
@@ -87,9 +94,18 @@ def _notes(known: Definition, reading: Reading, clips: tuple[Clip, ...], folds: 
         notes.append(f"{len(reading.missing)} listed clips have no file: {shorten(reading.missing)}")
     if rare := _rare(known.classes or reading.classes, clips, folds):
         notes.append(f"{len(rare)} classes are not in every fold: {shorten(rare)}")
+    if alone := _alone(known.classes or reading.classes, clips, folds):
+        notes.append(f"{len(alone)} classes have clips in one fold only, which tests them untrained: {shorten(alone)}")
     if not known.separates_groups:
         notes.append(f"the official split has the same {known.group_name}s on both sides, as its author prescribes")
     return tuple(notes)
+
+
+def _alone(classes: tuple[str, ...], clips: tuple[Clip, ...], folds: tuple[int, ...]) -> list[str]:
+    where: dict[int, set[int]] = {}
+    for clip in clips:
+        where.setdefault(clip.target, set()).add(clip.fold)
+    return [classes[target] for target, found in sorted(where.items()) if len(found) == 1 and found <= set(folds)]
 
 
 def _rare(classes: tuple[str, ...], clips: tuple[Clip, ...], folds: tuple[int, ...]) -> list[str]:

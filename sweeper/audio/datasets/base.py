@@ -4,12 +4,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+VALIDATION = -1  # the fold of clips that an official split selects on
+
 
 class DatasetError(ValueError):
     """Data that can't be used as asked; the message is one line: what, where, and what to do about it.
 
     Every error that `sweeper.audio` means for the user is one of these.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,8 @@ class Clip:
         path: the file.
         target: index into the data set's classes.
         group: what must never be separated by a split (source recording, actor, speaker).
-        fold: the authors' fold, from 1; 0 where the official split never tests the clip.
+        fold: the authors' fold, from 1; 0 where the official split never tests the clip, and `VALIDATION` where it
+            never tests it and selects on it.
     """
 
     clip_id: str
@@ -125,7 +131,19 @@ class Reading:
 
 
 def shorten(names: Iterable[str], shown: int = 3) -> str:
-    """`"a, b, c and 5 more"`."""
+    """`"a, b, c and 5 more"`, printable."""
     listed = list(names)
     rest = len(listed) - shown
-    return ", ".join(listed[:shown]) + (f" and {rest} more" if rest > 0 else "")
+    return printable(", ".join(listed[:shown])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def printable(text: str) -> str:
+    """`text` in one line of UTF-8: control characters, and bytes of names that are not UTF-8, as escapes."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else character.encode("unicode_escape").decode("ascii")

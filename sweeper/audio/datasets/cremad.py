@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from sweeper.audio.datasets.base import Clip, Definition, Download, Reading
-from sweeper.audio.datasets.files import audio_files, find_root, require_audio
+from sweeper.audio.datasets.layouts import find_root, gather
 
 CLASSES = ("anger", "disgust", "fear", "happy", "neutral", "sad")
 CODES = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")
@@ -21,18 +21,17 @@ NAME = re.compile(r"(1[0-9]{3})_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|X
 def read(root: Path | None) -> Reading:
     """Clips in `AudioWAV/`; which of them are missing can't be said by name, the authors publish no list."""
     assert root is not None
-    root = find_root(root, "AudioWAV")
-    clips, strange = [], []
-    for stem, path in audio_files(root / "AudioWAV").items():
+    files = gather(root, find_root(root, "AudioWAV"), ("AudioWAV",))
+    clips = []
+    for stem in sorted(files.stems):
         match = NAME.fullmatch(stem)
         if match is None or not FIRST_ACTOR <= int(match[1]) <= LAST_ACTOR:
-            strange.append(stem)
             continue
+        path = files.find(stem)
+        assert path is not None
         fold = (int(match[1]) - FIRST_ACTOR) % FOLDS + 1
         clips.append(Clip(stem, path, CODES.index(match[3]), match[1], fold))
-    require_audio(len(clips), root)
-    notes = (f"{len(strange)} files with foreign names left out, such as {strange[0]}",) if strange else ()
-    return Reading(tuple(clips), notes=notes)
+    return Reading(tuple(clips), notes=files.notes())
 
 
 DEFINITION = Definition(

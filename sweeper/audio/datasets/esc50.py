@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 from sweeper.audio.datasets.base import Clip, DatasetError, Definition, Download, Reading
-from sweeper.audio.datasets.files import audio_files, find_root, number, require_audio, rows
+from sweeper.audio.datasets.layouts import base_of, find_table, gather
+from sweeper.audio.datasets.tables import number, rows, truth, whole
 
 CLASSES = (
     "dog", "rooster", "pig", "cow", "frog", "cat", "hen", "insects", "sheep", "crow",
@@ -34,27 +35,28 @@ def read(root: Path | None) -> Reading:
 def read_table(root: Path | None, *, esc10: bool) -> Reading:
     """Clips of the table; with `esc10`, only those it marks. Targets are ESC-50's in either case."""
     assert root is not None
-    root = find_root(root, TABLE)
-    files = audio_files(root / "audio")
-    require_audio(len(files), root)
+    table = find_table(root, TABLE)
+    files = gather(root, base_of(table), ("audio",))
     clips, missing = [], []
-    for line, row in rows(root / TABLE, COLUMNS):
-        where = f"{root / TABLE}, line {line}"
-        fold = number(row["fold"], where, range(1, 6))
-        target = number(row["target"], where, range(50))
+    for line, row in rows(table, COLUMNS):
+        where = f"{table}, line {line}"
+        fold = number(row["fold"], where, "fold", range(1, 6))
+        target = number(row["target"], where, "target", range(50))
         if CLASSES[target] != row["category"]:
             raise DatasetError(f"{where}: class {target} is {CLASSES[target]!r}, not {row['category']!r}")
-        if esc10 and row["esc10"] != "True":
-            continue
         stem = Path(row["filename"]).stem
-        if path := files.get(stem):
-            clips.append(Clip(stem, path, target, row["src_file"], fold))
+        path = files.find(row["filename"])
+        if esc10 and not truth(row["esc10"], where, "esc10"):
+            continue
+        if path is not None:
+            clips.append(Clip(stem, path, target, whole(row["src_file"]), fold))
         else:
             missing.append(stem)
     for (fold, target), count in Counter((clip.fold, clip.target) for clip in clips).items():
         if count > CLIPS_PER_CLASS_AND_FOLD:
             raise DatasetError(f"{root}: {count} clips of {CLASSES[target]} in fold {fold}; there are 8")
-    return Reading(tuple(clips), tuple(missing))
+    files.found.other = [path for path in files.found.other if path != table]
+    return Reading(tuple(clips), tuple(missing), files.notes("that the table does not list"))
 
 
 DEFINITION = Definition(

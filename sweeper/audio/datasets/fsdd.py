@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from sweeper.audio.datasets.base import Clip, Definition, Download, Reading
-from sweeper.audio.datasets.files import audio_files, find_root, require_audio
+from sweeper.audio.datasets.layouts import find_root, gather
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -22,21 +22,20 @@ NAME = re.compile(r"([0-9])_([a-z]+)_([0-9]{1,2})")
 def read(root: Path | None) -> Reading:
     """Clips in `recordings/`: fold 1 is the author's test set, fold 0 all that is never tested."""
     assert root is not None
-    root = find_root(root, "recordings")
-    clips, strange = [], []
-    for stem, path in audio_files(root / "recordings").items():
+    files = gather(root, find_root(root, "recordings"), ("recordings",))
+    clips = []
+    for stem in sorted(files.stems):
         match = NAME.fullmatch(stem)
         if match is None or match[2] not in SPEAKERS or int(match[3]) >= RECORDINGS:
-            strange.append(stem)
             continue
+        path = files.find(stem)
+        assert path is not None
         fold = 1 if int(match[3]) < TEST_RECORDINGS else 0
         clips.append(Clip(stem, path, int(match[1]), match[2], fold))
-    require_audio(len(clips), root)
     present = {clip.clip_id for clip in clips}
     published = (f"{d}_{s}_{i}" for s, d, i in product(SPEAKERS, range(10), range(RECORDINGS)))
     missing = tuple(stem for stem in published if stem not in present)
-    notes = (f"{len(strange)} files with foreign names left out, such as {strange[0]}",) if strange else ()
-    return Reading(tuple(clips), missing, notes)
+    return Reading(tuple(clips), missing, files.notes())
 
 
 DEFINITION = Definition(

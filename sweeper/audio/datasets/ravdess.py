@@ -11,11 +11,12 @@ from itertools import product
 from pathlib import Path
 
 from sweeper.audio.datasets.base import Clip, Definition, Download, Reading
-from sweeper.audio.datasets.files import audio_files, find_root, require_audio
+from sweeper.audio.datasets.layouts import find_root, gather
 
 CLASSES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 ACTORS = range(1, 25)
 FOLDS = 5
+PLACES = "Actor_[0-9][0-9]"
 # modality (03: audio only), channel (01: speech), emotion, intensity, sentence, repetition, actor
 NAME = re.compile(r"03-01-(0[1-8])-(0[12])-(0[12])-(0[12])-([0-9]{2})")
 
@@ -34,19 +35,17 @@ def published(actor: int) -> list[str]:
 def read(root: Path | None) -> Reading:
     """Speech clips in `Actor_01/` to `Actor_24/`; files of other modalities are left out."""
     assert root is not None
-    root = find_root(root, "Actor_[0-9][0-9]")
+    files = gather(root, find_root(root, PLACES), (PLACES,))
     clips, missing = [], []
     for actor in ACTORS:
-        files = audio_files(root / f"Actor_{actor:02}")
         for stem in published(actor):
-            if path := files.get(stem):
+            if path := files.find(stem, f"Actor_{actor:02}", "Actor_[0-9]+"):
                 match = NAME.fullmatch(stem)
                 assert match is not None
                 clips.append(Clip(stem, path, int(match[1]) - 1, f"Actor_{actor:02}", fold_of(actor)))
             else:
                 missing.append(stem)
-    require_audio(len(clips), root)
-    return Reading(tuple(clips), tuple(missing))
+    return Reading(tuple(clips), tuple(missing), files.notes())
 
 
 DEFINITION = Definition(

@@ -9,7 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 from sweeper.audio.datasets.base import Clip, DatasetError, Definition, Download, Reading
-from sweeper.audio.datasets.files import audio_files, find_root, number, require_audio, rows
+from sweeper.audio.datasets.layouts import base_of, find_table, gather
+from sweeper.audio.datasets.tables import number, rows, whole
 
 CLASSES = (
     "air_conditioner",
@@ -32,25 +33,25 @@ COLUMNS = ("slice_file_name", "fsID", "fold", "classID", "class")
 def read(root: Path | None) -> Reading:
     """Clips of the table, with their folds."""
     assert root is not None
-    root = find_root(root, TABLE)
-    files = {fold: audio_files(root / "audio" / f"fold{fold}") for fold in range(1, 11)}
-    require_audio(sum(len(found) for found in files.values()), root)
+    table = find_table(root, TABLE)
+    files = gather(root, base_of(table), [f"audio/fold{fold}" for fold in range(1, 11)])
     clips, missing = [], []
-    for line, row in rows(root / TABLE, COLUMNS):
-        where = f"{root / TABLE}, line {line}"
-        fold = number(row["fold"], where, range(1, 11))
-        target = number(row["classID"], where, range(10))
+    for line, row in rows(table, COLUMNS):
+        where = f"{table}, line {line}"
+        fold = number(row["fold"], where, "fold", range(1, 11))
+        target = number(row["classID"], where, "classID", range(10))
         if CLASSES[target] != row["class"]:
             raise DatasetError(f"{where}: class {target} is {CLASSES[target]!r}, not {row['class']!r}")
-        stem = Path(row["slice_file_name"]).stem
-        if stem.split("-")[:2] != [row["fsID"], str(target)]:
-            raise DatasetError(f"{where}: {stem!r} doesn't begin with fsID and classID, {row['fsID']}-{target}")
-        if path := files[fold].get(stem):
-            clips.append(Clip(stem, path, target, row["fsID"], fold))
+        stem, recording = Path(row["slice_file_name"]).stem, whole(row["fsID"])
+        if stem.split("-")[:2] != [recording, str(target)]:
+            raise DatasetError(f"{where}: {stem!r} doesn't begin with fsID and classID, {recording}-{target}")
+        if path := files.find(row["slice_file_name"], f"fold{fold}", "fold[0-9]+"):
+            clips.append(Clip(stem, path, target, recording, fold))
         else:
             missing.append(stem)
     _check_counts(clips, root)
-    return Reading(tuple(clips), tuple(missing))
+    files.found.other = [path for path in files.found.other if path != table]
+    return Reading(tuple(clips), tuple(missing), files.notes("that the table does not list"))
 
 
 def _check_counts(clips: list[Clip], root: Path) -> None:

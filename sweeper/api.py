@@ -1,0 +1,118 @@
+"""What studies found, as DataFrames, and the designs as functions: the command line, for notebooks and scripts."""
+
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pandas as pd
+
+from sweeper import signals
+from sweeper.results import schema
+from sweeper.results.leaderboard import Leaderboard, derive
+from sweeper.results.storage import locate
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
+
+if TYPE_CHECKING:
+    from sweeper.run.options import Outcome, RunOptions
+
+POINTS = 100.0
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """What a study found; printed, its leaderboard.
+
+    Attributes:
+        folder: its folder or URL.
+        trials: a row per trial; columns: `sweeper.results.schema.TRIAL`.
+        summary: a row per arm: mean, difference to the reference with its interval, p, outcome (`schema.SUMMARY`).
+        effects: a row per effect of the factorial among the arms (`schema.EFFECTS`); empty where there is none.
+        problems: why not to believe these numbers yet: holes, failures, mixtures, leaks.
+    """
+
+    folder: str
+    trials: pd.DataFrame
+    summary: pd.DataFrame
+    effects: pd.DataFrame
+    problems: tuple[str, ...]
+    _board: Leaderboard
+
+    def report(
+        self, output: str | Path | None = None, *, data: str | Path | None = None, price: float | None = None
+    ) -> str:
+        """Write one HTML page that needs nothing else; returns where it lies.
+
+        Args:
+            output: the page; None: report.html with the study.
+            data: where the data set lies, for maps of its features.
+            price: of a GPU, or without GPUs of a core, for an hour.
+        """
+        from sweeper.report.page import write_page
+
+        page, clips = (None if place is None else Path(place) for place in (output, data))
+        return write_page(self._board.study, page, clips, price, margin=self._board.margin)
+
+    def __str__(self) -> str:
+        from sweeper.report.formats import FORMATS
+
+        return FORMATS["table"](self._board)
+
+    def __repr__(self) -> str:
+        return f"<StudyResults {self.folder}: {len(self.trials)} trials, {len(self.summary)} arms>"
+
+
+def read(place: str | Path, margin: float = 1.0) -> StudyResults:
+    """See `sweeper.read_study`."""
+    study = Study(place)
+    if not study.exists():
+        raise StudyError(f"there is no study in {locate(place)}")
+    board = derive(study, margin / POINTS)
+    summary, effects = (
+        pd.DataFrame(list(rows), columns=list(columns.names))
+        for rows, columns in ((board.summary, schema.SUMMARY), (board.effects, schema.EFFECTS))
+    )
+    problems = tuple(str(problem) for problem in board.problems)
+    return StudyResults(str(study), board.trials.to_pandas(), summary, effects, problems, board)
+
+
+Options = TypeVar("Options", bound="RunOptions")
+
+
+def run(
+    design: Callable[[Options, Callable[[str], None]], "Outcome"],
+    kind: type[Options],
+    source: str | Path,
+    options: dict[str, Any],
+    say: Callable[[str], None],
+) -> StudyResults | None:
+    """Run a design as the command line would; None after a dry run, or where no trial finished.
+
+    Raises:
+        TypeError: there is no such option.
+        KeyboardInterrupt: the run was interrupted.
+    """
+    known = [field.name for field in fields(kind) if field.name != "source"]
+    if unknown := sorted(options.keys() - set(known)):
+        raise TypeError(f"unknown option {unknown[0]!r}; the options are: {', '.join(known)}")
+    outcome = design(
+        kind(source=str(source), **{name: _as_option(name, value) for name, value in options.items()}), say
+    )
+    if outcome.code >= signals.exit_code(signal.SIGHUP):
+        raise KeyboardInterrupt("interrupted; finished trials are kept: the same call continues")
+    if outcome.study is None or not outcome.study.finished():
+        return None
+    return read(str(outcome.study), options.get("margin", 1.0))
+
+
+def _as_option(name: str, value: Any) -> Any:
+    """A value as the command line would have made it."""
+    if name == "data" and value is not None:
+        return Path(value)
+    if name in ("folds", "arms", "peers", "log"):
+        if value is None or (isinstance(value, Sequence) and not isinstance(value, str)):
+            return None if value is None else tuple(value)
+        return (value,)
+    return str(value) if name == "results" else value

@@ -1,0 +1,268 @@
+"""What of a study's code decides what its network computes: the digest that names it.
+
+A hash of the syntax trees of the network's class and of every top-level definition that it names, directly or not, in
+its file and in the neighbour files that it imports; comments, docstrings and layout don't count. So an arm can be
+added, or a comment changed, and finished trials stay; a change of `forward` makes other trials.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+LENGTH = 16  # hex digits
+STUDY = "STUDY"
+OURS = "sweeper"
+
+
+def neighbours(root: Path, entry: str) -> dict[str, bytes]:
+    """The sources of a file and of all neighbours that it imports, directly or not, by name relative to `root`.
+
+    Raises:
+        SyntaxError: one is not Python.
+        OSError: one can't be read.
+    """
+    found: dict[str, bytes] = {}
+    wanted = [entry]
+    while wanted:
+        name = wanted.pop()
+        if name in found:
+            continue
+        found[name] = (root / name).read_bytes()
+        for module in _imported(ast.parse(found[name], str(root / name)), name):
+            if module[:1] != (OURS,):  # a file may lie in a checkout of this project
+                wanted += [file for file in _files(module) if (root / file).is_file()]
+    return dict(sorted(found.items()))
+
+
+def _imported(tree: ast.AST, file: str) -> Iterator[tuple[str, ...]]:
+    """Modules that are imported anywhere in a tree, as their dotted names' parts, counted from the root."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _base(node, file)
+            yield base
+            yield from ((*base, alias.name) for alias in node.names)
+
+
+def _base(node: ast.ImportFrom, file: str) -> tuple[str, ...]:
+    module = tuple(node.module.split(".")) if node.module else ()
+    folder = PurePosixPath(file).parent.parts
+    return module if not node.level else (*folder[: len(folder) - node.level + 1], *module)
+
+
+def _files(module: tuple[str, ...]) -> list[str]:
+    """Where a module may lie, packages on the way to it included."""
+    names = []
+    for end in range(1, len(module) + 1):
+        stem = "/".join(module[:end])
+        names += [f"{stem}/__init__.py", f"{stem}.py"]
+    return names
+
+
+def code_digest(sources: Mapping[str, bytes], entry: str, network: str, files: Mapping[str, bytes]) -> str:
+    """The digest of a network's code and of the files that it reads.
+
+    Args:
+        sources: by name, as `neighbours` gives them.
+        entry: the study's file.
+        network: the class, as `module.Class`.
+        files: contents by name.
+    """
+    modules = {name: _Module(name, ast.parse(data), sources) for name, data in sources.items()}
+    *path, _ = network.split(".")
+    qualified = network.split(".")
+    place = next(
+        (file, qualified[end]) for end in range(len(path), 0, -1) for file in _module_files(qualified[:end], sources)
+    )
+    reached = _reach(modules, place)
+    facts = {
+        "network": network.rpartition(".")[2],
+        "code": sorted(reached),
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:LENGTH]
+
+
+def _module_files(parts: list[str], sources: Mapping[str, bytes]) -> list[str]:
+    stem = "/".join(parts)
+    return [name for name in (f"{stem}.py", f"{stem}/__init__.py") if name in sources]
+
+
+class _Module:
+    """One file: the top-level statements that bind each name, and those that bind none."""
+
+    def __init__(self, name: str, tree: ast.Module, sources: Mapping[str, bytes]) -> None:
+        self.name = name
+        self.sources = sources
+        self.bound: dict[str, list[ast.stmt]] = {}
+        self.loose: list[ast.stmt] = []
+        self.stars: list[str] = []
+        for statement in _body(tree):
+            names = set(_binds(statement))
+            for bound in names:
+                self.bound.setdefault(bound, []).append(statement)
+            if isinstance(statement, ast.ImportFrom) and any(alias.name == "*" for alias in statement.names):
+                self.stars += _module_files(list(_base(statement, name)), sources)
+            elif not names and not _is_main(statement) and STUDY not in _names(statement):
+                self.loose.append(statement)
+
+    def imported(self, statement: ast.stmt) -> dict[str, tuple[str, str | None]]:
+        """Names that an import statement binds to a neighbour: its file, and the name in it (None: all of it)."""
+        found: dict[str, tuple[str, str | None]] = {}
+        if isinstance(statement, ast.Import):
+            for alias in statement.names:
+                parts = alias.name.split(".")
+                for file in _module_files(parts, self.sources):
+                    found[alias.asname or parts[0]] = file, None
+        elif isinstance(statement, ast.ImportFrom):
+            base = list(_base(statement, self.name))
+            for alias in statement.names:
+                for file in _module_files([*base, alias.name], self.sources):
+                    found[alias.asname or alias.name] = file, None
+                for file in _module_files(base, self.sources):
+                    found.setdefault(alias.asname or alias.name, (file, alias.name))
+        return found
+
+    def submodules(self, name: str) -> list[str]:
+        """Files of a package's module of that name."""
+        path = PurePosixPath(self.name)
+        return _module_files([*path.parent.parts, name], self.sources) if path.name == "__init__.py" else []
+
+    def used(self, statement: ast.stmt, name: str) -> list[tuple[str, str | None]]:
+        """What a statement means by a name: of a neighbour that is imported whole, the attributes that it asks for."""
+        whole = [at for binding in self.bound.get(name, ()) if (at := self.imported(binding).get(name)) and not at[1]]
+        asked = [n for n in ast.walk(statement) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
+        attributes = [n.attr for n in asked if n.value.id == name]  # type: ignore[attr-defined]
+        uses = sum(isinstance(n, ast.Name) and n.id == name for n in ast.walk(statement))
+        if len(whole) != len(self.bound.get(name, ())) or not whole or len(attributes) < uses:
+            return [(self.name, name)]
+        return [(file, attribute) for file, _ in whole for attribute in attributes]
+
+
+def _reach(modules: Mapping[str, _Module], place: tuple[str, str]) -> set[str]:
+    """What a definition is made of, each part as text."""
+    parts: set[str] = set()
+    seen: set[tuple[str, str | None]] = set()
+    wanted: list[tuple[str, str | None]] = [place]
+    files: set[str] = set()
+    while wanted:
+        file, name = wanted.pop()
+        if (file, name) in seen:
+            continue
+        seen.add((file, name))
+        module = modules[file]
+        if file not in files:
+            files.add(file)
+            wanted += [at for loose in module.loose for inner in _names(loose) for at in module.used(loose, inner)]
+            parts |= {_text(loose) for loose in module.loose}
+        if name is None:
+            wanted += [(file, bound) for bound in module.bound]
+            continue
+        if name not in module.bound:
+            wanted += [(star, name) for star in module.stars]
+            wanted += [(inner, None) for inner in module.submodules(name)]
+        for statement in module.bound.get(name, ()):
+            neighbour = module.imported(statement)
+            if name in neighbour:
+                parts.add(f"{name} = {neighbour[name][1]}")
+                wanted.append(neighbour[name])
+                continue
+            parts.add(_text(_only(statement, name)))
+            wanted += [place for inner in _names(statement) for place in module.used(statement, inner)]
+            for inner in ast.walk(statement):  # imports in a function
+                if isinstance(inner, ast.Import | ast.ImportFrom) and inner is not statement:
+                    wanted += module.imported(inner).values()
+    return parts
+
+
+def _body(node: Any) -> list[ast.stmt]:
+    """The statements of a module, class or function, without its docstring."""
+    body: list[ast.stmt] = node.body
+    first = body[0] if body else None
+    text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    return body[1:] if text else body
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def _binds(node: ast.AST) -> Iterator[str]:
+    """Names that a statement binds or changes in its own scope."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names if alias.name != "*")
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
+        base: ast.expr = node
+        while isinstance(base, ast.Attribute | ast.Subscript):
+            base = base.value
+        if isinstance(base, ast.Name):
+            yield base.id
+    elif not isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)):  # these have scopes of their own
+        for child in ast.iter_child_nodes(node):
+            yield from _binds(child)
+        if isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.name
+
+
+def _names(node: ast.AST) -> set[str]:
+    """Names that are used and not bound within: what must come from the module, or is built in."""
+    if isinstance(node, ast.Name):
+        return {node.id}
+    inner = set[str]().union(*map(_names, ast.iter_child_nodes(node)))
+    if isinstance(node, _FUNCTIONS):
+        body = node.body if isinstance(node.body, list) else [node.body]
+        own = {name for statement in body for name in _binds(statement)}
+        own -= {
+            name for statement in body for n in ast.walk(statement) if isinstance(n, ast.Global) for name in n.names
+        }
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+        own |= {argument.arg for argument in arguments if argument is not None}
+        around = [*node.args.defaults, *node.args.kw_defaults, *getattr(node, "decorator_list", ())]
+        return (inner - own) | set[str]().union(*(_names(part) for part in around if part is not None))
+    if isinstance(node, _COMPREHENSIONS):
+        return inner - {name for generator in node.generators for name in _binds(generator.target)}
+    return inner
+
+
+def _only(statement: ast.stmt, name: str) -> ast.stmt:
+    """Of an import of several names, the one."""
+    if isinstance(statement, ast.Import):
+        names = [a for a in statement.names if (a.asname or a.name.partition(".")[0]) == name]
+        return ast.Import(names)
+    if isinstance(statement, ast.ImportFrom):
+        return ast.ImportFrom(
+            statement.module, [a for a in statement.names if (a.asname or a.name) == name], statement.level
+        )
+    return statement
+
+
+def _is_main(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and "__name__" in _names(statement.test)
+
+
+def _text(node: ast.AST) -> str:
+    return json.dumps(_tree(node), ensure_ascii=True)
+
+
+def _tree(value: Any) -> Any:
+    """A syntax tree as JSON; the same in every version of Python that has these nodes."""
+    if isinstance(value, list):
+        return [_tree(inner) for inner in value]
+    if not isinstance(value, ast.AST):
+        return [type(value).__name__, repr(value)]
+    fields = dict(ast.iter_fields(value))
+    if isinstance(value, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        fields["body"] = _body(value)
+    left_out = {"ctx", "kind", "type_comment"}
+    kept = {name: _tree(inner) for name, inner in fields.items() if name not in left_out and inner not in (None, [])}
+    return [type(value).__name__, kept]

@@ -1,0 +1,135 @@
+"""What a study found, in sentences; and where its design can't decide, what it finds and the command that could."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from sweeper.plan import Stage
+from sweeper.report.cells import count, difference, points
+from sweeper.report.rerun import rerun_command
+from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.reach import Design, design_of, spread_of, steps_to
+from sweeper.results.searching import Found, read_searches
+
+Row = dict[str, Any]
+
+_FRESH: tuple[tuple[Stage, str], ...] = (("confirm", "validation clips"), ("test", "test clips"))
+_UNMARKED = str.maketrans("", "", "*")
+
+
+def answer(board: Leaderboard) -> list[str]:
+    """The answer, the most important sentence first."""
+    rows = board.ablation
+    if not rows:
+        return [_gain(found) for found in read_searches(board.study)] or ["Nothing was found yet."]
+    compared = [row for row in rows if row["diff"] is not None]
+    if not compared:
+        return [f"No arm could be compared with {board.arms.reference}.", *_held(rows)]
+    by_outcome = {word: [row for row in compared if row["outcome"] == word] for word in _SAID}
+    sentences = []
+    for word, found in by_outcome.items():
+        if found and word != "undecided":
+            listed = "; ".join(f"{row['arm']} {difference(row).translate(_UNMARKED)}" for row in found)
+            sentences.append(f"{_SAID[word].format(full=board.arms.reference, margin=margin(board))}: {listed} points.")
+    if undecided := by_outcome["undecided"]:
+        alone = len(undecided) == len(compared)
+        which = f"all {count(len(compared), 'arm')}" if alone else ", ".join(row["arm"] for row in undecided)
+        sentences += [f"Undecided at {margin(board)}: {which}. That is not “no difference”.", *_remedy(board)]
+    return [*sentences, *_outweighed(board), *_held(rows)]
+
+
+_SAID = {
+    "worse": "Worse than {full}",
+    "better": "Better than {full}",
+    "equivalent": "As good as {full}, within {margin}",
+    "undecided": "",
+}
+
+
+def margin(board: Leaderboard) -> str:
+    """`±1 point`, `±0.5 points`."""
+    return f"±{100 * board.margin:g} point{'' if board.margin == 0.01 else 's'}"
+
+
+def _remedy(board: Leaderboard) -> list[str]:
+    """What this design finds, and the command of one that would find the margin."""
+    if any(row["n"] < row["planned"] for row in board.ablation):
+        return ["Trials are missing, so nothing is called: the command that began the study continues it."]
+    design, spread = design_of(board.grid), spread_of(board.grid)
+    if spread is None:
+        seen = "One block shows no spread" if design.folds * design.seeds == 1 else "There is no spread to go by"
+        further = Design(design.arms, design.folds, design.seeds + 1, design.test_train_ratio, design.folds_in_all)
+        return [f"{seen}, so no difference can be told from noise. To see some:", _command(board, further)]
+    steps = steps_to(design, spread, board.margin)
+    last, found = steps[-1]
+    finds = ", ".join(f"from {_points(size)} with {_grid(step)}" for step, size in steps)
+    sentence = f"True differences that 4 of 5 studies find, by simulation: {finds}"
+    if last == design and found > board.margin:
+        why = (
+            "the folds' training sets overlap"
+            if spread.seed is not None
+            else "one seed per fold does not show what more bring"
+        )
+        return [f"{sentence}. No further seeds are known to reach {margin(board)}: {why}."]
+    trials = count(last.arms * last.folds * last.seeds, "trial")
+    more = "" if found <= 1.05 * board.margin else ", and all the folds there are"
+    return [f"{sentence} ({trials}{more}):", _command(board, last)]
+
+
+def _grid(design: Design) -> str:
+    return f"{count(design.folds, 'fold')} × {count(design.seeds, 'seed')}"
+
+
+def _points(size: float) -> str:
+    return "no size" if math.isinf(size) else f"{100 * size:.1f} points"
+
+
+def _command(board: Leaderboard, design: Design) -> str:
+    return rerun_command(board.plan, seeds=design.seeds, folds=design.folds) or "(the study has no plan.json)"
+
+
+def _outweighed(board: Leaderboard) -> list[str]:
+    """Where a table is held against another one: which of its differences are larger than one there."""
+    size = {row["arm"]: abs(row["diff"]) for row in board.ablation if row["diff"] is not None}
+    sentences = []
+    for table in board.arms.tables.values():
+        other = board.arms.tables.get(table.against)
+        mine, theirs = ([(size[arm], arm) for arm in t.arms if arm in size] for t in (table, other or table))
+        if other is None or not mine or not theirs:
+            continue
+        (most, name), (least, small) = max(mine), min(theirs)
+        if most > least:
+            sentences.append(
+                f"{name} ({table.title.lower()}) moves accuracy by {100 * most:.1f} points, more than {small} does "
+                f"({other.title.lower()}, {100 * least:.1f}): conclusions about that are about the reading too."
+            )
+    return sentences
+
+
+def _held(rows: Sequence[Row]) -> list[str]:
+    """How the differences compare with the published ones."""
+    verdicts = Counter(row["verdict"] for row in rows if row["verdict"])
+    if len(verdicts) == 1:
+        ((only, amount),) = verdicts.items()
+        return [f"Held against the published differences, all {amount}: {only}."]
+    words = Counter(verdict.partition(":")[0] for verdict in verdicts.elements())
+    held = ", ".join(f"{amount} {word}" for word, amount in words.items())
+    return [f"Held against the published differences: {held}."] if held else []
+
+
+def _gain(found: Found) -> str:
+    where = f"{found.arm}, fold {found.fold}"
+    winner = found.winner
+    if winner is None:
+        return f"{where}: no winner yet."
+    if winner.params == found.recipe_params:
+        return f"{where}: the search found nothing better than the recipe."
+    gains = []
+    for stage, on in _FRESH:
+        ours, theirs = found.scores(stage, winner.params), found.scores(stage, found.recipe_params)
+        if ours and len(ours) == len(theirs):
+            mean = statistics.fmean(a - b for a, b in zip(ours, theirs, strict=True))
+            gains.append(f"{points(mean)} points on {on} over {count(len(ours), 'fresh seed')}")
+    return f"{where}: the winner against the recipe: {', '.join(gains) or 'not yet scored on fresh seeds'}."

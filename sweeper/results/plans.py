@@ -1,0 +1,140 @@
+"""`plan.json`: what it must hold to be used, and how two commands' plans of one study become one."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sweeper.results.names import TRIAL
+from sweeper.results.tables import StudyError, damaged
+
+_REMEDY = "restore it, or delete it and run the study's command again"
+_OBJECTIVES, _COSTS = ("accuracy", "accuracy_ema"), (None, "gflops", "seconds")
+
+
+def parse_plan(data: bytes, name: str) -> dict[str, Any]:
+    """The plan that a file holds.
+
+    Args:
+        data: the file's.
+        name: what messages call it.
+
+    Raises:
+        StudyError: it is no JSON, or lacks or garbles what every plan has.
+    """
+    try:
+        plan = json.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise damaged(name, str(error), _REMEDY) from error
+    if reason := _objection(plan):
+        raise damaged(name, reason, _REMEDY)
+    return dict(plan)
+
+
+def plan_bytes(plan: Mapping[str, Any]) -> bytes:
+    """A plan as a file."""
+    return (json.dumps(plan, indent=1, sort_keys=True) + "\n").encode()
+
+
+def merge(old: Mapping[str, Any], new: Mapping[str, Any], study: str) -> dict[str, Any]:
+    """Both plans' trials and searches; where both say something of one, and of all else, the new one counts.
+
+    Raises:
+        StudyError: they are of another design or other data, which must not be mixed; the message names the `study`.
+    """
+    _refuse_mixture(study, old, new)
+    merged = {**old, **new, "trials": _joined(old, new, "trials", lambda trial: trial["trial_id"])}
+    if "searches" in merged:
+        merged["searches"] = _joined(old, new, "searches", lambda search: (search["arm"], search["fold"]))
+    return merged
+
+
+def _joined(
+    old: Mapping[str, Any], new: Mapping[str, Any], name: str, key: Callable[[Any], object]
+) -> list[dict[str, Any]]:
+    known = {key(item) for item in new.get(name, ())}
+    return [item for item in old.get(name, ()) if key(item) not in known] + list(new.get(name, ()))
+
+
+def _refuse_mixture(study: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    remedy = "use --study NAME to start another study"
+    if old.get("data_digest") != new.get("data_digest"):
+        raise StudyError(
+            f"{study} was made from other data (digest {str(old.get('data_digest'))[:12]}, "
+            f"now {str(new.get('data_digest'))[:12]}): {remedy}"
+        )
+    if names := _differences(*_comparable(old.get("design") or {}, new["design"])):
+        raise StudyError(f"{study} holds trials of another design ({', '.join(names)}): {remedy}")
+
+
+def _comparable(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two designs, with those of the reference network's fields that both know: arms may be added that switch more."""
+    networks = [design.get("sizes", {}) | design.get("switches", {}) for design in (old, new)]
+    known = networks[0].keys() & networks[1].keys()
+    rest = [{name: part for name, part in design.items() if name != "switches"} for design in (old, new)]
+    one, other = (p | {"sizes": {n: own[n] for n in known}} for p, own in zip(rest, networks, strict=True))
+    return one, other
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [d for key in keys for d in _differences(old.get(key), new.get(key), f"{path}.{key}".strip("."))]
+    return [] if old == new else [f"{path}: {old} → {new}"]
+
+
+def _objection(plan: object) -> str:
+    """What is wrong with a plan, in words; '' if nothing is."""
+    if not isinstance(plan, dict):
+        return f"it holds {str(plan)[:40]}, and should hold an object"
+    if not isinstance(plan.get("trials"), list):
+        return "it has no list of trials"
+    lists, objects, texts = ("classes", "notes", "skipped", "searches"), ("design", "software"), ("reference",)
+    kinds = dict.fromkeys(lists, list) | dict.fromkeys(objects, dict) | dict.fromkeys(texts, str)
+    garbled = [name for name, kind in kinds.items() if not isinstance(plan.get(name, kind()), kind)]
+    words = (*plan.get("classes", ()), *plan.get("notes", ())) if not garbled else ()
+    if garbled or not all(isinstance(word, str) for word in words):
+        return f"{', '.join(garbled) or 'its classes or notes'} can't be read"
+    objections = (
+        *map(_objection_to_trial, plan["trials"]),
+        _objection_to_searches(plan) if plan.get("searches") else "",
+    )
+    return next(filter(None, objections), "")
+
+
+def _objection_to_trial(trial: object) -> str:
+    if not isinstance(trial, dict) or not TRIAL.fullmatch(str(trial.get("trial_id"))):
+        return f"{json.dumps(trial)[:60]} is no trial with an id of 16 hexadecimal digits"
+    whole = _has(trial, arm=str, fold=int, replicate=int) and isinstance(trial.get("kind", ""), str)
+    return "" if whole else f"trial {trial['trial_id']} lacks an arm, a fold or a replicate"
+
+
+def _objection_to_searches(plan: Mapping[str, Any]) -> str:
+    """What is wrong with what it says of searches."""
+    for search in plan["searches"]:
+        if not isinstance(search, dict) or not _has(search, arm=str, fold=int, recipe_params=str):
+            return f"{json.dumps(search)[:60]} is no search of an arm on a fold"
+        try:
+            values = json.loads(search["recipe_params"])
+        except (ValueError, RecursionError):
+            values = None
+        if not isinstance(values, dict):
+            return f"the search of {search['arm'][:40]} has no recipe's values"
+    about = plan.get("search")
+    if not isinstance(about, dict) or not _has(about, goal=dict, top=int, trials=int):
+        return "it does not say how is searched"
+    goal = about["goal"]
+    if (
+        goal.keys() - {"objective", "cost"}
+        or goal.get("objective") not in _OBJECTIVES
+        or goal.get("cost") not in _COSTS
+    ):
+        return f"its searches' goal is {json.dumps(goal)[:60]}"
+    return ""
+
+
+def _has(value: Mapping[str, Any], **kinds: type) -> bool:
+    """Whether it has these, each of its kind; True and False are no numbers here."""
+    return all(
+        isinstance(found := value.get(name), kind) and found is not True and found is not False
+        for name, kind in kinds.items()
+    )

@@ -1,0 +1,164 @@
+"""What a design can find, and what would find more: by simulating the rule, with the spread that trials have shown."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.results.folder import StorageError
+from sweeper.results.score_grid import REFERENCE_KIND, ScoreGrid, score_grid, trial_frame
+from sweeper.results.storage import under
+from sweeper.results.store import Study, studies_under
+from sweeper.results.study_arms import study_arms
+from sweeper.results.tables import StudyError
+from sweeper.statistics import detectable_difference
+from sweeper.statistics.units import ON_OTHER_DATA, ON_THIS_SPLIT
+
+POWER = 0.8
+_LINEAR = 10  # seeds from which on a detectable difference falls with the root of their number
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviations, in the unit of the scores, of what the arms of a block don't share.
+
+    Attributes:
+        seed: over retrainings of an arm on a fold; None where it can't be told from the folds', as with one seed.
+        fold: of how an arm suits a fold; None where it isn't known, as on one fold.
+        df: degrees of freedom of what told them.
+    """
+
+    seed: float | None
+    fold: float | None
+    df: int = 0
+
+
+@dataclass(frozen=True)
+class Design:
+    """How many arms (the reference included), folds and seeds a comparison has, and what matters of the data set."""
+
+    arms: int
+    folds: int
+    seeds: int
+    test_train_ratio: float
+    folds_in_all: int
+
+    @property
+    def claim(self) -> str:
+        """What a difference is a statement about."""
+        return ON_OTHER_DATA if self.folds > 1 else ON_THIS_SPLIT
+
+    def detectable(self, spread: Spread) -> float:
+        """The smallest true difference of an arm that is found with probability `POWER`; infinite if none is.
+
+        Where it isn't known how arms suit folds, these are taken to differ as much as seeds do.
+        """
+        seed = spread.seed or 0.0
+        return detectable_difference(
+            self.arms,
+            self.folds,
+            self.seeds,
+            test_train_ratio=self.test_train_ratio,
+            folds_in_all=self.folds_in_all,
+            fold_sd=(seed if spread.fold is None else spread.fold) if self.folds > 1 else 0.0,
+            seed_sd=seed,
+            power=POWER,
+            rng=np.random.default_rng(0),
+        )
+
+
+def design_of(grid: ScoreGrid) -> Design:
+    """The design that was planned."""
+    return Design(len(grid.arms), len(grid.folds), len(grid.seeds), grid.test_train_ratio, grid.folds_in_all)
+
+
+def spread_of(grid: ScoreGrid) -> Spread | None:
+    """The spread in the blocks that all arms with trials have finished; None where these show none."""
+    scores = grid.scores[np.isfinite(grid.scores).any(axis=(1, 2))]
+    whole = np.asarray(np.isfinite(scores).all(axis=0))
+    folds = [scores[:, fold, whole[fold]] for fold in range(scores.shape[1]) if whole[fold].any()]
+    if len(scores) < 2 or not folds:
+        return None
+    within = [_interaction(cells) for cells in folds]
+    seed_squares, seed_df = (sum(part) for part in zip(*within, strict=True))
+    seed = math.sqrt(seed_squares / seed_df) if seed_df else None
+    squares, fold_df = _interaction(np.stack([cells.mean(axis=1) for cells in folds], axis=1))
+    if not seed_df + fold_df:
+        return None
+    fold = None
+    if fold_df:
+        of_seeds = (seed or 0.0) ** 2 * float(np.mean([1 / cells.shape[1] for cells in folds]))
+        apart = 1 - 1 / max(grid.folds_in_all, 2)  # the rest is common to all folds, as their training sets overlap
+        fold = math.sqrt(max(squares / fold_df - of_seeds, 0.0) / apart)
+    return Spread(seed, fold, int(seed_df + fold_df))
+
+
+def earlier_spread(study: Study, results: Path | str, design: Mapping[str, Any]) -> tuple[Spread, str] | None:
+    """The spread that earlier trials of a design (`plan.json`'s) have shown, and of which study they are.
+
+    Of the study itself, or else of the one under `results` that tells it best; None where none tells it. Studies that
+    can't be read are passed over: they are none of this one's business.
+    """
+    found = []
+    for other in [study, *(Study(under(results, name)) for name in studies_under(results) if name != study.name)]:
+        try:
+            plan = other.read_plan()
+            if plan is None or _without_switches(plan.get("design", {})) != _without_switches(design):
+                continue
+            frame = trial_frame(other.trials())
+        except (StudyError, StorageError):
+            continue
+        spread = spread_of(score_grid(frame, plan, REFERENCE_KIND, study_arms(plan)))
+        if spread is not None and other is study:
+            return spread, "this study"
+        if spread is not None:
+            found.append((spread, other.name))
+    return max(found, key=lambda pair: pair[0].df, default=None)
+
+
+def _without_switches(design: Mapping[str, Any]) -> dict[str, Any]:
+    """What arms switch is theirs; an older plan does not say it."""
+    return {name: part for name, part in design.items() if name != "switches"}
+
+
+def _interaction(cells: NDArray[np.float64]) -> tuple[float, int]:
+    """Sum of squares and degrees of freedom of arms × columns, `[arms, columns]`."""
+    residual = cells - cells.mean(axis=1, keepdims=True) - cells.mean(axis=0) + cells.mean()
+    return float((residual**2).sum()), (cells.shape[0] - 1) * (cells.shape[1] - 1)
+
+
+def steps_to(design: Design, spread: Spread, target: float) -> list[tuple[Design, float]]:
+    """What the design finds, and larger ones on the way to one that finds differences of `target`.
+
+    One fold stays one fold: the claim is about that split. Several grow to all the folds there are, then by seeds.
+    Where training sets that overlap set a limit above `target`, or the spread over seeds isn't known, the last design
+    is the one with all folds.
+    """
+    steps = [(design, design.detectable(spread))]
+
+    def step(larger: Design) -> float:
+        if larger != steps[-1][0]:
+            steps.append((larger, larger.detectable(spread)))
+        return steps[-1][1]
+
+    if steps[0][1] <= target:
+        return steps
+    if design.folds > 1:
+        design = replace(design, folds=max(design.folds, design.folds_in_all))
+    if step(design) <= target or not spread.seed:
+        return steps
+    limit = 0.0
+    if design.folds > 1 and spread.fold:
+        limit = replace(design, seeds=1).detectable(replace(spread, seed=0.0))
+    if limit >= target:
+        return steps
+    design = replace(design, seeds=max(design.seeds, _LINEAR))
+    reached = step(design)
+    if reached > target:
+        seeds = math.ceil(design.seeds * (reached**2 - limit**2) / (target**2 - limit**2))
+        step(replace(design, seeds=max(seeds, design.seeds + 1)))
+    return steps

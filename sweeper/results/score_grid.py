@@ -1,0 +1,137 @@
+"""A study's scores as the statistics take them: arms × folds × seeds, with holes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sweeper.results.study_arms import StudyArms
+from sweeper.statistics import ArmComparison, compare_arms
+
+REFERENCE_KIND = "ablation"
+UNCOMPARED = "search"  # a search's trials have different settings: no mean or difference of theirs means anything
+
+_COLUMNS = (
+    *("trial_id", "kind", "status", "arm", "dataset", "split", "recipe", "epochs", "fold", "replicate", "accuracy"),
+    *("accuracy_ema", "train_clips", "test_clips", "parameters", "gflops_per_clip", "seconds", "params"),
+    "evidence",
+)
+
+
+@dataclass(frozen=True)
+class ScoreGrid:
+    """Accuracies of one kind of trials and of the reference, planned or found.
+
+    Attributes:
+        arms: names; the reference is among them, whether it was run or not.
+        reference: its index.
+        folds, seeds: in order.
+        scores: fractions of 1, NaN where no trial is complete; `[arms, folds, seeds]`.
+        test_train_ratio: test clips per training clip.
+        folds_in_all: folds that the data set is divided into, run or not.
+        resolution: one test clip's share of an accuracy; None where no trial is complete.
+    """
+
+    arms: tuple[str, ...]
+    reference: int
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    scores: NDArray[np.float64]
+    test_train_ratio: float
+    folds_in_all: int
+    resolution: float | None
+
+    def compare(self, limits: tuple[float, float] = (0.0, 1.0)) -> ArmComparison | None:
+        """All arms against the reference; None where nothing is known.
+
+        Args:
+            limits: lowest and highest possible score.
+        """
+        if not np.isfinite(self.scores).any():
+            return None
+        return compare_arms(
+            self.scores,
+            self.reference,
+            test_train_ratio=self.test_train_ratio,
+            folds_in_all=self.folds_in_all,
+            limits=limits,
+            resolution=self.resolution,
+        )
+
+
+def trial_frame(trials: pa.Table) -> pd.DataFrame:
+    """The columns of `schema.TRIAL` that the statistics use."""
+    return trials.select(list(_COLUMNS)).to_pandas().fillna({"params": ""})  # an older version had none
+
+
+def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: StudyArms) -> ScoreGrid:
+    """The grid of one kind of trials.
+
+    Args:
+        trials: rows of `schema.TRIAL` with their kind, status, arm, fold, replicate, accuracy and numbers of clips.
+        plan: the study's `plan.json`; empty if it is missing.
+        kind: of trials.
+        arms: the study's.
+    """
+    reference = (trials["kind"] == REFERENCE_KIND) & (trials["arm"] == arms.reference)
+    mine = trials[reference | (trials["kind"] == kind)]
+    planned = [trial for trial in plan.get("trials", ()) if trial.get("kind", REFERENCE_KIND) == kind]
+    seen = {
+        column: {trial[column] for trial in planned} | set(mine[column].unique().tolist())
+        for column in ("arm", "fold", "replicate")
+    }
+    names = arms.ordered(seen["arm"] | {arms.reference})
+    folds, seeds = tuple(sorted(seen["fold"] or {1})), tuple(sorted(seen["replicate"] or {0}))
+    complete = mine[mine["status"] == "complete"].drop_duplicates(["arm", "fold", "replicate"])
+    scores = np.full((len(names), len(folds), len(seeds)), np.nan)
+    places = [
+        pd.Index(order).get_indexer(complete[column])
+        for order, column in ((names, "arm"), (folds, "fold"), (seeds, "replicate"))
+    ]
+    scores[tuple(places)] = complete["accuracy"]
+    ratio = float((complete["test_clips"] / complete["train_clips"]).mean()) if len(complete) else 0.0
+    return ScoreGrid(
+        arms=names,
+        reference=names.index(arms.reference),
+        folds=folds,
+        seeds=seeds,
+        scores=scores,
+        test_train_ratio=ratio,
+        folds_in_all=_folds_in_all(plan, ratio, len(folds)),
+        resolution=1 / float(complete["test_clips"].mean()) if len(complete) else None,
+    )
+
+
+def change(a: ScoreGrid, b: ScoreGrid) -> ScoreGrid | None:
+    """How the scores changed from `a` to `b`, in the arms and blocks of both; None where they share none.
+
+    The reference is in both. Compare it with limits −1 and 1.
+    """
+    arms = tuple(arm for arm in a.arms if arm in b.arms)
+    folds = tuple(fold for fold in a.folds if fold in b.folds)
+    seeds = tuple(seed for seed in a.seeds if seed in b.seeds)
+    if a.arms[a.reference] != b.arms[b.reference] or not folds or not seeds:
+        return None
+    first, second = (
+        grid.scores[
+            np.ix_(
+                [grid.arms.index(arm) for arm in arms],
+                [grid.folds.index(fold) for fold in folds],
+                [grid.seeds.index(seed) for seed in seeds],
+            )
+        ]
+        for grid in (a, b)
+    )
+    shared = replace(a, arms=arms, reference=arms.index(a.arms[a.reference]), folds=folds, seeds=seeds)
+    return replace(shared, scores=second - first)
+
+
+def _folds_in_all(plan: Mapping[str, Any], ratio: float, seen: int) -> int:
+    """As the plan says; a plan of before schema 3 doesn't, so from the clips: k folds test one clip for k − 1."""
+    if "all_folds" in plan:
+        return max(len(plan["all_folds"]), seen)
+    return max(round(1 + 1 / ratio) if ratio > 0 else 1, seen)

@@ -1,0 +1,118 @@
+"""What a study compares, as its `plan.json` says it: arms in order, reference, switches, tables, published values.
+
+A leaderboard and a report read it from here, so they run none of a study's code.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from sweeper.results.tables import StudyError
+
+LONGEST_LABEL = 30  # letters; longer words are no heading
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """Arms that are read side by side: names of the rows, and headings of columns by switch; see `sweeper.study`."""
+
+    title: str
+    arms: tuple[str, ...]
+    columns: Mapping[str, str]
+    against: str = ""
+
+
+@dataclass(frozen=True)
+class StudyArms:
+    """The arms of a study.
+
+    Attributes:
+        name: of the study.
+        argument: what names it on the command line; '' for the default.
+        reference: the arm that all others are compared with.
+        switches: what each arm changes of the reference, by arm, in the order in which arms are listed.
+        values: what the reference has, by switch.
+        factors: what each arm lacks, in words.
+        published: accuracies, fractions of 1, of the arms that have one.
+        tables: by name.
+        protocol: how the published values were measured, as `sweeper.study.Protocol`; empty where nothing is said.
+        recipes: epochs of each.
+    """
+
+    name: str
+    argument: str
+    reference: str
+    switches: Mapping[str, Mapping[str, Any]]
+    values: Mapping[str, Any]
+    factors: Mapping[str, str]
+    published: Mapping[str, float]
+    tables: Mapping[str, StudyTable]
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    recipes: Mapping[str, int] = field(default_factory=dict)
+
+    def ordered(self, arms: set[str]) -> tuple[str, ...]:
+        """These arms in order; unknown ones last, by name."""
+        known = tuple(arm for arm in self.switches if arm in arms)
+        return (*known, *sorted(arms - set(known)))
+
+    def published_difference(self, arm: str) -> float | None:
+        """Published accuracy of the arm minus the reference's; None for the reference, and where one is missing."""
+        if arm == self.reference or not {arm, self.reference} <= self.published.keys():
+            return None
+        return self.published[arm] - self.published[self.reference]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Switches in words, of those that one arm switches alone: what that arm removes."""
+        alone: dict[str, list[str]] = {}
+        for arm, switches in self.switches.items():
+            if len(switches) == 1:
+                alone.setdefault(next(iter(switches)), []).append(self.factors[arm])
+        words = {switch: found[0] for switch, found in alone.items() if len(found) == 1}
+        return {s: label for s, label in words.items() if label and len(label) <= LONGEST_LABEL and "→" not in label}
+
+
+def study_arms(plan: Mapping[str, Any]) -> StudyArms:
+    """The arms of the study with this `plan.json`, which may be missing (empty).
+
+    A plan of a version that did not write its study down is of the only one that there was.
+
+    Raises:
+        StudyError: the plan says its study in another form.
+    """
+    try:
+        return _read(plan, plan.get("definition") or _first_study())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StudyError(f"plan.json does not say its study as it should ({error!r}); run its command again") from None
+
+
+def _read(plan: Mapping[str, Any], told: Mapping[str, Any]) -> StudyArms:
+    place = {name: number for number, name in enumerate(told["order"])}
+
+    def ordered(switches: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(sorted(switches.items(), key=lambda pair: place[pair[0]]))
+
+    return StudyArms(
+        name=told["name"],
+        argument=told["argument"],
+        reference=plan.get("reference", told["reference"]),
+        switches={arm["name"]: ordered(arm["switches"]) for arm in told["arms"]},
+        values=ordered(told["switches"]),
+        factors={arm["name"]: arm["removes"] for arm in told["arms"]},
+        published={arm["name"]: arm["published"] for arm in told["arms"] if arm["published"] is not None},
+        tables={
+            table["name"]: StudyTable(table["title"], tuple(table["arms"]), dict(table["columns"]), table["against"])
+            for table in told["tables"]
+        },
+        protocol=told["protocol"] or {},
+        recipes=told["recipes"],
+    )
+
+
+@cache
+def _first_study() -> dict[str, Any]:
+    """The paper's study, as it was when plans did not say it."""
+    return dict(json.loads(files("sweeper.results").joinpath("first_study.json").read_text("utf-8")))

@@ -1,0 +1,123 @@
+"""What a run would refuse, refused before anything is decoded, started or written; by a dry run just as well.
+
+All three designs pass here. What only the audio can tell (a file that can't be read, the same recording under two
+names) is told when it is decoded, and what only Ray can tell when that has started.
+"""
+
+import math
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sweeper.audio import splits
+from sweeper.audio.store import ClipStore
+from sweeper.plan import PlanError, TrialSpec
+from sweeper.results.folder import Folder
+from sweeper.results.plans import merge
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
+from sweeper.run.options import RunOptions, SearchOptions, machine
+
+# The least and the most of each number, both included. The most is more than anybody means and less than what would
+# take minutes to plan; how much a machine has, the machine says.
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "seeds": (1, 1_000),
+    "epochs": (1, 1_000_000),
+    "trials": (1, 100_000),
+    "top": (1, 100),
+    "replicates": (1, 100),
+    "workers_per_trial": (1, math.inf),
+    "cpus_per_trial": (1, math.inf),
+    "gpus_per_trial": (0, math.inf),
+    "max_failures": (0, 1_000),
+    "grace": (0, 86_400),
+}
+
+
+def check_numbers(options: RunOptions) -> None:
+    """Refuse numbers that nobody means, and a fold that is named twice or not at all.
+
+    Raises:
+        PlanError: naming the first one.
+    """
+    for name, (least, most) in LIMITS.items():
+        value, option = getattr(options, name, None), f"--{name.replace('_', '-')}"
+        if value is None:
+            continue
+        if not value >= least:  # NaN is not, either
+            raise PlanError(f"{option} {value}: at least {least}")
+        if value > most:
+            raise PlanError(f"{option} {value}: at most {most}")
+    if options.folds is not None:
+        if not options.folds:
+            raise PlanError("--folds '': name at least one, such as 1 or 1,2")
+        if twice := [fold for fold, times in Counter(options.folds).items() if times > 1]:
+            listed = ",".join(map(str, options.folds))
+            raise PlanError(f"--folds {listed}: fold {twice[0]} is named twice; --seeds repeats folds")
+
+
+def check_begin(
+    options: RunOptions,
+    study: Study,
+    design: Mapping[str, Any],
+    trials: Sequence[TrialSpec],
+) -> None:
+    """Refuse a run that could not begin, or not go on.
+
+    Args:
+        options: the command line.
+        study: where its results will go.
+        design: what all trials of the run have in common, as the study's plan says it.
+        trials: those that are to run, or some like them; none where all is done.
+
+    Raises:
+        PlanError, StudyError, StorageError: one line, for the user.
+    """
+    _check_place(study)
+    if (old := study.read_plan()) is not None:
+        digest = old.get("data_digest")  # of our own data it is known only once they are decoded
+        merge(old, {"design": design, "data_digest": digest, "trials": ()}, str(study))
+    if isinstance(options, SearchOptions) and options.storage is not None:
+        from sweeper.search import check_database  # Optuna takes a second to import
+
+        check_database(options.storage)
+    if trials:
+        from sweeper.execution.preflight import check_machine  # torch takes seconds to import
+
+        check_machine(machine(options), trials)
+
+
+def check_clips(store: ClipStore, options: RunOptions, folds: Sequence[int]) -> None:
+    """Refuse what only decoded clips can tell of a split, before a study is begun.
+
+    Raises:
+        LeakError, SplitError: one line, for the user.
+    """
+    for fold in folds:
+        splits.split(store, options.split, fold)
+
+
+def _check_place(study: Study) -> None:
+    """Whether results can be written; raises StudyError or StorageError."""
+    if isinstance(study.storage, Folder):
+        _check_folder(study.storage.path, study)
+    else:
+        study.create()  # makes nothing there, but tries
+
+
+def _check_folder(folder: Path, study: Study) -> None:
+    """Make the first folder that is missing, or a file in the one that is there, and remove it again."""
+    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    try:
+        if missing:
+            missing[-1].mkdir()
+            missing[-1].rmdir()
+        else:
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        if missing and missing[-1].is_dir():  # another command has made it, or put something there
+            return
+        raise StudyError(f"can't write results to {study}: {error.strerror}; use --results DIR") from error

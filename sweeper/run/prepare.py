@@ -1,0 +1,203 @@
+"""From options to a checked run: the study, what it plans, the data, and where results go; once, for all designs.
+
+Whatever can be known is checked here, before anything is decoded, started or written.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sweeper.audio import datasets, splits
+from sweeper.audio.datasets import Dataset
+from sweeper.audio.store import ClipStore, prepare
+from sweeper.definition import Source
+from sweeper.execution.loggers import check_loggers
+from sweeper.plan import PlanError, Variant, select_arms, variant
+from sweeper.results import provenance
+from sweeper.results.names import check_study_name
+from sweeper.results.store import Study, study_of
+from sweeper.run.checks import check_clips, check_numbers
+from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, TunedOptions
+from sweeper.search_spaces import NAMES
+from sweeper.search_spaces.peers import PEERS
+from sweeper.study import Arm, Network, Recipe
+from sweeper.study import Study as Definition
+from sweeper.study_file import find, save
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is run, checked.
+
+    Attributes:
+        source: the study.
+        recipe: how its arms are trained, with the epochs that were asked for.
+        arms: those that were asked for.
+        peers: networks by others, by name.
+        dataset: the clips, not decoded yet.
+        folds: the test folds.
+        results: where results go.
+        fixed: the name that `run ablations` gives its results, where that is asked the same.
+        notes: what is worth knowing of the networks.
+    """
+
+    source: Source
+    recipe: Recipe
+    arms: tuple[Arm, ...]
+    peers: Mapping[str, Network]
+    dataset: Dataset
+    folds: tuple[int, ...]
+    results: Study
+    fixed: str
+    notes: tuple[str, ...]
+
+    def open(self, options: RunOptions) -> ClipStore:
+        """Decode the clips, then make the results' folder, with the study's code.
+
+        Raises:
+            StudyError: the folder can't be written.
+            DatasetError, LeakError: clips that can't be read, or are on both sides of the split.
+        """
+        store = prepare(self.dataset, self.recipe.sample_rate, bad_clips=options.bad_clips)
+        check_clips(store, options, self.folds)
+        self.results.create()
+        if self.source.code:
+            save(self.source.code, self.results.storage)
+        return store
+
+    def facts(self, options: RunOptions, store: ClipStore) -> dict[str, object]:
+        """What a study's plan says about its data and its code."""
+        return {
+            "data_digest": store.digest,
+            "synthetic": self.dataset.synthetic,
+            "all_folds": list(splits.folds_of(self.dataset, options.split)),
+            "classes": list(self.dataset.classes),
+            "notes": [*store.notes, *self.notes],
+            "skipped": [list(pair) for pair in store.skipped],
+            "software": provenance.software(),
+        }
+
+
+def prepare_run(options: AblationOptions | SearchOptions) -> Run:
+    """Check everything that can be known before audio is decoded.
+
+    Raises:
+        DatasetError, PlanError, StudyError: one line, for the user.
+    """
+    check_numbers(options)
+    if options.study is not None:
+        check_study_name(options.study)
+    check_loggers(options.log, options.results)
+    source = find(options.source)
+    study = source.study
+    recipe = choose_recipe(source, options.recipe, demo=options.dataset == "demo")
+    if options.epochs is not None:
+        recipe = replace(recipe, training=replace(recipe.training, epochs=options.epochs))
+    # A wrong name is told before anything slow.
+    if grid := isinstance(options, AblationOptions | TunedOptions):
+        arms = select_arms(study, options.table, options.arms)
+    else:
+        arms = select_arms(study, names=options.arms or (study.reference,))
+    peers = _peers(options)
+    dataset = datasets.load(options.dataset, options.data)
+    few = not grid or dataset.name == "demo"
+    return Run(
+        source=source,
+        recipe=recipe,
+        arms=arms,
+        peers=peers,
+        dataset=dataset,
+        folds=_folds(options, dataset, few=few),
+        results=study_of(options.results, options.study or results_name(options.design, source, options, recipe)),
+        fixed=results_name(AblationOptions.design, source, options, recipe),
+        notes=tuple(_check_networks(source, recipe, arms, len(dataset.classes), options.workers_per_trial)),
+    )
+
+
+def choose_recipe(source: Source, name: str | None, *, demo: bool) -> Recipe:
+    """The recipe of that name; where none was given, the first for a quick look (`demo`), else the last.
+
+    Raises:
+        PlanError: there is none of that name.
+    """
+    recipes = {recipe.name: recipe for recipe in source.study.recipes}
+    if name is None:
+        return source.study.recipes[0 if demo else -1]
+    if name not in recipes:
+        raise PlanError(f"unknown recipe {name!r}; the recipes are: {', '.join(recipes)}")
+    return recipes[name]
+
+
+def results_name(design: str, source: Source, options: RunOptions, recipe: Recipe) -> str:
+    """The name of the results where none was given: what distinguishes them from others."""
+    parts = [design, *([] if source.name == NAMES[0] else [source.name]), options.dataset, recipe.name]
+    parts += [options.split] if options.split != "official" else []
+    parts += [f"{options.epochs}epochs"] if options.epochs is not None else []
+    return "-".join(parts)
+
+
+def _peers(options: RunOptions) -> dict[str, Network]:
+    names = options.peers if isinstance(options, AblationOptions) else ()
+    for name in names:
+        if name not in PEERS:
+            raise PlanError(f"unknown peer {name!r}; the peers are: {', '.join(PEERS)}")
+    return {name: PEERS[name] for name in names}
+
+
+def _folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[int, ...]:
+    """The folds that were asked for; where none were, the first one (`few`) or all.
+
+    Raises:
+        PlanError: the split has no such fold.
+        SplitError: too few clips, groups or classes for it.
+    """
+    available = splits.folds_of(dataset, options.split)
+    chosen = tuple(sorted(set(options.folds or (available[:1] if few else available))))
+    if unknown := sorted(set(chosen) - set(available)):
+        raise PlanError(
+            f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has here "
+            f"the folds {','.join(map(str, available))}"
+        )
+    splits.check(dataset, options.split, chosen)
+    return chosen
+
+
+def _check_networks(source: Source, recipe: Recipe, arms: Sequence[Arm], classes: int, workers: int) -> list[str]:
+    """Resolve every arm; of a user's own network, build each and run two clips through it, there and back.
+
+    Returns:
+        what is worth knowing, and how much each arm shares with the reference.
+
+    Raises:
+        PlanError: an arm can't be trained; one line.
+    """
+    study = source.study
+    variants = {arm.name: variant(study, arm, recipe, classes) for arm in arms}
+    notes = [
+        f"{name} differs in the average of the weights only, which accuracy_ema scores; accuracy is the last epoch's"
+        for name, found in variants.items()
+        if found.switches != "{}" and all(switch.startswith("ema.") for switch in json.loads(found.switches))
+    ]
+    if not source.code:
+        return notes
+    from sweeper.model.build import build  # torch takes seconds to import: wrong names are told without it
+    from sweeper.model.pairing import NetworkError
+    from sweeper.model.shared import shared_parameters
+    from sweeper.training.check import check_network
+
+    reference = None
+    for name, found in {study.reference: _reference(study, recipe, classes), **variants}.items():
+        try:
+            notes += check_network(found.network, found.training, workers=workers)
+            module = build(found.network, 0, load=False)
+        except NetworkError as error:
+            raise PlanError(f"{source.argument}: arm {name!r}: {error}") from None
+        if reference is None:
+            reference = module
+        else:
+            notes.append(f"{name}: {shared_parameters(module, reference).describe(study.reference)}")
+    return list(dict.fromkeys(notes))
+
+
+def _reference(study: Definition, recipe: Recipe, classes: int) -> Variant:
+    return variant(study, study.by_name[study.reference], recipe, classes)

@@ -1,0 +1,108 @@
+"""Studies in files, run: workers that have not seen the file, several workers, a kill; and the same from Python."""
+
+import doctest
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import sweeper as package
+
+FILES = Path(__file__).parents[1] / "study_files"
+SCORES = ["arm", "accuracy", "accuracy_ema", "train_loss", "parameters", "seed"]
+
+
+@pytest.fixture
+def own(sweeper):
+    """A folder with the studies, where commands run."""
+    for file in FILES.glob("*.py"):
+        shutil.copy(file, sweeper.folder)
+    return sweeper
+
+
+def scores(own, study):
+    rows = pd.read_parquet(own.folder / "results" / study / "leaderboard.parquet").set_index("trial_id")
+    return rows[SCORES].sort_index()
+
+
+def test_a_study_that_was_killed_goes_on_and_equals_the_undisturbed_one(own):
+    command = ("run", "ablations", "two_files.py", "--epochs", "2")
+    own(*command, "--study", "whole")
+    code, _ = own.stop_after(2, "killed", [signal.SIGKILL], *command, "--study", "killed")
+    assert code == -signal.SIGKILL
+    own.wait_until_ray_is_gone(60)
+    (own.folder / "two_files.py").write_text(
+        (own.folder / "two_files.py").read_text().replace('Arm("full"),', '# one more\n        Arm("full"),')
+    )
+    out = own(*command, "--study", "killed")
+    assert "of them already committed" in out
+    assert scores(own, "killed").equals(scores(own, "whole"))
+    assert (own.folder / "results" / "killed" / "code").is_dir()
+    printed = own("leaderboard", "killed")
+    assert "Arms" in printed and "no-skip" in printed and "Table 6" not in printed
+
+
+def test_several_workers_train_a_network_of_the_users(own):
+    own("run", "ablations", "mel.py", "--arm", "full", "--seeds", "1", "--epochs", "1", "--workers-per-trial", "2")
+    (row,) = pd.read_parquet(own.folder / "results/ablations-mel-demo-quick-1epochs/leaderboard.parquet").to_dict(
+        "records"
+    )
+    assert row["status"] == "complete"
+
+
+def test_a_search_over_the_studys_own_space(own):
+    own(
+        *[
+            "run",
+            "search",
+            "two_files.py",
+            "--trials",
+            "3",
+            "--top",
+            "1",
+            "--replicates",
+            "1",
+            "--epochs",
+            "1",
+            "--no-halving",
+        ]
+    )
+    winners = (own.folder / "results/search-two_files-demo-quick-1epochs/winners.json").read_text()
+    assert '"max_lr"' in winners and '"smoothing"' in winners
+
+
+def test_the_docstrings_examples_run(own, monkeypatch, capsys):
+    """In this process, as in a notebook."""
+    monkeypatch.chdir(own.folder)
+    for name, value in own.environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TypeError, match="unknown option 'sedes'; the options are: dataset, data"):
+        package.run_ablations("mel.py", sedes=3)
+    finder = doctest.DocTestFinder(recurse=True)
+    examples = sorted(finder.find(package, "sweeper"), key=lambda test: test.name)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    out = []
+    for test in examples:
+        runner.run(test, out=out.append, clear_globs=False)
+    assert runner.tries >= 6 and not runner.failures, "".join(out)
+    assert Path("mel.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("notebook", sorted((FILES.parent / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_run(own, monkeypatch, notebook):
+    """Their cells, one after the other, in an empty folder."""
+    folder = own.folder / "notebook"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name, value in own.environment.items():
+        monkeypatch.setenv(name, value)
+    names: dict = {}
+    for cell in json.loads(notebook.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), notebook.name, "exec"), names)
+    assert (folder / "mel.py").read_text() == (FILES / "mel.py").read_text()
+    assert list(names["board"].summary["n"]) == [2, 2]
+    assert (folder / "mel.html").exists()

@@ -1,0 +1,117 @@
+"""From options to a checked run: what is wrong is told before anything is decoded, started or written."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sweeper.plan import PlanError
+from sweeper.run.options import AblationOptions, SearchOptions
+from sweeper.run.prepare import prepare_run
+
+FILES = Path(__file__).parents[1] / "study_files"
+
+MISTAKES = {
+    "a field that is none": ('network={"attention": False}', 'network={"attn": False}', "switches 'attn', which is no"),
+    "a missing reference": ('Arm("full"),', "", "reference='full' is no arm"),
+    "another shape": (
+        "self.head(x.mean(1)",
+        "self.head(x.mean(1))[:, :3] if True else (0",
+        r"shape \[2, 3\]; expected \[2, 10\]",
+    ),
+    "no module": ("return MelCNN(self)", "return self", "returned a MelNet; expected a torch.nn.Module"),
+    "an arm that builds no network": (
+        '{"norm": "group"}',
+        '{"norm": "group", "width": 12}',
+        "arm 'group-norm': MelNet can't be built",
+    ),
+    "clips too short": ("seconds=1.0", "seconds=0.01", "arm 'full': .*in training, given .*, fails"),
+    "an exception": (
+        "return self.head(",
+        "raise KeyError('x')\n        return self.head(",
+        r"KeyError: 'x' \(mel\.py:\d+\)",
+    ),
+    "a wrong switch of the training": ('"ema.decay": 0.0', '"ema.decy": 0.0', "'decy' is no field of EMAConfig"),
+    "a switch that changes nothing": (
+        '"label_smoothing": 0.0',
+        '"label_smoothing": 0.1',
+        "the reference has these values too",
+    ),
+}
+
+
+def options(file, tmp_path, kind=AblationOptions, **changes):
+    return kind(**({"source": str(file), "results": str(tmp_path / "results"), "dry_run": True} | changes))
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEPER_CACHE", str(tmp_path / "cache"))
+    shutil.copy(FILES / "mel.py", tmp_path)
+    return tmp_path / "mel.py"
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_in_a_study_is_told_in_one_line_before_anything_is_made(file, tmp_path, what):
+    old, new, message = MISTAKES[what]
+    content = file.read_text()
+    assert old in content
+    file.write_text(content.replace(old, new, 1))
+    with pytest.raises(PlanError, match=message) as raised:
+        prepare_run(options(file, tmp_path))
+    assert len(str(raised.value).splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+    assert "decoded" not in {path.name for path in (tmp_path / "cache").glob("*")}
+
+
+def test_a_sound_study_is_described(file, tmp_path):
+    run = prepare_run(options(file, tmp_path))
+    assert run.results.name == "ablations-mel-demo-quick"
+    assert "MelNet: self-distillation is left out, as the network returns no branch_logits" in run.notes
+    assert "mean-pool: shares 6 of 6 parameters with full" in run.notes
+    assert any(note.startswith("no-ema differs in the average of the weights only") for note in run.notes)
+    assert [arm.name for arm in run.arms] == ["full", "mean-pool", "group-norm", "no-smoothing", "no-ema"]
+
+
+def test_names_of_results_say_the_study_but_for_the_default(file, tmp_path):
+    names = [prepare_run(options(source, tmp_path)).results.name for source in ("paper", "recipe", "readings")]
+    assert names == ["ablations-demo-quick", "ablations-recipe-demo-quick", "ablations-readings-demo-quick"]
+    run = prepare_run(options("paper", tmp_path, SearchOptions, epochs=3))
+    assert (run.results.name, run.fixed) == ("search-demo-quick-3epochs", "ablations-demo-quick-3epochs")
+    assert [arm.name for arm in run.arms] == ["full"], "a search without arms is of the reference"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": "papr"}, "unknown study 'papr'"),
+        ({"source": "nowhere.py"}, r"nowhere\.py does not exist"),
+        ({"table": "6"}, "unknown table '6'; the tables are: arms, or all"),
+        ({"recipe": "paper"}, "unknown recipe 'paper'; the recipes are: quick"),
+        ({"arms": ("garm",)}, "unknown arm 'garm'; the arms are: full, mean-pool"),
+        ({"peers": ("ast",)}, "unknown peer 'ast'; the peers are: eat-s, acdnet"),
+        ({"epochs": 0}, "--epochs 0: at least 1"),
+        ({"seeds": 0}, "--seeds 0: at least 1"),
+        ({"folds": (9,)}, "the official split of demo has here the folds 1,2,3,4,5"),
+    ],
+)
+def test_wrong_options_are_told_by_name(file, tmp_path, changes, message):
+    with pytest.raises(PlanError, match=message):
+        prepare_run(options(**({"file": file, "tmp_path": tmp_path} | {"source": str(file)} | changes)))
+
+
+def test_a_search_needs_a_space(file, tmp_path):
+    from sweeper.run.search import arm_searches
+
+    asked = options(file, tmp_path, SearchOptions)
+    with pytest.raises(PlanError, match=r"'mel' has no search space: give it a function space\(trial, training\)"):
+        arm_searches(prepare_run(asked), asked)
+    shutil.copy(FILES / "two_files.py", tmp_path)
+    shutil.copy(FILES / "blocks.py", tmp_path)
+    asked = options(tmp_path / "two_files.py", tmp_path, SearchOptions)
+    (search,) = arm_searches(prepare_run(asked), asked)
+    assert search.recipe_params == '{"max_lr":0.01,"smoothing":0.1}', "found by asking the space"
+    assert {field.name: field.range for field in search.searched} == {
+        "smoothing": "0 to 0.2",
+        "max_lr": "0.0001 to 0.1, log",
+    }

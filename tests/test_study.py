@@ -1,0 +1,126 @@
+"""What a study is made of, and what it refuses."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from sweeper.factorial import aliases
+from sweeper.study import Arm, Network, Recipe, Study, Table, TrainingConfig, factorial
+
+RECIPE = Recipe("r", training=TrainingConfig(), sample_rate=8000, seconds=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Net(Network):
+    width: int = 8
+    norm: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other(Network):
+    pass
+
+
+def study(**changes):
+    return Study(
+        **({"network": Net(), "arms": (Arm("full"), Arm("b", network={"norm": False})), "recipes": (RECIPE,)} | changes)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arms": (Arm("a"),)}, "reference='full' is no arm; the arms are: a; name one of them"),
+        ({"arms": (Arm("full"), Arm("full"))}, "two arms are called 'full'"),
+        ({"arms": (Arm("full"), Arm("x", network={"nrm": 1}))}, "arm 'x' switches 'nrm', .* Net; it has: norm, width"),
+        ({"tables": (Table("t", ("full", "c")),)}, "table 't' names 'c'; the arms are: full, b"),
+        ({"tables": (Table("t", ("full",), columns={"width": "w"}),)}, "column 'width', which no arm switches"),
+        ({"tables": (Table("t", ("full",), against="u"),)}, "'t' is held against 'u', which is no table"),
+        ({"recipes": ()}, "a study needs one at least"),
+        ({"recipes": (RECIPE, RECIPE)}, "two recipes are called 'r'"),
+        ({"network": Net}, "expected an instance of a dataclass derived from Network"),
+        (
+            {"recipes": (Recipe("s", training=TrainingConfig(), sample_rate=1, seconds=1, network=Other()),)},
+            "recipe 's': its network is a Other, the study's is a Net",
+        ),
+    ],
+)
+def test_a_study_with_a_mistake_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        study(**changes)
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        ({"name": "a/b"}, "without slashes"),
+        ({"name": ""}, "a name is a word or more"),
+        ({"name": "a", "published": 86.8}, "published=86.8 must be a fraction of 1"),
+        ({"name": "a", "network": {"classes": 3}}, "switches classes, which the plan sets"),
+    ],
+)
+def test_an_arm_with_a_mistake_is_refused(arm, message):
+    with pytest.raises(ValueError, match=message):
+        Arm(**arm)
+
+
+def test_a_recipe_hears_something():
+    with pytest.raises(ValueError, match="0 s at 8000 Hz; both must be more than 0"):
+        Recipe("r", training=TrainingConfig(), sample_rate=8000, seconds=0)
+
+
+def test_arms_cannot_be_changed_afterwards():
+    arm = Arm("a", network={"widths": [1, 2]})
+    assert arm.network["widths"] == (1, 2)
+    with pytest.raises(TypeError):
+        arm.network["widths"] = (3,)
+
+
+def test_a_switch_of_both_network_and_training_is_told_apart():
+    arm = Arm("a", network={"dropout": 0.1, "epochs": 2}, training={"epochs": 9, "max_lr": 1.0})
+    assert arm.switches == {"dropout": 0.1, "epochs": 2, "training.epochs": 9, "max_lr": 1.0}
+
+
+def test_a_full_factorial_has_every_combination_the_references_first():
+    arms = factorial(network={"norm": (True, False), "width": (8, 16, 32)}, training={"max_lr": (1e-3, 1e-4)})
+    assert len(arms) == len({arm.name for arm in arms}) == 12
+    assert arms[0] == Arm("full", network={"norm": True, "width": 8}, training={"max_lr": 1e-3})
+    assert arms[-1].name == "norm=False,width=32,max_lr=0.0001"
+    assert arms[-1].removes == "norm True → False, width 8 → 32, max_lr 0.001 → 0.0001"
+    assert study(arms=arms).by_name.keys() == {arm.name for arm in arms}
+
+
+@pytest.mark.parametrize("fraction", [1 / 2, "1/2", "a b c abc"])
+def test_half_of_four_factors_is_balanced_and_says_its_aliases(fraction):
+    names = ("p", "q", "r", "s")
+    arms = factorial(network={name: (0, 1) for name in names[:3]}, training={"s": (0, 1)}, fraction=fraction)
+    runs = [arm.switches for arm in arms[1:]]
+    assert len(arms) == 8 and arms[0].name == "full"
+    for name in names:
+        assert sum(name in run for run in runs) == 4
+    assert all(len(run) in (2, 4) for run in runs)
+    told = aliases([{}, *runs], names)
+    assert told[0] == "p = q × r × s" and told[-1] == "mean = p × q × r × s"
+    assert "p × q = r × s" in told
+
+
+def test_arms_that_are_no_fraction_have_no_aliases():
+    assert aliases([{}, {"a": 1}], ["a"]) == []
+    assert aliases([{}, {"a": 1}, {"b": 1}, {"a": 1, "b": 1}], ["a", "b"]) == []
+    assert aliases([{}, {"a": 1}, {"b": 1}, {"c": 1}], ["a", "b", "c"]) == [], "one switch at a time is no fraction"
+
+
+@pytest.mark.parametrize(
+    ("levels", "fraction", "message"),
+    [
+        ({}, None, "needs a switch at least"),
+        ({"a": (1,)}, None, "switch 'a' has 1 value; a factorial design needs two"),
+        ({"a": (1, 2, 3), "b": (1, 2)}, 0.5, "switch 'a' has 3 values; a fraction is of switches with two"),
+        ({"a": (1, 2), "b": (1, 2)}, 0.3, "fraction=0.3 of 2 switches: expected 1/2 or a power of it, down to 1/2"),
+        ({"a": (1, 2), "b": (1, 2)}, "a b ab", "is of 3 factors; there are 2 switches"),
+        ({"a": (1, 2), "b": (1, 2), "c": (1, 2)}, "a b -ab", "leaves out the reference"),
+    ],
+)
+def test_designs_that_cannot_be_made_are_refused(levels, fraction, message):
+    with pytest.raises(ValueError, match=message):
+        factorial(network=levels, fraction=fraction)
