@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from sweeper.search_spaces.ablations import ARMS
+
 from sweeper.statistics import effects, find_factorial
 
 
