@@ -148,8 +148,37 @@ def last_resort(act: Callable[[], None]) -> Iterator[None]:
         _listener.last_resorts.remove(act)
 
 
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """End the process if it is still in the block so many s after SIGTERM or SIGHUP, stuck in code that takes none."""
+    if not _listener.installed:
+        yield
+        return
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    over = threading.Event()
+
+    def watch() -> None:
+        while number := os.read(read, 1):  # C writes it, while Python's own handler still waits for its turn
+            if number[0] in {signal.SIGTERM, signal.SIGHUP} and not over.wait(seconds):
+                tell(f"not ended in {seconds:.0f} s; stopped")
+                end_now(number[0])
+        os.close(read)
+
+    threading.Thread(target=watch, daemon=True).start()
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        over.set()
+        os.close(write)
+
+
 def end_now(number: int) -> None:
     """End the process, without unwinding anything."""
+    if os.isatty(1):
+        os.write(1, b"\x1b[?25h")  # a live view hides the cursor
     for act in reversed(_listener.last_resorts):
         with contextlib.suppress(Exception):
             act()

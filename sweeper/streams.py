@@ -8,10 +8,12 @@ import codecs
 import io
 import os
 import sys
+import unicodedata
 from typing import Any, TextIO
 
 PLAIN = {
-    "±": "~", "†": "^", "✓": "x", "×": "x", "–": "-", "—": "-", "−": "-", "─": "-", "━": "-", "│": "|", "·": ".",
+    "±": "~", "†": "^", "‡": "#", "★": "*", "✓": "x", "×": "x", "–": "-", "—": "-", "−": "-", "─": "-", "━": "-",
+    "│": "|", "·": ".",
     "▶": ">", "█": "#", "→": "->", "≤": "<=", "≥": ">=", "≈": "~", "…": "...", "‘": "'", "’": "'", "“": '"', "”": '"',
 }  # fmt: skip
 
@@ -71,4 +73,5 @@ def _plainly(error: UnicodeError) -> tuple[str, int]:
 def _plain(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # a byte of a file name that was no text
         return f"\\x{ord(character) - 0xDC00:02x}"
-    return PLAIN.get(character, "?")
+    base = unicodedata.normalize("NFKD", character)[0]  # é, ², Š
+    return PLAIN.get(character) or (base if base.isascii() else "?")

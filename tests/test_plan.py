@@ -12,7 +12,9 @@ import pytest
 
 from sweeper.model.config import SIZES
 from sweeper.plan import PlanError, Source, Tuning, build_plan, canonical_json, derive_seed, select_arms, variant
+from sweeper.results.plans import merge
 from sweeper.results.searching import STAGES, Goal
+from sweeper.results.tables import StudyError
 from sweeper.run.search import digest
 from sweeper.search_plan import plan_searches
 from sweeper.search_spaces.peers import PEERS
@@ -113,6 +115,33 @@ def test_planning_imports_no_torch():
     code = "import sys, sweeper.study_file; sweeper.study_file.find('paper');"
     code += " assert 'torch' not in sys.modules and 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_results_folder_of_before_studies_were_written_down_goes_on():
+    golden = json.loads(Path(__file__).with_name("golden_ids.json").read_text())
+    new = plan(folds=(1,), replicates=1).describe()
+    old = {"design": golden["design"]["quick"], "trials": new["trials"][:2], "data_digest": "d"}
+    merged = merge(old, new | {"data_digest": "d"}, "s")
+    assert [trial["trial_id"] for trial in merged["trials"]] == [trial["trial_id"] for trial in new["trials"]]
+    assert merged["definition"]["name"] == "paper"
+    with pytest.raises(StudyError, match=r"holds trials of another design \(sizes\.dropout: 0\.0 → 0\.1\)"):
+        other = replace(RECIPES["quick"](), network=replace(SIZES["tiny"], dropout=0.1))
+        merge(old, plan(recipe=other).describe() | {"data_digest": "d"}, "s")
+
+
+def test_other_code_is_another_design_and_an_arm_more_is_not():
+    first, other = (Source("a", foreign(), code * 16) for code in "ab")
+    old = plan(source=first, arms=[Arm("full")], recipe=RECIPE).describe() | {"data_digest": "d"}
+    with pytest.raises(StudyError, match=rf"another design \(code: {'a' * 16} → {'b' * 16}\)"):
+        merge(old, plan(source=other, arms=[Arm("full")], recipe=RECIPE).describe() | {"data_digest": "d"}, "s")
+    more = Source(
+        "a", foreign(Arm("named", network={"names": ("x",)}), Arm("slow", training={"max_lr": 1e-5})), first.code
+    )
+    new = plan(source=more, arms=more.study.arms, recipe=RECIPE).describe() | {"data_digest": "d"}
+    assert len(merge(old, new, "s")["trials"]) == 3 * len(old["trials"])
+    changed = Source("a", foreign(Arm("named", network={"names": ("x",)}), network=Coupled(names=("y",))), first.code)
+    with pytest.raises(StudyError, match=r"sizes\.names: \[\] → \['y'\]"):
+        merge(old, plan(source=changed, arms=[Arm("full")], recipe=RECIPE).describe() | {"data_digest": "d"}, "s")
 
 
 def test_growing_a_plan_keeps_its_trials():

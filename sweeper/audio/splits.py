@@ -96,9 +96,8 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
         np.array([clip.fold for clip in dataset.clips], dtype=np.int64),
         groups.astype(np.int64),
     )
-    count = len(folds_of(dataset, name))
-    for fold in folds:
-        test = _test_rows(labels, name, fold, count, seed)
+    tests = _test_rows(labels, name, folds, len(folds_of(dataset, name)), seed)
+    for fold, test in zip(folds, tests, strict=True):
         training = _training_rows(labels, fold, test)
         if name == "official":
             _shared_groups(labels, training, test, _by_design(labels, name)).refuse(dataset.name)
@@ -160,7 +159,7 @@ def split(store: ClipStore, name: str, fold: int, seed: int = 0) -> Split:
     if fold not in folds:
         raise SplitError(f"{store.dataset.name} has no fold {fold} in its {name} split; it has {_listed(folds)}")
     labels = _Labels(store.dataset, store.clips.targets, store.clips.folds, _inseparable(store))
-    test = _test_rows(labels, name, fold, len(folds), seed)
+    test = _test_rows(labels, name, [fold], len(folds), seed)[0]
     training = _training_rows(labels, fold, test)
     result = audit(store, training, test, _by_design(labels, name))
     if name == "official":
@@ -188,13 +187,14 @@ def _by_design(labels: _Labels, name: str) -> bool:
     return name == "official" and not labels.dataset.separates_groups
 
 
-def _test_rows(labels: _Labels, name: str, fold: int, count: int, seed: int) -> Rows:
+def _test_rows(labels: _Labels, name: str, folds: Sequence[int], count: int, seed: int) -> list[Rows]:
     if name == "official":
-        return np.flatnonzero(labels.folds == fold)
+        return [np.flatnonzero(labels.folds == fold) for fold in folds]
     everything = np.arange(len(labels.targets), dtype=np.int64)
     if name == "paper":
-        return _shuffled(labels, everything, TEST_SHARE, seed)
-    return _folds_by_group(labels, everything, count, seed)[fold - 1]
+        return [_shuffled(labels, everything, TEST_SHARE, seed)]
+    drawn = _folds_by_group(labels, everything, count, seed)
+    return [drawn[fold - 1] for fold in folds]
 
 
 def _training_rows(labels: _Labels, fold: int, test: Rows) -> Rows:

@@ -127,6 +127,7 @@ def provenance(board: Leaderboard) -> Pairs:
         ("hosts", str(len(distinct(board, "node")))),
         ("finished", f"{span['min']:%Y-%m-%d %H:%M} to {span['max']:%Y-%m-%d %H:%M} UTC"),
         ("data digest", _shares(board, "data_digest")),
+        *((("code of the network", code),) if (code := board.plan.get("definition", {}).get("code")) else ()),
     ]
 
 

@@ -123,6 +123,7 @@ def render(
         rule=rule_notes(board),
         effect_notes=effect_notes(board.effects),
         reference=board.arms.reference,
+        published=bool(board.arms.published),
         claims=board.arms.protocol.get("claims", ()),
         cost=facts.cost_table(board, price),
         provenance=facts.provenance(board),

@@ -106,6 +106,7 @@ def _common(spec: TrialSpec, circumstances: Circumstances) -> dict[str, Any]:
             "stage": spec.stage,
             "scored_on": "validation" if spec.selects else "test",
             "params": spec.params,
+            "switches": spec.switches,
         }
         | {switch: getattr(spec.model, switch, None) for switch in PAPER_SWITCHES}
         | asdict(circumstances)

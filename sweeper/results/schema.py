@@ -96,6 +96,7 @@ TRIAL = _schema(
         "mark of the predictions, curve and weights that belong to this row: they carry it; empty in older rows",
         nullable=True,
     ),
+    _field("switches", _text, "what the arm switches relative to the reference, as JSON", nullable=True),
 )
 
 CURVE = _schema(

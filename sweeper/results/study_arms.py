@@ -10,6 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from sweeper.results.tables import StudyError
+
 LONGEST_LABEL = 30  # letters; longer words are no heading
 
 
@@ -77,8 +79,17 @@ def study_arms(plan: Mapping[str, Any]) -> StudyArms:
     """The arms of the study with this `plan.json`, which may be missing (empty).
 
     A plan of a version that did not write its study down is of the only one that there was.
+
+    Raises:
+        StudyError: the plan says its study in another form.
     """
-    told = plan.get("definition") or _first_study()
+    try:
+        return _read(plan, plan.get("definition") or _first_study())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StudyError(f"plan.json does not say its study as it should ({error!r}); run its command again") from None
+
+
+def _read(plan: Mapping[str, Any], told: Mapping[str, Any]) -> StudyArms:
     place = {name: number for number, name in enumerate(told["order"])}
 
     def ordered(switches: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from sweeper import streams
+from sweeper import signals, streams
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
 from sweeper.report_cli import add_margin
 from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.peers import PEERS
+
+END_SECONDS = 30.0  # after the grace: for trials to leave and for Ray to shut down
 
 
 def add_parser(
@@ -97,7 +99,8 @@ def _set(
         given = {field.name: getattr(args, field.name) for field in fields(options) if hasattr(args, field.name)}
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         streams.keep_on()
-        outcome = run(options(**given), _say)
+        with signals.deadline(args.grace + END_SECONDS):
+            outcome = run(options(**given), _say)
         show(outcome, args.margin)
         return outcome.code
 

@@ -1,7 +1,7 @@
 """Studies in files, run: workers that have not seen the file, several workers, a kill; and the same from Python."""
 
 import doctest
-import os
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -89,4 +89,20 @@ def test_the_docstrings_examples_run(own, monkeypatch, capsys):
         runner.run(test, out=out.append, clear_globs=False)
     assert runner.tries >= 6 and not runner.failures, "".join(out)
     assert Path("mel.html").stat().st_size > 10_000
-    os.environ.pop("RAY_ADDRESS", None)
+
+
+@pytest.mark.parametrize("notebook", sorted((FILES.parent / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_run(own, monkeypatch, notebook):
+    """Their cells, one after the other, in an empty folder."""
+    folder = own.folder / "notebook"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name, value in own.environment.items():
+        monkeypatch.setenv(name, value)
+    names: dict = {}
+    for cell in json.loads(notebook.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), notebook.name, "exec"), names)
+    assert (folder / "mel.py").read_text() == (FILES / "mel.py").read_text()
+    assert list(names["board"].summary["n"]) == [2, 2]
+    assert (folder / "mel.html").exists()

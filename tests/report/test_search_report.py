@@ -9,7 +9,8 @@ import optuna
 import pytest
 
 from sweeper.cli import main
-from sweeper.plan import Tuning, build_plan, design
+from sweeper.definition import definition
+from sweeper.plan import Tuning, build_plan
 from sweeper.report.designs import designs_table, sibling
 from sweeper.report.page import write_page
 from sweeper.report.rerun import rerun_command
@@ -19,6 +20,8 @@ from sweeper.results.checks import find_problems
 from sweeper.results.searching import Goal, read_searches, search_table, write_searches
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
+from sweeper.run.options import SearchOptions
+from sweeper.run.search import search_design
 from sweeper.search import Search
 from sweeper.search_plan import plan_searches
 from sweeper.space import Scope
@@ -48,10 +51,12 @@ def make_study(folder, *, cost=None, tuned=False):
     study = Study(folder)
     study.create()
     shared = {"data_digest": "x", "synthetic": True, "notes": [], "classes": []}
-    (first, *_) = plans[0].trials("explore", [plans[0].recipe_params], 1)
     searches = [{"arm": s.arm.name, "fold": 1, "recipe_params": s.recipe_params} for s in plans]
     described = {"goal": {"objective": objective, "cost": cost}, "trials": 12, "top": 2, "replicates": 2}
-    plan = {"study": folder.name, "design": design(first), "search": described | {"halving": True}, "trials": []}
+    options = SearchOptions(objective=objective, cost=cost)
+    common = search_design(plans[0], options) | ({"budget": {"trials": 12, "top": 2, "replicates": 2}} if tuned else {})
+    plan = {"study": folder.name, "design": common, "search": described | {"halving": True}, "trials": []}
+    plan |= {"reference": "full", "definition": definition(PAPER, recipe)}
     study.write_plan(plan | shared | {"searches": searches} | ({"fixed_study": "fixed"} if tuned else {}))
     number = 0
     for arm_search in plans:
