@@ -103,6 +103,8 @@ def compare_arms(
     if not 0 <= reference < len(y):
         raise ValueError(f"reference: expected an arm from 0 to {len(y) - 1}, got {reference}")
     fraction("confidence", confidence)
+    if limits is not None and not limits[0] < limits[1]:
+        raise ValueError(f"limits: expected the lower one first, got {limits}")
     layout = Units(y, test_train_ratio, folds_in_all, resolution)
     found = spread(layout.residual, reference, layout.floor)
     difference = differences(y, reference, layout, found, 1 - confidence)
@@ -201,12 +203,13 @@ def differences(y: Vector, reference: int, layout: Units, found: Spread, level: 
         variance, share = np.maximum(spent, 2 * layout.floor), np.full(len(y), 0.5)
         df, pooled = units - 1.0, np.zeros(len(y), bool)
     known = others & (units > 0) & np.isfinite(variance) & (df > 0)
-    squared, kept = layout.of_mean(variance, units, (layout.retraining + layout.retraining[reference]) * inverse)
+    retraining = (layout.retraining + layout.retraining[reference]) * inverse
+    squared, df = layout.without_overlap(variance, df, units, retraining)
     # What two arms have in common is the reference's error on the units that both were run on.
     most_units = np.full(len(y), units[others].max(initial=0))
-    loading = np.sqrt(share * layout.of_mean(variance, most_units)[0] / layout.of_mean(variance, units)[0])
+    loading = np.sqrt(share * layout.of_mean(np.ones(len(y)), most_units) / layout.of_mean(np.ones(len(y)), units))
     common = math.floor(100 * float(loading[known].mean())) / 100 if known.any() else 0.0
-    df, critical = np.where(known, df * kept, np.nan), np.full(len(y), np.nan)
+    df, critical = np.where(known, df, np.nan), np.full(len(y), np.nan)
     raised = np.array([level * (_leniency(n) if pool else 1.0) for n, pool in zip(units, pooled, strict=True)])
     for i in np.flatnonzero(known):
         critical[i] = critical_t(float(raised[i]), coarse(float(df[i])), common, len(y) - 1)
@@ -274,5 +277,5 @@ def _means(layout: Units, found: Spread, confidence: float) -> tuple[Vector, Vec
             squared = special.stdtrit(found.df, quantile) ** 2 * found.variance + of_units**2 * between
         else:
             squared = of_units**2 * np.maximum(own, layout.floor)
-        half = np.sqrt(layout.of_mean(squared, units)[0])
+        half = np.sqrt(layout.of_mean(squared, units))
     return mean, mean - half, mean + half, np.sqrt(own)

@@ -54,13 +54,14 @@ def detectable_difference(
     if arms == 1:
         return math.inf
     shared = 1 / folds_in_all if folds > 1 else 0.0
+    scale = math.hypot(seed_sd, fold_sd) or 1.0
     found = []
     for _ in range(STUDIES):
         scores = seed_sd * rng.normal(size=(arms, folds, seeds))
         if folds > 1:
             scores += fold_sd * math.sqrt(1 - shared) * rng.normal(size=(arms, folds, 1))
             scores += fold_sd * math.sqrt(shared) * rng.normal(size=(arms, 1, 1))
-        layout = Units(scores, test_train_ratio, folds_in_all, resolution=0.0)
+        layout = Units(scores, test_train_ratio, folds_in_all, resolution=1e-9 * scale)
         of_arms = differences(scores, 0, layout, spread(layout.residual, 0, layout.floor), 1 - confidence)
         found.append((of_arms.diff[1:], of_arms.half[1:]))
     d, h = (np.concatenate(part) for part in zip(*found, strict=True))

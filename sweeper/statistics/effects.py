@@ -100,9 +100,9 @@ def effects(
     half, p, df = blank, blank, 0.0
     if units > 1:
         variance, df = _variance(layout, runs, units)
-        apart = float((layout.retraining * (1 / layout.seeds.max())).mean())
-        squared, kept = layout.of_mean(np.array([variance]), np.array([units]), apart)
-        error, df = math.sqrt(4 / runs * squared[0]), coarse(df * float(kept[0]))
+        retraining = layout.retraining.mean(keepdims=True) / layout.seeds.max()
+        squared, left = layout.without_overlap(np.array([variance]), np.array([df]), np.array([units]), retraining)
+        error, df = math.sqrt(4 / runs * squared[0]), coarse(float(left[0]))
         # Equal variances make the effects independent; unequal ones correlate them, and the bound holds (Šidák 1967).
         leniency = 1 + 0.1 / (units - 1)  # what the guard of `_variance` costs where noise is equal
         critical = critical_t((1 - confidence) * leniency, df, 0.0, len(labels))

@@ -10,6 +10,7 @@ from sweeper.statistics.spread import residuals
 Vector = NDArray[np.float64]
 Unit = Literal["fold", "seed"]
 ON_THIS_SPLIT, ON_OTHER_DATA = "on this split, over retraining", "on other data of this kind"
+_ENOUGH = 8.0
 CLAIMS: dict[Unit, str] = {"seed": ON_THIS_SPLIT, "fold": ON_OTHER_DATA}
 
 
@@ -42,6 +43,8 @@ class Units:
     def __init__(self, y: Vector, test_train_ratio: float, folds_in_all: int, resolution: float | None = None) -> None:
         if folds_in_all < 1:
             raise ValueError(f"folds_in_all: expected at least 1, got {folds_in_all}")
+        if resolution is not None and not resolution > 0:
+            raise ValueError(f"resolution: expected a number above 0, got {resolution}")
         arms, folds, seeds = y.shape
         self.unit: Unit = "fold" if folds > 1 else "seed"
         self._grid = (arms, folds, seeds) if folds > 1 else (arms, seeds, 1)
@@ -76,19 +79,26 @@ class Units:
         own = squares / np.maximum(spare * df / spare.sum(), 1e-12)
         return np.asarray(np.minimum(own, squares.sum() / df))
 
-    def of_mean(self, variance: Vector, units: Vector, retraining: Vector | float = 0.0) -> tuple[Vector, Vector]:
-        """Variance of a mean over `units` units, and the share of `variance`'s degrees of freedom that it has.
+    def of_mean(self, variance: Vector, units: Vector) -> Vector:
+        """Variance of a mean over `units` units from that of one; NaN for none."""
+        return variance * (1 / np.where(units > 0, units, np.nan) + self.overlap)
+
+    def without_overlap(self, variance: Vector, df: Vector, units: Vector, retraining: Vector) -> tuple[Vector, Vector]:
+        """Variance of a mean and its degrees of freedom, without the overlap of what retraining alone makes.
+
+        A difference of two estimates has fewer degrees of freedom than they (Satterthwaite); where fewer than `_ENOUGH`
+        were left, the whole variance is the surer one.
 
         Args:
-            variance: of a unit.
-            units: how many; NaN comes of none.
-            retraining: the part of `variance` that is the seeds', which overlap does not concern.
+            variance, df: of one unit.
+            units: how many.
+            retraining: the part of `variance` that is the seeds'.
         """
-        count = np.where(units > 0, units, np.nan)
-        whole = 1 / count + self.overlap
-        # Of one unit's variance; where that is 0, retraining's part of it is, too.
-        share = np.maximum(whole - self.overlap * retraining / np.maximum(variance, 1e-300), 1 / count)
-        return variance * share, (share / whole) ** 2
+        whole = self.of_mean(variance, units)
+        least = variance / np.where(units > 0, units, np.nan)
+        part = np.maximum(whole - self.overlap * retraining, least)
+        left = df * (part / np.where(whole > 0, whole, 1.0)) ** 2
+        return np.where(left < _ENOUGH, whole, part), np.where(left < _ENOUGH, df, left)
 
 
 def _size(y: Vector) -> float:

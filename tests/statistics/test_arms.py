@@ -291,6 +291,8 @@ def test_verdicts(low, high, star, word):
         ({"test_train_ratio": -1}, "test_train_ratio: .* got -1"),
         ({"folds_in_all": 0}, "folds_in_all: .* got 0"),
         ({"confidence": 95}, "confidence: .* got 95"),
+        ({"resolution": 0}, "resolution: .* got 0"),
+        ({"limits": (1, 0)}, r"limits: .* got \(1, 0\)"),
     ],
 )
 def test_errors_repeat_what_was_given(change, message):
