@@ -11,13 +11,15 @@ study's identity too, or one would take the other's trials for its own.
 import contextlib
 import json
 import logging
+import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -43,8 +45,8 @@ class Search:
     """One search: `ask` for a trial, run it, `tell` its row; at most `budget` trials, those of earlier runs included.
 
     Optuna's sampler is TPE, seeded from the study seed, the search's name and the number of trials so far: a search
-    that is taken up again does not repeat its draws. For one process at a time; several may share a database if their
-    searches have other names.
+    that is taken up again does not repeat its draws. Several may share a database if their searches have other names;
+    two processes at one search leave each other's trials alone, as far as `claimed` tells of them.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Search:
         rows: Sequence[Row],
         design: str,
         owner: str = "",
+        claimed: Collection[str] = (),
     ) -> None:
         """Open the search where it was left.
 
@@ -70,6 +73,7 @@ class Search:
             rows: of the search's trials until now, committed or failed.
             design: what all trials have in common; trials of another design in the storage are refused.
             owner: the study's identity, where the storage is shared with others.
+            claimed: ids of trials that other processes are at now.
 
         Raises:
             StudyError: the storage has a search of that name and another design, or can't be used.
@@ -82,7 +86,7 @@ class Search:
         self._ended = {row["trial_id"] for row in rows}
         self._left = max(0, budget - len(rows))
         with _explained(self._storage):
-            self._remember(rows)
+            self._remember(rows, claimed)
 
     @property
     def left(self) -> int:
@@ -94,8 +98,8 @@ class Search:
         with _explained(self._storage):
             self._study.enqueue_trial(dict(values), skip_if_exists=True)
 
-    def ask(self) -> TrialSpec | None:
-        """The next trial; None when the budget is spent."""
+    def ask(self, claimed: Collection[str] = ()) -> TrialSpec | None:
+        """The next trial, but for those that are `claimed` by others; None when the budget is spent."""
         if not self._left:
             return None
         self._left -= 1
@@ -104,9 +108,10 @@ class Search:
                 trial = self._study.ask()
                 spec = self._make(trial)
                 spec = replace(spec, params=canonical_json(trial.params))
-                if spec.trial_id not in self._ended and spec.trial_id not in self._asked:
+                if not any(spec.trial_id in ids for ids in (self._ended, self._asked, claimed)):
                     break
-                # Values that were tried before, as an earlier run left them in the queue: nothing would be learned.
+                # Values that were tried before, as an earlier run left them in the queue, or that another process
+                # tries: nothing would be learned.
                 self._study.tell(trial, state=TrialState.FAIL)
             trial.set_user_attr("trial_id", spec.trial_id)
         self._asked[spec.trial_id] = trial
@@ -122,12 +127,17 @@ class Search:
                 trial.report(value, step)
             self._study.tell(trial, values, state, skip_if_finished=True)
 
-    def _remember(self, rows: Sequence[Row]) -> None:
-        """Bring the storage up to the rows; what still runs there was left behind, and is tried again next."""
+    def _remember(self, rows: Sequence[Row], claimed: Collection[str]) -> None:
+        """Bring the storage up to the rows; what still runs there was left behind, and is tried again next.
+
+        But for what is claimed: that counts, and is left alone.
+        """
         known = set()
         for trial in self._study.get_trials(deepcopy=False):
             trial_id = trial.user_attrs.get("trial_id", "")
-            if trial.state is TrialState.RUNNING:
+            if trial.state is TrialState.RUNNING and trial_id in claimed:
+                self._left = max(0, self._left - (trial_id not in self._ended))
+            elif trial.state is TrialState.RUNNING:
                 self._study.tell(trial.number, state=TrialState.FAIL)
                 if trial_id and trial_id not in self._ended:
                     # The same values give the same trial, which continues from its own checkpoint.
@@ -159,9 +169,7 @@ def open_storage(folder: Path | None, url: str | None) -> BaseStorage:
         try:
             return RDBStorage(url)
         except Exception as error:  # SQLAlchemy's and each driver's own
-            line = f"--storage {url}: {_reason(error)}; expected a URL such as sqlite:///optuna.db"
-            # What led to it is not told: it would have the URL.
-            raise StudyError(redact(line, url)) from None
+            raise _no_database(url, error) from None  # what led to it is not told: it would have the URL
     if folder is None:
         return InMemoryStorage()
     journal = folder / JOURNAL
@@ -175,6 +183,29 @@ def open_storage(folder: Path | None, url: str | None) -> BaseStorage:
         raise StudyError(
             f"{journal} can't be used ({_reason(error)}); move it away, and the search goes on from its trials"
         ) from error
+
+
+def check_database(url: str) -> None:
+    """See whether a database can be reached, without making anything in it.
+
+    Raises:
+        StudyError: it can't, or the URL is none of SQLAlchemy's; the message has no password.
+    """
+    try:
+        place = sqlalchemy.make_url(url)
+        file = Path(place.database or ".")
+        if place.get_backend_name() == "sqlite" and not file.exists():  # connecting would make it
+            if not os.access(file.absolute().parent, os.W_OK | os.X_OK):
+                raise PermissionError(f"{file.absolute().parent} is missing, or can't be written")
+            return
+        sqlalchemy.create_engine(place).connect().close()
+    except Exception as error:  # SQLAlchemy's and each driver's own
+        raise _no_database(url, error) from None
+
+
+def _no_database(url: str, error: Exception) -> StudyError:
+    line = f"--storage {url}: {_reason(error)}; expected a URL such as sqlite:///optuna.db"
+    return StudyError(redact(line, url))
 
 
 @contextlib.contextmanager

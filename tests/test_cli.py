@@ -72,6 +72,95 @@ def test_a_wrong_search_is_one_clear_line(capsys, arguments, expected):
     assert expected in line
 
 
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--seeds", "-1"], "--seeds -1: at least 1"),
+        (["--seeds", "1000000000"], "--seeds 1000000000: at most 1000"),
+        (["--epochs", "99999999"], "--epochs 99999999: at most 1000000"),
+        (["--folds", "1,1"], "--folds 1,1: fold 1 is named twice"),
+        (["--folds", ""], "--folds '': name at least one"),
+        (["--gpus-per-trial", "nan"], "--gpus-per-trial nan: at least 0"),
+        (["--gpus-per-trial", "-1"], "--gpus-per-trial -1.0: at least 0"),
+        (["--max-failures", "-1"], "--max-failures -1: at least 0"),
+        (["--grace", "nan"], "--grace nan: at least 0"),
+        (["--grace", "1e9"], "--grace 1000000000.0: at most 86400"),
+        (["--workers-per-trial", "0"], "--workers-per-trial 0: at least 1"),
+    ],
+)
+def test_numbers_that_nobody_means_are_told_at_once(capsys, tmp_path, dry, arguments, expected):
+    assert expected in complaint(capsys, *dry, *arguments)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry", "real"])
+@pytest.mark.parametrize("design", ["ablations", "search", "tuned-ablations"])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--gpus-per-trial", "64000"], "--gpus-per-trial 64000: this machine has"),
+        (["--cpus-per-trial", "64000"], "--cpus-per-trial 64000: this machine has 2"),
+        (["--workers-per-trial", "17"], "--workers-per-trial 17: a batch has 16 clips"),
+        (["--workers-per-trial", "3"], "--workers-per-trial 3: there is room for 2"),
+        (["--recipe", "small", "--cpus-per-trial", "2"], "GB of memory and Ray has 1.0 GB for it here"),
+        (["--log", "aim"], "unknown logger 'aim'"),
+        (["--results", "file"], "Not a directory; use --results DIR"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_refuses_and_nothing_is_left(
+    capsys, tmp_path, cache, monkeypatch, design, dry, arguments, expected
+):
+    decoded = list(cache.glob("clips/*"))
+    memory = 1e9 if "--recipe" in arguments else 1e12
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", f'{{"CPU": 2, "GPU": 0, "memory": {memory}}}')
+    assert main(["run", design, *dry, *arguments]) == 2
+    printed = capsys.readouterr()
+    (line,) = [line for line in printed.err.splitlines() if line.startswith("sweeper: error: ")]
+    assert expected in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"], "not even an empty folder"
+    assert list(cache.glob("clips/*")) == decoded, "nothing was decoded"
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry", "real"])
+def test_a_study_of_another_design_is_refused_before_anything_is_decoded(capsys, tmp_path, cache, dry):
+    decoded = list(cache.glob("clips/*"))
+    folder = tmp_path / "results" / "s"
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text('{"data_digest": "x", "design": {"training": {"epochs": 3}}, "trials": []}')
+    line = complaint(capsys, *dry, "--epochs", "2", "--study", "s", "--arm", "full")
+    assert "holds trials of another design" in line
+    assert "--study" in line
+    assert [path.name for path in folder.iterdir()] == ["plan.json"]
+    assert list(cache.glob("clips/*")) == decoded
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry", "real"])
+def test_an_object_store_that_cannot_be_written_is_refused(capsys, s3, dry):
+    line = complaint(capsys, *dry, "--results", "s3://no-such-bucket/results", "--arm", "full")
+    assert "there is no such bucket" in line
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry", "real"])
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("sqlite:////nowhere/optuna.db", "/nowhere is missing, or can't be written"),
+        ("nonsense", "expected a URL such as sqlite:///optuna.db"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_refused(capsys, tmp_path, dry, url, expected):
+    assert main(["run", "search", *dry, "--storage", url]) == 2
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_dry_run_makes_no_database(tmp_path):
+    words = ["--epochs", "1", "--trials", "1", "--storage", f"sqlite:///{tmp_path}/optuna.db"]
+    assert main(["run", "search", "--dry-run", *words]) == 0
+    assert not (tmp_path / "optuna.db").exists()
+
+
 def fsdd(folder, count=40):
     (folder / "recordings").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -105,8 +194,11 @@ def test_unparsable_words_exit_with_2(words, capsys):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--help"], ["examples:", "run ablations"]),
-        (["run", "ablations", "--help"], ["--dataset", "--folds", "--table", "--arm", "--dry-run", "--results"]),
+        (["--help"], ["examples:", "run ablations", "exit codes:", "130, 143, 129"]),
+        (
+            ["run", "ablations", "--help"],
+            ["--dataset", "--folds", "--table", "--arm", "--dry-run", "--results", "--grace"],
+        ),
         (["leaderboard", "--help"], ["STUDY"]),
         (["--version"], ["sweeper 0."]),
     ],

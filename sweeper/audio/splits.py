@@ -102,8 +102,6 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
         if name == "official":
             _shared_groups(labels, training, test, _by_design(labels, name)).refuse(dataset.name)
         _validation_rows(labels, name, fold, training, seed)
-        if name == "official" and dataset.separates_groups:
-            _refuse_shared_groups(labels, names, training, test)
         trained = np.unique(labels.targets[training])
         if len(trained) < 2:
             raise SplitError(
@@ -115,6 +113,8 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
                 f"{dataset.name}, fold {fold}: none of the {len(test)} test clips is of a class that is trained; every "
                 "class needs clips in several folds"
             )
+        if name == "official" and dataset.separates_groups:
+            _refuse_shared_groups(labels, names, training, test)
 
 
 def _refuse_shared_groups(labels: "_Labels", names: NDArray[np.str_], training: Rows, test: Rows) -> None:

@@ -1,1 +1,10 @@
 """The only code that knows Ray: the cluster, the sweep as a Tune run, the worker, the live view."""
+
+import os
+
+# Ray reads these when it is imported, which only modules in this folder do; what the user set is kept.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+# An own instance listens on 127.0.0.1 only, as it does elsewhere than on Linux. For joining a cluster nothing changes.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

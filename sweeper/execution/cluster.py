@@ -15,21 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweeper.execution.address import find_cluster
-from sweeper.execution.room import room
-
-# Read by Ray when it is imported: set before the import below, and kept if the user set them.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-# An own instance is on 127.0.0.1, as is Ray's custom elsewhere than on Linux. Whoever joins a cluster is where that is.
-os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
+from sweeper.execution.address import find_cluster
 from sweeper.execution.fits import TrialResources, own_cpus, resources_on
 from sweeper.execution.own_ray import connected, sheltered
+from sweeper.execution.room import room
 from sweeper.plan import PlanError
 
 MEGABYTE = 2**20

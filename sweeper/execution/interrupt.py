@@ -9,7 +9,7 @@ trial, by a source that runs dry when asked.
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray.tune import Stopper
@@ -19,7 +19,7 @@ from sweeper import signals
 from sweeper.execution.notices import put_up
 from sweeper.execution.worker import tune_config
 from sweeper.plan import TrialSpec
-from sweeper.results.claims import Claims
+from sweeper.results.claims import Claim, Claims
 
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
@@ -27,10 +27,18 @@ LEAVE_SECONDS = 10.0  # for trials that were told to leave: to look, to end a st
 
 
 class Source(Searcher):
-    """Where Tune gets its trials from, until there are none or `drain` was called. Tune calls that a searcher."""
+    """Where Tune gets its trials from, until there are none or `drain` was called. Tune calls that a searcher.
 
-    def __init__(self) -> None:
+    Args:
+        claims: of other runs on the study; None: there are no others.
+        say: tells what they mean for this one.
+    """
+
+    def __init__(self, claims: Claims | None = None, say: Callable[[str], None] = print) -> None:
         super().__init__()
+        self._claims, self._say = claims, say
+        self._running: dict[str, TrialSpec] = {}  # by Tune's name
+        self._yielded: set[str] = set()
         self._drained = False
 
     def drain(self) -> None:
@@ -39,26 +47,38 @@ class Source(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial, or None where none is to be had now; `trial_id` is Tune's own name for it."""
-        if self._drained:
-            return Searcher.FINISHED
-        if (spec := self.next(trial_id)) is not None:
+        spec = None if self._drained else self.next()
+        if spec is not None:
+            self._running[trial_id] = spec
             return tune_config(spec)
-        return Searcher.FINISHED if self.is_over() else None
+        return Searcher.FINISHED if self._drained or self.is_over() else None
 
-    def next(self, name: str) -> TrialSpec | None:
-        """The next trial, which Tune calls `name`; None: there is none now."""
+    def next(self) -> TrialSpec | None:
+        """The next trial; None: there is none now."""
         raise NotImplementedError
 
     def is_over(self) -> bool:
         """Whether no further trial will come, either."""
         return True
 
+    def claimed(self) -> Mapping[str, Claim]:
+        """What other runs are at, by trial id."""
+        return {} if self._claims is None else self._claims.now()
+
     def yields(self, name: str) -> bool:
         """Whether this trial, which runs, is to be left to another run, as that began it first."""
-        return False
+        spec = self._running.get(name)
+        claim = None if spec is None else self.claimed().get(spec.trial_id)
+        if spec is None or claim is None or claim.yields:
+            return False
+        if name not in self._yielded:
+            self._yielded.add(name)
+            self._say(f"{spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: another command began it first")
+        return True
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to learn."""
+        self._running.pop(trial_id, None)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to keep: what is finished is what the results folder says."""
@@ -72,47 +92,30 @@ class Planned(Source):
 
     Args:
         trials: the trials.
-        claims: of other runs.
-        say: tells what that means.
+        claims, say: see `Source`.
     """
 
-    def __init__(self, trials: Sequence[TrialSpec], claims: Claims, say: Callable[[str], None]) -> None:
-        super().__init__()
+    def __init__(
+        self, trials: Sequence[TrialSpec], claims: Claims | None = None, say: Callable[[str], None] = print
+    ) -> None:
+        super().__init__(claims, say)
         self._left = {trial.trial_id: trial for trial in trials}
-        self._running: dict[str, TrialSpec] = {}  # by Tune's name
-        self._yielded: set[str] = set()
-        self._claims, self._say = claims, say
-        if claimed := self._claims.now().keys() & self._left.keys():
+        if claimed := self.claimed().keys() & self._left.keys():
             others = "; others come first" if len(claimed) < len(self._left) else ""
             say(f"{len(claimed)} of these trials are run by another command on this study{others}")
 
-    def next(self, name: str) -> TrialSpec | None:
+    def next(self) -> TrialSpec | None:
         """The next planned trial that nobody is at."""
-        claimed = self._claims.now()
-        for trial_id, spec in self._left.items():
-            if trial_id not in claimed:
-                del self._left[trial_id]
-                self._running[name] = spec
-                return spec
-        return None
+        claimed = self.claimed()
+        found = next((trial_id for trial_id in self._left if trial_id not in claimed), None)
+        return None if found is None else self._left.pop(found)
 
     def is_over(self) -> bool:
         """Whether all that is left is another run's, and that lives: while ours run, it may still be lost."""
-        claimed = self._claims.now()
+        claimed = self.claimed()
         return not self._left or (
             not self._running and all(trial_id in claimed and claimed[trial_id].alive for trial_id in self._left)
         )
-
-    def yields(self, name: str) -> bool:
-        """See `Source`."""
-        spec = self._running.get(name)
-        claim = None if spec is None else self._claims.now().get(spec.trial_id)
-        if spec is None or claim is None or claim.yields:
-            return False
-        if name not in self._yielded:
-            self._yielded.add(name)
-            self._say(f"{spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: another command began it first")
-        return True
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial that was left to another run comes again, last, in case that is lost."""

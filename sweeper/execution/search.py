@@ -3,7 +3,7 @@
 Several searches (arms, folds) share one run, so that the machine is never idle; each learns and halves for itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +18,7 @@ from sweeper.execution.sweep import Failure, run_trials
 from sweeper.execution.worker import Sweep, circumstances
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import cost_of_running, read_attempts
+from sweeper.results.claims import Claims
 from sweeper.results.rows import stopped_row
 from sweeper.results.schema import CURVE
 from sweeper.results.store import Study
@@ -58,9 +59,10 @@ def run_searches(
         scheduler = Halving({(t.arm, t.data.fold): t.training.epochs for t in like}, sweep) if halve else None
         if scheduler is not None:
             scheduler.remember(curves)
-        return Asking(searches, study), scheduler
+        return Asking(searches, study, Claims(study, sweep.run), view.say), scheduler
 
     count = sum(search.left for search in searches.values())
+    view = Progress((), count)
     return run_trials(
         make,
         folds,
@@ -69,7 +71,7 @@ def run_searches(
         machine,
         like=like,
         ahead=min(count, AHEAD * len(searches)),
-        view=Progress((), count),
+        view=view,
         follow=halve,
     )
 
@@ -77,17 +79,19 @@ def run_searches(
 class Asking(Source):
     """Gives Tune what the searches ask for, the one with the most left to do first, and tells them what came of it."""
 
-    def __init__(self, searches: Mapping[Key, Search], study: Study) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        searches: Mapping[Key, Search],
+        study: Study,
+        claims: Claims | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        super().__init__(claims, say)
         self._searches, self._study = searches, study
-        self._running: dict[str, TrialSpec] = {}  # by Tune's name
 
-    def next(self, name: str) -> TrialSpec | None:
+    def next(self) -> TrialSpec | None:
         """A trial of the search that has most of its budget left."""
-        spec = max(self._searches.values(), key=lambda search: search.left).ask()
-        if spec is not None:
-            self._running[name] = spec
-        return spec
+        return max(self._searches.values(), key=lambda search: search.left).ask(self.claimed().keys())
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Learn from the row that the trial left.

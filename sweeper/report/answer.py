@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweeper.plan import Stage
-from sweeper.report.cells import OWN, count, difference, points
+from sweeper.report.cells import count, difference, points
 from sweeper.report.rerun import rerun_command
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.reach import Design, design_of, spread_of, steps_to
@@ -16,7 +16,7 @@ from sweeper.results.searching import Found, read_searches
 Row = dict[str, Any]
 
 _FRESH: tuple[tuple[Stage, str], ...] = (("confirm", "validation clips"), ("test", "test clips"))
-_UNMARKED = str.maketrans("", "", f"*{OWN}")
+_UNMARKED = str.maketrans("", "", "*")
 
 
 def answer(board: Leaderboard) -> list[str]:

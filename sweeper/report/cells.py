@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 NONE = "–"
-OWN = "‡"  # marks an interval that rests on the arm's own spread
+OWN = "‡"  # marks a spread that stands out
 
 
 @dataclass(frozen=True)
@@ -65,5 +65,9 @@ def difference(row: Mapping[str, Any]) -> str:
     if row["diff"] is None:
         return NONE
     star = "*" if row["significant"] else ""
-    own = OWN if row["pooled"] is False else ""
-    return f"{points(row['diff'])}{star} {interval(row['diff_low'], row['diff_high'])}{own}"
+    return f"{points(row['diff'])}{star} {interval(row['diff_low'], row['diff_high'])}"
+
+
+def own_spread(row: Mapping[str, Any]) -> str:
+    """An arm's own standard deviation, in points; ‡ where it stands out."""
+    return percent(row["sd"]) + (OWN if row["own_spread"] else "")

@@ -10,12 +10,14 @@ import pyarrow.compute as pc
 from sweeper.report.answer import answer, margin
 from sweeper.report.cells import (
     NONE,
+    OWN,
     PaperTable,
     accuracy_interval,
     count,
     difference,
     interval,
     number,
+    own_spread,
     percent,
     planned,
     points,
@@ -133,7 +135,7 @@ def _compared_header(board: Leaderboard) -> tuple[str, ...]:
 
 def _compared(row: Row) -> tuple[str, ...]:
     outcome = "" if row["outcome"] == "reference" else row["outcome"]
-    return planned(row), percent(row["mean"]), percent(row["sd"]), difference(row), outcome
+    return planned(row), percent(row["mean"]), own_spread(row), difference(row), outcome
 
 
 def _arms(board: Leaderboard) -> PaperTable:
@@ -222,9 +224,12 @@ def rule_notes(board: Leaderboard) -> list[str]:
     notes = [f"difference: to {reference}, in points, paired over {span}{seeds}; {first['claim']}"]
     if any(row["diff_low"] is not None for row in compared):
         family = sum(row["arm"] != reference for row in board.ablation)
-        pooled = [row["pooled"] for row in compared if row["pooled"] is not None]
-        how = "the spread is pooled over the arms" if any(pooled) else "the spread is each arm's own"
-        how += f" (‡: the arm's own or {reference}'s, which is larger)" if any(pooled) and not all(pooled) else ""
+        how = "the spread is each arm's own"
+        if any(row["pooled"] for row in compared):
+            how = "the spread is pooled over the arms"
+            apart = [row["arm"] for row in board.ablation if row["own_spread"]]
+            how += f" but for those that stand out ({OWN})" if apart else ""
+            how += f", of which {reference}'s is in every interval" if reference in apart else ""
         notes.append(
             f"[95 %]: holds for all {count(family, 'arm')} together in 95 of 100 studies; {how}; *: significant, the "
             "interval excludes 0, and p, which allows for all arms, is at most 0.05"

@@ -121,7 +121,12 @@ def read_attempts(study: Study, trial_id: str = "", doubts: Doubts | None = None
     """
     touched = study.attempts.single(f"{trial_id}-" if trial_id else "")
     table = study.attempts.read_single(touched, doubts) if trial_id else study.attempts.read(doubts)
-    table = _possible(table, study, doubts)
+    everything, table = table, possible(table)
+    if doubts is not None and len(table) < len(everything):
+        names = set(zip(everything["trial_id"].to_pylist(), everything["attempt_id"].to_pylist(), strict=True))
+        names -= set(zip(table["trial_id"].to_pylist(), table["attempt_id"].to_pylist(), strict=True))
+        files = sorted(study.attempts.file_of("-".join(name)) for name in names)
+        doubts.unsound += [f"{file}: a time or an amount that there can't be" for file in files]
     runs = pc.equal(table["outcome"], "running")
     now = datetime.datetime.now(datetime.UTC)
     running = []
@@ -135,16 +140,11 @@ def read_attempts(study: Study, trial_id: str = "", doubts: Doubts | None = None
     return table.sort_by([("started", "ascending"), ("attempt_id", "ascending")])
 
 
-def _possible(table: pa.Table, study: Study, doubts: Doubts | None) -> pa.Table:
+def possible(attempts: pa.Table) -> pa.Table:
     """The attempts with times and amounts that there can be."""
-    amounts = [pc.and_(pc.is_finite(table[name]), pc.greater_equal(table[name], 0)) for name in ("cpus", "gpus")]
-    times = [pc.invert(impossible_time(table[name])) for name in ("started", "ended")]
-    possible = pc.and_(pc.and_(*amounts), pc.and_(*times))
-    if doubts is not None:
-        for row in table.filter(pc.invert(possible)).select(["trial_id", "attempt_id"]).to_pylist():
-            file = study.attempts.file_of(f"{row['trial_id']}-{row['attempt_id']}")
-            doubts.unsound.append(f"{file}: a time or an amount that there can't be")
-    return table.filter(possible)
+    amounts = [pc.and_(pc.is_finite(attempts[name]), pc.greater_equal(attempts[name], 0)) for name in ("cpus", "gpus")]
+    times = [pc.invert(impossible_time(attempts[name])) for name in ("started", "ended")]
+    return attempts.filter(pc.and_(pc.and_(*amounts), pc.and_(*times)))
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweeper.results.attempts import HEARTBEAT_SECONDS, LOST_SECONDS
+from sweeper.results.attempts import HEARTBEAT_SECONDS, LOST_SECONDS, possible
+from sweeper.results.row_files import Doubts
 from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Claims:
         """Claims by trial id, a few seconds old at most."""
         if time.monotonic() - self._looked > self._seconds:
             self._looked = time.monotonic()
-            with contextlib.suppress(OSError):  # a file that has gone since it was listed, a network: asked again soon
+            # A file that has gone since it was listed, a network, a damaged row: asked again soon.
+            with contextlib.suppress(OSError, StudyError):
                 self._claims = self._look()
         return self._claims
 
@@ -66,10 +69,9 @@ class Claims:
         others = {name for name in files if not self._is_own(name)}
         contested = {_trial(name) for name in others}
         own = {name for name in files if self._is_own(name) and _trial(name) in contested}
-        rows = {
-            f"{row['trial_id']}-{row['attempt_id']}": row
-            for row in self._study.attempts.read_single(others | own).to_pylist()
-        }
+        found = possible(self._study.attempts.read_single(others | own, Doubts()))  # a damaged file claims nothing
+        rows = {f"{row['trial_id']}-{row['attempt_id']}": row for row in found.to_pylist()}
+        others, own = others & rows.keys(), own & rows.keys()
         self._over |= {name for name, row in rows.items() if row["outcome"] != "running" or _is_gone(row)}
         began = {name: (row["started"], name) for name, row in rows.items() if name not in self._over}
         claims = {}
@@ -96,6 +98,6 @@ def _is_gone(row: dict[str, Any]) -> bool:
         os.kill(row["process"], 0)
     except ProcessLookupError:
         return True
-    except OSError:  # somebody else's process
+    except (OSError, OverflowError):  # somebody else's process; or no process has such a number
         return False
     return False

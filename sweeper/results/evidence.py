@@ -68,10 +68,6 @@ class Evidence:
         self._storage.put(draft, aside := self._name("weights", trial_id, mark))
         return aside
 
-    def keep_failed_curve(self, trial_id: str, mark: str, rows: Sequence[Row]) -> None:
-        """Write the curve of a failed trial, where it is in nobody's way."""
-        self._storage.write(self._name("curves", trial_id, mark), _marked(rows, schema.CURVE, mark))
-
     def settle(self, aside: Sequence[str], *, first: bool) -> None:
         """After the row: what was written aside takes its usual place, or goes if another row was `first`."""
         if not first:

@@ -88,8 +88,8 @@ def _objection(plan: object) -> str:
         return f"it holds {str(plan)[:40]}, and should hold an object"
     if not isinstance(plan.get("trials"), list):
         return "it has no list of trials"
-    lists, objects = ("classes", "notes", "skipped", "searches"), ("design", "software")
-    kinds = dict.fromkeys(lists, list) | dict.fromkeys(objects, dict)
+    lists, objects, texts = ("classes", "notes", "skipped", "searches"), ("design", "software"), ("reference",)
+    kinds = dict.fromkeys(lists, list) | dict.fromkeys(objects, dict) | dict.fromkeys(texts, str)
     garbled = [name for name, kind in kinds.items() if not isinstance(plan.get(name, kind()), kind)]
     words = (*plan.get("classes", ()), *plan.get("notes", ())) if not garbled else ()
     if garbled or not all(isinstance(word, str) for word in words):

@@ -191,7 +191,13 @@ SUMMARY = _schema(
     _field("sd", _number, "standard deviation over units, of this arm alone", "1", nullable=True),
     _field("p", _number, "of the difference, adjusted for all planned arms of the kind", nullable=True),
     _field("df", _number, "degrees of freedom of the difference's variance", nullable=True),
-    _field("pooled", _flag, "the difference's variance is pooled over the arms", nullable=True),
+    _field("pooled", _flag, "the difference's variance is pooled over arms, at least in part", nullable=True),
+    _field(
+        "own_spread",
+        _flag,
+        "the arm's spread stands out, so that its own variance counts instead of the pooled one",
+        nullable=True,
+    ),
     _field("claim", _text, "what the difference is a statement about", nullable=True),
     _field("margin", _number, "largest difference that doesn't matter, as the user said", "1", nullable=True),
     _field(

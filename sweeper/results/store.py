@@ -172,7 +172,7 @@ class Study:
         """Keep why a trial failed, and its curve so far; a later run of the plan tries it again."""
         mark = mark_of(row) or new_mark()
         if curve:
-            self.evidence.keep_failed_curve(row["trial_id"], mark, curve)
+            self.evidence.keep_table("curves", row["trial_id"], mark, curve)
         self._write(self.failures.path(row["trial_id"]), [row | {"evidence": mark}], schema.TRIAL)
 
     def trials(self, doubts: Doubts | None = None) -> pa.Table:

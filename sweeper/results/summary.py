@@ -120,6 +120,7 @@ def _numbers(found: ArmComparison, index: int) -> Row:
         "ci_low": _finite(found.mean_low[index]),
         "ci_high": _finite(found.mean_high[index]),
         "sd": _finite(found.sd[index]),
+        "own_spread": None if math.isnan(found.sd[index]) else bool(found.own[index]),
         "units": int(found.units[index]),
         "unit": found.unit,
     }

@@ -18,6 +18,7 @@ from sweeper.run.options import (
     Say,
     interrupted,
     machine,
+    resumable,
 )
 from sweeper.run.prepare import prepare_run
 from sweeper.run.words import count
@@ -56,12 +57,13 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         for line in [*describe_reach(plan, run.dataset, study, options.results), *expected_cost(missing, run.dataset)]:
             say(line)
         return Outcome(OK, None)
-    store = run.open(options)
-    study.write_plan(plan.describe() | run.facts(options, store))
-    if not missing:
-        say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
-        return Outcome(OK, study)
-    return Outcome(sweep(options, missing, store, study, say), study)
+    with resumable(study):
+        store = run.open(options)
+        study.write_plan(plan.describe() | run.facts(options, store))
+        if not missing:
+            say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
+            return Outcome(OK, study)
+        return Outcome(sweep(options, missing, store, study, say), study)
 
 
 def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, study: Study, say: Say) -> int:

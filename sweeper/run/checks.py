@@ -19,7 +19,7 @@ from sweeper.results.folder import Folder
 from sweeper.results.plans import merge
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
-from sweeper.run.options import RunOptions, machine
+from sweeper.run.options import RunOptions, SearchOptions, machine
 
 # The least and the most of each number, both included. The most is more than anybody means and less than what would
 # take minutes to plan; how much a machine has, the machine says.
@@ -80,6 +80,10 @@ def check_begin(
     if (old := study.read_plan()) is not None:
         digest = old.get("data_digest")  # of our own data it is known only once they are decoded
         merge(old, {"design": design, "data_digest": digest, "trials": ()}, str(study))
+    if isinstance(options, SearchOptions) and options.storage is not None:
+        from sweeper.search import check_database  # Optuna takes a second to import
+
+        check_database(options.storage)
     if trials:
         from sweeper.execution.preflight import check_machine  # torch takes seconds to import
 

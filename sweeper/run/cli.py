@@ -177,7 +177,7 @@ def _add_budget(search: argparse._ArgumentGroup, defaults: SearchOptions) -> Non
         type=int,
         default=defaults.trials,
         metavar="N",
-        help="of each arm and fold, in all: those that are committed count",
+        help="total trials per arm and fold, including committed ones",
     )
     search.add_argument(
         "--top", type=int, default=defaults.top, metavar="K", help="configurations that are run again before one wins"
@@ -209,7 +209,7 @@ def _add_objectives(group: argparse._ArgumentGroup, defaults: SearchOptions) -> 
     group.add_argument(
         "--cost",
         choices=("gflops", "seconds"),
-        help="also want little of this, for the whole training; then the number of epochs is searched too",
+        help="second objective, minimised, for the whole training; then the number of epochs is searched too",
     )
 
 
@@ -218,7 +218,9 @@ def _add_results(place: argparse._ArgumentGroup, defaults: RunOptions, design: s
         "--results", default=defaults.results, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
     )
     place.add_argument("--study", metavar="NAME", help=f"default: {design}-DATASET-RECIPE")
-    place.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    place.add_argument(
+        "--dry-run", action="store_true", help="check everything that can be known, print the plan and stop"
+    )
     add_margin(place)
 
 

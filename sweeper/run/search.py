@@ -7,10 +7,13 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
+from sweeper import signals
 from sweeper.audio.sides import cut
 from sweeper.audio.store import ClipStore
 from sweeper.definition import definition, design
 from sweeper.plan import PlanError, Stage, TrialSpec, canonical_json
+from sweeper.results.attempts import new_run
+from sweeper.results.claims import Claims
 from sweeper.results.folder import Folder
 from sweeper.results.searching import FRESH_STAGES, Found, Goal, read_searches, write_searches
 from sweeper.results.store import Study
@@ -26,6 +29,7 @@ from sweeper.run.options import (
     SearchOptions,
     interrupted,
     machine,
+    resumable,
 )
 from sweeper.run.prepare import Run, prepare_run
 from sweeper.run.words import count
@@ -59,15 +63,16 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
         if halves(options):
             say("at most: what ASHA stops costs less")
         return Outcome(OK, None)
-    store = run.open(options)
-    write_search_plan(study, searches, options, run.facts(options, store))
-    with ExitStack() as stack:
-        seeker = Seeker(options, searches, study, store, say, stack)
-        code = seeker.name_winners()
-        if seeker.named():
-            code = max(code, seeker.score_winners())
-    write_searches(study, read_searches(study))
-    return Outcome(code, study)
+    with resumable(study):
+        store = run.open(options)
+        write_search_plan(study, searches, options, run.facts(options, store))
+        with ExitStack() as stack:
+            seeker = Seeker(options, searches, study, store, say, stack)
+            code = seeker.name_winners()
+            if seeker.named():
+                code = max(code, seeker.score_winners())
+        write_searches(study, read_searches(study))
+        return Outcome(code, study)
 
 
 def arm_searches(run: Run, options: SearchOptions) -> tuple[ArmSearch, ...]:
@@ -110,7 +115,8 @@ class Seeker:
 
     def name_winners(self) -> int:
         """Explore, and run the best again; returns the exit code."""
-        return self._explore() or self._run("replicate", lambda found: found.leading)
+        code = self._explore()
+        return code if code or self._interrupted else self._run("replicate", lambda found: found.leading)
 
     def named(self) -> bool:
         """Whether every search has spent its budget and has a winner, and nothing was interrupted."""
@@ -137,6 +143,7 @@ class Seeker:
         goal = goal_of(self.options)
         place = self.study.storage
         storage = open_storage(place.path if isinstance(place, Folder) else None, self.options.storage)
+        claimed = Claims(self.study, new_run()).now().keys()
         opened = {}
         for search in self.searches:
             opened[search.key] = Search(
@@ -148,10 +155,14 @@ class Seeker:
                 rows=found[search.key].explored,
                 design=digest(search, goal, self.store.digest),
                 owner="" if self.options.storage is None else self.study.identity(),
+                claimed=claimed,
             )
             if values := json.loads(search.recipe_params):
                 opened[search.key].enqueue(values)
-        if not any(search.left for search in opened.values()):
+        missing = sum(max(0, self.options.trials - len(f.explored)) for f in found.values())
+        if missing and not any(search.left for search in opened.values()):
+            return self._leave(missing)
+        if not missing:
             self.say(f"explore: all {len(opened) * self.options.trials} trials are committed. No training was done.")
             return OK
         self.start()
@@ -175,6 +186,8 @@ class Seeker:
         found = self.found()
         left = sum(max(0, self.options.trials - len(f.explored)) for f in found.values())
         if left > sum(self.study.row(failure.spec.trial_id) is None for failure in failures):
+            if signals.asked() is None:
+                return self._leave(left)
             self.say(f"Interrupted with {left} trials of the search to go. The same command continues.")
             self._interrupted = True
             return interrupted()
@@ -184,6 +197,12 @@ class Seeker:
         for f in found.values():
             if not f.leading:
                 raise StudyError(f"{f.arm}, fold {f.fold}: no trial of the search is complete; see failures/")
+        return OK
+
+    def _leave(self, trials: int) -> int:
+        """Leave the rest of the search to the command that is at it: what comes next needs its end."""
+        self.say(f"{count(trials, 'trial')} of the search left to the other command; run this again after it.")
+        self._interrupted = True
         return OK
 
     def _run(self, stage: Stage, which: Callable[[Found], Sequence[str]]) -> int:

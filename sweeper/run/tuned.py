@@ -13,7 +13,7 @@ from sweeper.results.store import Study
 from sweeper.run.ablations import sweep
 from sweeper.run.checks import check_begin
 from sweeper.run.describe import describe, describe_reach, expected_cost
-from sweeper.run.options import OK, Outcome, Say, TunedOptions
+from sweeper.run.options import OK, Outcome, Say, TunedOptions, resumable
 from sweeper.run.prepare import Run, prepare_run
 from sweeper.run.search import (
     Seeker,
@@ -47,23 +47,24 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
     if options.dry_run:
         _describe_dry(searches, trials, options, run, say)
         return Outcome(OK, None)
-    store = run.open(options)
-    facts = run.facts(options, store) | {"design": design, "fixed_study": run.fixed}
-    write_search_plan(study, searches, options, facts)
-    with ExitStack() as stack:
-        seeker = Seeker(options, searches, study, store, say, stack)
-        code = seeker.name_winners()
-        write_searches(study, read_searches(study))
-        if seeker.named():
-            plan = _grid(searches, seeker.found(), options)
-            write_search_plan(study, searches, options, facts | {"trials": plan.describe()["trials"]})
-            done = study.finished()
-            missing = [trial for trial in plan.trials if trial.trial_id not in done]
-            if missing:
-                seeker.start()
-            say(f"grid: {count(len(plan.trials), 'trial')} with each arm's winner, {len(missing)} to run")
-            code = max(code, sweep(options, missing, store, study, say) if missing else OK)
-    return Outcome(code, study)
+    with resumable(study):
+        store = run.open(options)
+        facts = run.facts(options, store) | {"design": design, "fixed_study": run.fixed}
+        write_search_plan(study, searches, options, facts)
+        with ExitStack() as stack:
+            seeker = Seeker(options, searches, study, store, say, stack)
+            code = seeker.name_winners()
+            write_searches(study, read_searches(study))
+            if seeker.named():
+                plan = _grid(searches, seeker.found(), options)
+                write_search_plan(study, searches, options, facts | {"trials": plan.describe()["trials"]})
+                done = study.finished()
+                missing = [trial for trial in plan.trials if trial.trial_id not in done]
+                if missing:
+                    seeker.start()
+                say(f"grid: {count(len(plan.trials), 'trial')} with each arm's winner, {len(missing)} to run")
+                code = max(code, sweep(options, missing, store, study, say) if missing else OK)
+        return Outcome(code, study)
 
 
 def _expected(searches: Sequence[ArmSearch], options: TunedOptions, study: Study) -> list[TrialSpec]:

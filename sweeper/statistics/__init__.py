@@ -16,45 +16,25 @@ A *unit* is what counts as one piece of evidence: a fold (its seeds averaged), o
 
 from sweeper.statistics.agreement import agreement
 from sweeper.statistics.arms import ArmComparison, compare_arms, verdicts
-from sweeper.statistics.bootstrap import bootstrap_accuracy, bootstrap_difference
+from sweeper.statistics.bootstrap import bootstrap_accuracy
 from sweeper.statistics.detectable import detectable_difference
 from sweeper.statistics.effects import Effects, effects
-from sweeper.statistics.factorial import Factorial, find_factorial
-from sweeper.statistics.intervals import Interval, mean_interval
-from sweeper.statistics.lenth import Lenth, lenth
-from sweeper.statistics.mcnemar import McNemarResult, mcnemar_clustered
-from sweeper.statistics.multiple import holm
-from sweeper.statistics.paired import PairedComparison, compare_paired
-from sweeper.statistics.power import blocks_needed, reach_sentence, smallest_detectable_difference
-from sweeper.statistics.recordings import RecordingsInterval, recordings_interval
-from sweeper.statistics.sign_flip import sign_flip_p, smallest_p
+from sweeper.statistics.factorial import find_factorial
+from sweeper.statistics.lenth import lenth
+from sweeper.statistics.mcnemar import mcnemar_clustered
+from sweeper.statistics.recordings import recordings_interval
 
 __all__ = [
     "ArmComparison",
     "Effects",
-    "Factorial",
-    "Interval",
-    "Lenth",
-    "McNemarResult",
-    "PairedComparison",
-    "RecordingsInterval",
     "agreement",
-    "blocks_needed",
     "bootstrap_accuracy",
-    "bootstrap_difference",
     "compare_arms",
-    "compare_paired",
     "detectable_difference",
     "effects",
     "find_factorial",
-    "holm",
     "lenth",
     "mcnemar_clustered",
-    "mean_interval",
-    "reach_sentence",
     "recordings_interval",
-    "sign_flip_p",
-    "smallest_detectable_difference",
-    "smallest_p",
     "verdicts",
 ]

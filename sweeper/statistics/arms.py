@@ -48,6 +48,7 @@ class ArmComparison:
         mean, mean_low, mean_high: the arm's own mean over its units, and an interval for this arm alone.
         sd: the arm's own standard deviation over units; NaN for one unit.
         pooled: whether the interval of `diff` uses a variance pooled over arms.
+        own: whether the arm's own variance counts, as its spread stands out; the reference's is in every interval.
         units: paired units of the arm; for the reference, its own.
         df: degrees of freedom of the difference's variance.
         unit: what counts as one piece of evidence.
@@ -65,6 +66,7 @@ class ArmComparison:
     mean_high: Vector
     sd: Vector
     pooled: NDArray[np.bool_]
+    own: NDArray[np.bool_]
     units: NDArray[np.int64]
     df: Vector
     unit: Unit
@@ -122,6 +124,7 @@ def compare_arms(
         mean_high=mean_high,
         sd=sd,
         pooled=difference.pooled,
+        own=found.own,
         units=difference.units,
         df=difference.df,
         unit=layout.unit,

@@ -288,3 +288,12 @@ def test_what_is_found_fit_can_be_split(table_store, labels, name):
         return
     for fold in folds:
         check_is_a_partition(store, split(store, name, fold))
+
+
+def test_groups_on_both_sides_are_told_before_anything_is_decoded(table_store):
+    labels = ([0, 1, 0, 1, 0, 1], ["a", "b", "a", "c", "d", "e"], [1, 1, 2, 2, 3, 3])
+    with pytest.raises(LeakError, match=r"1 of 2 test clips share a recording with training \(recordings a\)"):
+        splits.check(table_store(*labels).dataset, "official", (1,))
+    splits.check(table_store(*labels).dataset, "official", (3,))
+    splits.check(table_store(*labels, separates_groups=False).dataset, "official", (1,))
+    splits.check(table_store(*labels).dataset, "grouped", (1,))

@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 import optuna
+from scipy import stats
 
 from sweeper.results.searching import Goal
 from sweeper.search import Search
 from sweeper.search_plan import ArmSearch, plan_searches
 from sweeper.search_spaces.config import TrainingConfig
 from sweeper.space import Scope
-from sweeper.statistics import sign_flip_p
 from tests.studies import ARMS, PAPER, RECIPES
 
 NOISE = 0.01  # of a score, standard deviation: about what another seed does to an accuracy on a few hundred clips
@@ -101,7 +101,7 @@ def main() -> None:
     for seed, (ours, random) in enumerate(scores):
         print(f"{seed:>4}  {100 * ours:6.2f}   {100 * random:6.2f}   {100 * (ours - random):+9.2f}")
     difference = scores[:, 0] - scores[:, 1]
-    p = sign_flip_p(difference, rng=np.random.default_rng(0))
+    p = stats.permutation_test((difference,), np.mean, permutation_type="samples", rng=0).pvalue
     print(
         f"mean  {100 * scores[:, 0].mean():6.2f}   {100 * scores[:, 1].mean():6.2f}   {100 * difference.mean():+9.2f}"
         f"   better in {int((difference > 0).sum())} of {len(difference)}, sign-flip p = {p:.4f}"

@@ -45,6 +45,7 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,  # a group of its own, which can be signalled
         )
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
@@ -114,3 +115,14 @@ def sweeper(tmp_path, shared_cache):
     yield command
     command.wait_until_ray_is_gone(90)  # every test leaves nothing
     shutil.rmtree(command.ray_folder, ignore_errors=True)
+
+
+@pytest.fixture
+def tidy(monkeypatch, tmp_path):
+    """Temporary files go to a folder of this test's own, short enough for Ray's sockets; it is empty afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    left = [path.relative_to(folder) for path in folder.rglob("*")]
+    shutil.rmtree(folder, ignore_errors=True)
+    assert left == []

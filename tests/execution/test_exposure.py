@@ -64,6 +64,7 @@ def sweep(sweeper, home):
         time.sleep(0.2)
     yield process
     process.send_signal(signal.SIGINT)
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=120)
 
@@ -83,7 +84,7 @@ def descendants(process):
 
 
 def listening(processes):
-    """Addresses on which some of these processes take TCP connections."""
+    """Addresses on which some of these processes take TCP connections, and on which any other does."""
     sockets = set()
     for process in processes:
         for file in Path(f"/proc/{process}/fd").glob("*"):
@@ -91,15 +92,16 @@ def listening(processes):
                 sockets.add(str(file.readlink()))
             except OSError:
                 continue
-    found = set()
+    own, others = set(), set()
     for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             _, local, _, state, *rest = line.split()
-            if state == "0A" and f"socket:[{rest[5]}]" in sockets:
+            if state == "0A":
                 host, port = local.split(":")
                 words = [bytes.fromhex(host[i : i + 8])[::-1] for i in range(0, len(host), 8)]  # in the CPU's order
+                found = own if f"socket:[{rest[5]}]" in sockets else others
                 found.add((socket.inet_ntop(family, b"".join(words)), int(port, 16)))
-    return found
+    return own, others
 
 
 def own_address():
@@ -127,14 +129,15 @@ def test_who_lacks_the_token_or_is_another_user_runs_nothing(sweeper, sweep, hom
     gcs = re.search(r"--gcs-address=(\S+)", raylet)[1]
     (room,) = sweeper.ray_folder.iterdir()
 
-    ports = listening(processes)
-    assert ports
-    assert {host for host, _ in ports} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
-    for _, port in ports:
+    own, others = listening(processes)
+    assert {host for host, _ in own} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+    ports = {port for _, port in own}
+    assert len(ports) > 3, "GCS, raylet, workers, driver"
+    for port in ports - {port for _, port in others}:
         if outer := own_address():
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection((outer, port), 5)
-    answers = {port: (push_task(port), run_time_environment(port)) for _, port in ports}
+    answers = {port: (push_task(port), run_time_environment(port)) for port in ports}
     assert {grpc for grpc, _ in answers.values()} <= {"UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE"}
     assert {http for _, http in answers.values()} <= {401, 404, None}
     assert "UNAUTHENTICATED" in {grpc for grpc, _ in answers.values()}

@@ -37,9 +37,9 @@ def plan():
 def open_search(plan):
     """Opens the search, in a storage of its own unless one is given."""
 
-    def open_it(rows=(), *, storage=None, budget=10, goal=Goal("accuracy"), design="d"):  # noqa: B008
+    def open_it(rows=(), *, storage=None, budget=10, goal=Goal("accuracy"), design="d", owner=""):  # noqa: B008
         storage = storage or optuna.storages.InMemoryStorage()
-        return Search(plan.name, plan.make, goal, budget=budget, storage=storage, rows=rows, design=design)
+        return Search(plan.name, plan.make, goal, budget=budget, storage=storage, rows=rows, design=design, owner=owner)
 
     return open_it
 

@@ -35,6 +35,15 @@ def test_the_recipe_is_tried_first_and_once(open_search, plan):
     assert again.ask().params != plan.recipe_params
 
 
+def test_studies_of_one_name_that_share_a_database_know_nothing_of_each_other(open_search, plan):
+    shared = optuna.storages.InMemoryStorage()
+    run(open_search(storage=shared, owner="a" * 12))
+    other = open_search(storage=shared, owner="b" * 12)
+    other.enqueue(json.loads(plan.recipe_params))
+    assert other.ask().params == plan.recipe_params, "the recipe's own values come first in each"
+    assert len(run(other)) == 9, "each has its whole budget"
+
+
 def test_trials_differ_in_their_configuration_alone(open_search):
     first, second = open_search().ask(), open_search(budget=99).ask()
     assert first == second, "the same search begins alike"

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,9 @@ from sweeper.search_spaces.augmentation import AugmentationConfig
 from sweeper.search_spaces.config import EMAConfig
 from sweeper.training import checkpoint
 from sweeper.training import fit as fit_module
-from sweeper.training.fit import NonFiniteLoss, fit
+from sweeper.training import trial as trial_module
+from sweeper.training.fit import Diverged, NonFiniteLoss, NonFiniteWeights, fit
+from sweeper.training.metrics import Metrics
 from sweeper.training.trial import run_trial
 from tests.studies import ARMS
 
@@ -176,6 +179,133 @@ def test_divergence_ends_the_trial_with_its_curve(make_spec, train, monkeypatch)
     with pytest.raises(NonFiniteLoss, match="became nan in epoch 1") as caught:
         fit(make_spec(), train, device=CPU)
     assert [point.epoch for point in caught.value.curve] == [0]
+
+
+def spoiling(monkeypatch, spoil, at):
+    """Training whose weights go wrong after a step's loss was computed; steps are counted from 0."""
+    step, count = fit_module._Run._step, iter(range(1000))
+
+    def spoiled(run, batch):
+        step(run, batch)
+        if next(count) == at:
+            spoil(run)
+
+    monkeypatch.setattr(fit_module._Run, "_step", spoiled)
+
+
+def set_one(values, number):
+    """Set one number of the last tensor."""
+    with torch.no_grad():
+        list(values)[-1].view(-1)[0] = number
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    ("whose", "spoil"),
+    [
+        ("the weights", lambda run, number: set_one(run.network.parameters(), number)),
+        ("the weights", lambda run, number: set_one(_floats(run.network.buffers()), number)),
+        ("the averaged weights", lambda run, number: set_one(run.ema.averaged.parameters(), number)),
+        ("the averaged weights", lambda run, number: set_one(_floats(run.ema.averaged.buffers()), number)),
+    ],
+    ids=["weights", "statistics", "average", "its statistics"],
+)
+def test_weights_that_go_wrong_in_the_last_step_are_no_result(
+    make_spec, train, test_clips, monkeypatch, number, whose, spoil
+):
+    spec = make_spec(epochs=2)
+    spoiling(monkeypatch, lambda run: spoil(run, number), at=5)
+    with pytest.raises(NonFiniteWeights, match=f"{whose} became NaN or infinite by epoch 1 ") as caught:
+        run_trial(spec, train, lambda: [test_clips], device=CPU)
+    assert [point.epoch for point in caught.value.curve] == [0, 1]
+    assert all(np.isfinite(point.loss) for point in caught.value.curve), "no loss shows it"
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (type(copy), str(copy), copy.curve) == (NonFiniteWeights, str(caught.value), caught.value.curve)
+
+
+def _floats(tensors):
+    return [tensor for tensor in tensors if tensor.is_floating_point()]
+
+
+def test_infinities_that_a_network_is_made_with_are_no_divergence(make_spec, train, monkeypatch):
+    """Such as a mask's."""
+    build = fit_module.build
+
+    def masked(*args):
+        network = build(*args)
+        network.register_buffer("mask", torch.tensor([0.0, -float("inf")]))
+        return network
+
+    monkeypatch.setattr(fit_module, "build", masked)
+    assert len(fit(make_spec(epochs=1), train, device=CPU).curve) == 1
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_answers_that_are_no_numbers_are_no_score(make_spec, train, test_clips, monkeypatch, follow):
+    spec = replace(make_spec(epochs=2), stage="explore" if follow else "", kind="search" if follow else "ablation")
+    monkeypatch.setattr(trial_module, "predict", lambda *_args: np.full((len(test_clips), 3), np.nan, np.float32))
+    with pytest.raises(Diverged, match="the network's answers became NaN"):
+        run_trial(spec, train, lambda: [test_clips], device=CPU, follow=follow)
+
+
+@pytest.mark.parametrize("value", [17.0, -0.1, float("nan"), float("inf")])
+def test_a_score_that_is_no_share_is_no_result(make_spec, train, test_clips, monkeypatch, value):
+    monkeypatch.setattr(trial_module, "metrics", lambda _matrix: Metrics(value, 0.5, 0.5, 0.5))
+    with pytest.raises(Diverged, match=f"accuracy is {value}, which is no fraction of 1"):
+        run_trial(make_spec(epochs=1), train, lambda: [test_clips], device=CPU)
+
+
+def test_a_bit_that_fell_over_in_a_checkpoint_is_not_trained_on(make_spec, train, tmp_path, monkeypatch):
+    """Wherever it lies, a resumed trial ends as one that never stopped."""
+    spec = make_spec(epochs=2)
+    undisturbed = fit(spec, train, device=CPU)
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
+    state = tmp_path / "s.safetensors"
+    with pytest.raises(Killed):
+        fit(spec, train, device=CPU, state=state, on_epoch=lambda _point: (_ for _ in ()).throw(Killed))
+    good = state.read_bytes()
+    assert checkpoint.load(state) is not None
+    rng, header = np.random.default_rng(0), int.from_bytes(good[:8], "little")
+    places = [*rng.integers(0, 8 + header, 150), *rng.integers(8 + header, len(good), 50)]
+    whole = checkpoint.load(state)
+    for place in map(int, places):
+        state.write_bytes(good[:place] + bytes([good[place] ^ (1 << place % 8)]) + good[place + 1 :])
+        found = checkpoint.load(state)
+        assert found is None or same(found, whole), place
+    state.write_bytes(good[:-5] + bytes([good[-5] ^ 64]) + good[-4:])
+    assert_equal_bits(weights(fit(spec, train, device=CPU, state=state)), weights(undisturbed))
+
+
+def same(one, other):
+    """Whether two states hold the same."""
+    (tensors, header), (others, other_header) = one, other
+    return (
+        header == other_header
+        and tensors.keys() == others.keys()
+        and all(torch.equal(value, others[name]) for name, value in tensors.items())
+    )
+
+
+def test_a_checkpoint_of_an_older_version_has_no_digest_and_is_continued(make_spec, train, tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    spec = make_spec(epochs=2)
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
+    state = tmp_path / "s.safetensors"
+    with pytest.raises(Killed):
+        fit(spec, train, device=CPU, state=state, on_epoch=lambda _point: (_ for _ in ()).throw(Killed))
+    tensors, header = checkpoint.load(state)
+    save_file(tensors, state, {"sweeper": json.dumps(header)})
+    seen = []
+    fit(spec, train, device=CPU, state=state, on_epoch=seen.append)
+    assert [point.epoch for point in seen] == [1]
+    # And one that lacks what it should hold is no state to go on from, nor the end of the trial.
+    del tensors["totals"], header["rates"]
+    for tensor_names in (tensors.keys(), [name for name in tensors if not name.startswith("ema.")]):
+        save_file({name: tensors[name] for name in tensor_names}, state, {"sweeper": json.dumps(header)})
+        seen.clear()
+        fit(spec, train, device=CPU, state=state, on_epoch=seen.append)
+        assert [point.epoch for point in seen] == [0, 1]
 
 
 def test_very_short_runs_have_a_schedule(make_spec, train):

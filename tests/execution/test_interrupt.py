@@ -1,0 +1,135 @@
+"""What Tune is given and told when a sweep is asked to end, or shares its study: without Ray."""
+
+import signal
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from sweeper import signals
+from sweeper.execution import interrupt
+from sweeper.execution.interrupt import Ending, Planned
+from sweeper.results.claims import Claim
+
+
+class Others:
+    """Claims of other runs, as the test sets them."""
+
+    def __init__(self, **claims):
+        self.claims = claims
+
+    def now(self):
+        return self.claims
+
+
+def trials(*ids):
+    return [
+        SimpleNamespace(trial_id=trial_id, arm=trial_id, replicate=0, data=SimpleNamespace(fold=1)) for trial_id in ids
+    ]
+
+
+def given(source, name):
+    found = source.suggest(name)
+    return found if found is None or found == source.FINISHED else found["trial_id"]
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Set what was asked of the process: `asked(number, times, seconds ago)`."""
+
+    def ask(number, times=1, ago=0.0):
+        first = time.monotonic() - ago
+        monkeypatch.setattr(signals, "asked", lambda: signals.Asked(number, times, first, first))
+
+    return ask
+
+
+AWAY = Claim("host", alive=True, yields=False)
+UNSEEN = Claim("host", alive=False, yields=False)
+
+
+def test_trials_come_in_their_order(said):
+    source = Planned(trials("a", "b"), Others(), said.append)
+    assert [given(source, name) for name in "123"] == ["a", "b", source.FINISHED]
+    assert said == []
+
+
+def test_what_others_run_comes_last_and_is_left_to_them_if_they_live(said):
+    others = Others(a=AWAY)
+    source = Planned(trials("a", "b", "c"), others, said.append)
+    assert said == ["1 of these trials are run by another command on this study; others come first"]
+    assert [given(source, name) for name in "12"] == ["b", "c"]
+    assert given(source, "3") is None, "it may still be lost while ours run"
+    source.on_trial_complete("1")
+    source.on_trial_complete("2")
+    assert given(source, "4") == source.FINISHED
+
+
+def test_what_others_have_lost_is_run_after_all(said):
+    others = Others(a=UNSEEN)
+    source = Planned(trials("a", "b"), others, said.append)
+    assert given(source, "1") == "b"
+    source.on_trial_complete("1")
+    assert given(source, "2") is None, "nothing was heard of it yet: it may be lost"
+    others.claims = {}
+    assert [given(source, name) for name in "34"] == ["a", source.FINISHED]
+
+
+def test_a_trial_that_another_run_began_first_is_stopped_and_comes_again(said):
+    others = Others()
+    source = Planned(trials("a", "b"), others, said.append)
+    stopper = Ending(source, 20.0, tell=lambda _wish: None)
+    assert given(source, "1") == "a"
+    assert not stopper("1", {"epoch": 1})
+    others.claims = {"a": Claim("host", alive=True, yields=True)}
+    assert not stopper("1", {"epoch": 2}), "the other one is to yield"
+    others.claims = {"a": AWAY}
+    assert stopper("1", {"epoch": 3})
+    assert said == ["a, fold 1, seed 0: another command began it first"]
+    source.on_trial_complete("1")
+    assert given(source, "2") == "b"
+    others.claims = {}
+    assert given(source, "3") == "a"
+
+
+def test_ctrl_c_waits_for_what_runs_and_twice_tells_it_to_leave(asked):
+    told = []
+    stopper = Ending(Planned((), Others(), print), 20.0, tell=told.append)
+    stopper("1", {"outcome": "started"})
+    assert not stopper.stop_all()
+    asked(signal.SIGINT, ago=1000.0)
+    assert not stopper.stop_all()
+    assert told == ["keep"]
+    assert stopper("2", {"outcome": "started"}), "what begins now is stopped"
+    asked(signal.SIGINT, times=2)
+    assert not stopper.stop_all(), "it leaves by itself"
+    assert told == ["keep", "leave"]
+    stopper("1", {"outcome": "left"})
+    assert stopper.stop_all()
+
+
+def test_sigterm_leaves_so_many_seconds_and_then_some_for_leaving(asked, monkeypatch):
+    told = []
+    stopper = Ending(Planned((), Others(), print), 20.0, tell=told.append)
+    stopper("1", {"epoch": 1})
+    asked(signal.SIGTERM, ago=19.0)
+    assert not stopper.stop_all()
+    asked(signal.SIGTERM, ago=21.0)
+    assert not stopper.stop_all()
+    assert told == ["keep", "leave"]
+    monkeypatch.setattr(interrupt, "LEAVE_SECONDS", 0.0)
+    time.sleep(0.01)
+    assert stopper.stop_all(), "one that does not leave is stopped"
+
+
+def test_when_nothing_runs_there_is_nothing_to_wait_for(asked):
+    stopper = Ending(Planned((), Others(), print), 0.0, tell=lambda _wish: None)
+    stopper("1", {"outcome": "started"})
+    stopper("1", {"outcome": "complete"})
+    asked(signal.SIGTERM, ago=1.0)
+    assert stopper.stop_all()
