@@ -89,6 +89,7 @@ def run_tuned_ablations(
 def read_study(place: str | Path, margin: float = 1.0) -> "StudyResults":
     """What a study found, from its folder or URL; no code of the study is run.
 
+        >>> import sweeper
         >>> found = sweeper.read_study("results/ablations-mel-demo-quick-1epochs")
         >>> print(found.trials.groupby("arm").accuracy.count().to_dict())
         {'full': 2, 'mean-pool': 2}

@@ -33,7 +33,6 @@ def test_a_study_that_was_killed_goes_on_and_equals_the_undisturbed_one(own):
     own(*command, "--study", "whole")
     code, _ = own.stop_after(2, "killed", [signal.SIGKILL], *command, "--study", "killed")
     assert code == -signal.SIGKILL
-    own.wait_until_ray_is_gone(60)
     (own.folder / "two_files.py").write_text(
         (own.folder / "two_files.py").read_text().replace('Arm("full"),', '# one more\n        Arm("full"),')
     )
