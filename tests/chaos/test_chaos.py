@@ -24,7 +24,16 @@ from sweeper.results.store import Study
 from tests.studies import ARMS, PAPER, RECIPES
 
 pytestmark = pytest.mark.chaos
-TIMES = ["seconds", "evaluation_seconds", "finished", "node", "attempts", "device_seconds", "waste_device_seconds"]
+TIMES = [
+    "seconds",
+    "evaluation_seconds",
+    "finished",
+    "node",
+    "attempts",
+    "device_seconds",
+    "waste_device_seconds",
+    "evidence",
+]
 
 
 @pytest.fixture(scope="module")

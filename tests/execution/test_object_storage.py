@@ -18,7 +18,7 @@ from tests.execution.conftest import cpus
 
 TRIALS = 6
 SMALL = ("run", "ablations", "--epochs", "1", "--seeds", "3", "--arm", "full", "detail-only", "--study", "s")
-TIMES = ["seconds", "evaluation_seconds", "finished", "device_seconds", "waste_device_seconds", "attempts"]
+TIMES = ["seconds", "evaluation_seconds", "finished", "device_seconds", "waste_device_seconds", "attempts", "evidence"]
 
 # Of a trial shorter than a heartbeat. Each half minute adds an upload, each five minutes that of a checkpoint.
 REQUESTS_OF_A_TRIAL = {

@@ -15,7 +15,7 @@ STUDY = "ablations-demo-quick-1epochs"
 SMALL = ("run", "ablations", "--epochs", "1", "--seeds", "3", "--arm", "full", "garm", "semantic-only")
 TRIALS = 9
 # What legitimately differs between two runs of one plan.
-TIMES = ["seconds", "evaluation_seconds", "finished", "attempts", "device_seconds", "waste_device_seconds"]
+TIMES = ["seconds", "evaluation_seconds", "finished", "attempts", "device_seconds", "waste_device_seconds", "evidence"]
 
 
 def leaderboard(sweeper, study=STUDY):
