@@ -124,7 +124,7 @@ def made_up(arm):
 
 
 def test_profile_prints_a_row_per_arm_beside_the_paper(command, monkeypatch):
-    monkeypatch.setattr(profiling, "profile", lambda arms, *_args, **_options: map(made_up, arms))
+    monkeypatch.setattr(profiling, "profile", lambda _source, arms, *_args, **_options: map(made_up, arms))
     code, out, _ = command("profile")
     assert code == 0
     for text in ("semantic-only", "fusion-concat", "1.23", "94", "12.3", "45.6", "2.34", "64", "321", "34.56"):
@@ -135,7 +135,7 @@ def test_profile_prints_a_row_per_arm_beside_the_paper(command, monkeypatch):
 
 
 def test_profile_keeps_what_was_measured_when_an_arm_dies(command, monkeypatch):
-    def dying(arms, *_args, **_options):
+    def dying(_source, arms, *_args, **_options):
         yield made_up(arms[0])
         raise ProfileError("full: killed")
 

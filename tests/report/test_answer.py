@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from sweeper.cli import main
-from sweeper.plan import build_plan, design, select_arms
+from sweeper.plan import build_plan, select_arms
 from sweeper.report.answer import answer
 from sweeper.report.tables import document
 from sweeper.results.leaderboard import derive
 from sweeper.results.reach import Design, Spread
 from sweeper.search_spaces.recipes import quick
 from tests.results.rows import FAILED, plan_of, study_of, trial_row
+from tests.studies import PAPER
 
 
 def study(folder, effects, *, folds=(1,), seeds=5, sd=0.01, all_folds=5):
@@ -30,10 +31,10 @@ def study(folder, effects, *, folds=(1,), seeds=5, sd=0.01, all_folds=5):
                 clips = {"train_clips": 8000, "test_clips": 2000}  # many, so that one clip counts for little
                 trials.append(trial_row(arm, fold, seed, accuracy=float(np.clip(accuracy, 0, 1)), **clips))
     plan = build_plan(
-        study=folder.name, arms=select_arms("all", arms), recipe=quick(), dataset="demo", split="official",
-        folds=folds, classes=10, replicates=seeds,
+        study=folder.name, source=PAPER, arms=select_arms(PAPER.study, names=arms), recipe=quick(), dataset="demo",
+        split="official", folds=folds, classes=10, replicates=seeds,
     )  # fmt: skip
-    described = plan_of(trials) | {"study": folder.name, "design": design(plan.trials[0]), "synthetic": True}
+    described = plan_of(trials) | {"study": folder.name, "design": plan.describe()["design"], "synthetic": True}
     return study_of(folder, trials, described | {"all_folds": list(range(1, all_folds + 1))})
 
 
