@@ -2,12 +2,14 @@
 
 import argparse
 import errno
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sweeper import signals, streams
+from sweeper.audio.places import cache_folder
 
 if TYPE_CHECKING:
     from sweeper.run.options import Outcome
@@ -38,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         signals.install()
         streams.prepare()
+        # torch would leave an empty folder in /tmp.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torch"))
     try:
         try:
             return _run(argv)

@@ -103,7 +103,7 @@ def test_numbers_that_nobody_means_are_told_at_once(capsys, tmp_path, dry, argum
         (["--cpus-per-trial", "64000"], "--cpus-per-trial 64000: this machine has 2"),
         (["--workers-per-trial", "17"], "--workers-per-trial 17: a batch has 16 clips"),
         (["--workers-per-trial", "3"], "--workers-per-trial 3: there is room for 2"),
-        (["--recipe", "small", "--cpus-per-trial", "2"], "GB of memory and Ray has 1.0 GB for it here"),
+        (["--recipe", "small", "--cpus-per-trial", "2"], "GB of memory and Ray has 0.5 GB for it here"),
         (["--log", "aim"], "unknown logger 'aim'"),
         (["--results", "file"], "Not a directory; use --results DIR"),
     ],
@@ -112,7 +112,7 @@ def test_a_dry_run_refuses_what_the_run_refuses_and_nothing_is_left(
     capsys, tmp_path, cache, monkeypatch, design, dry, arguments, expected
 ):
     decoded = list(cache.glob("clips/*"))
-    memory = 1e9 if "--recipe" in arguments else 1e12
+    memory = 0.5e9 if "--recipe" in arguments else 1e12
     monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", f'{{"CPU": 2, "GPU": 0, "memory": {memory}}}')
     assert main(["run", design, *dry, *arguments]) == 2
     printed = capsys.readouterr()

@@ -85,7 +85,7 @@ def _unfit(place: Path) -> str:
     if not os.access(place, os.W_OK | os.X_OK):
         return "can't be written"
     free = shutil.disk_usage(place).free
-    return "" if free >= LEAST_FREE else f"{free / 1e6:.0f} MB free"
+    return "" if free >= LEAST_FREE else f"{free / 1e9:.1f} GB free"
 
 
 @contextlib.contextmanager

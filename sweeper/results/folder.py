@@ -122,7 +122,7 @@ class Folder:
     def draft(self, folder: str) -> Iterator[Path]:
         """Where to write a file that `put` shall then bring into `folder`; afterwards nothing is left there."""
         path = self.place(f"{folder}/.{uuid.uuid4().hex}.tmp")
-        with self._explained("write into", folder):
+        with self._explained("write to", folder):
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield path

@@ -32,7 +32,7 @@ from sweeper.results.storage import locate, under
 from sweeper.results.tables import StudyError, table_bytes
 
 _ORDER = ("kind", "dataset", "split", "replicate", "fold", "arm", "trial_id")
-_FOLDERS = ("trials", "failures", "attempts", "checkpoints", *evidence.FOLDERS)
+FOLDERS = ("trials", "failures", "attempts", "checkpoints", *evidence.FOLDERS)
 
 
 class Study:
@@ -93,7 +93,7 @@ class Study:
             StudyError: the place is not writable, or a file is in the way.
         """
         try:
-            self.storage.create(_FOLDERS)
+            self.storage.create(FOLDERS)
         except StorageError:
             raise
         except OSError as error:

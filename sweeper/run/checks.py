@@ -17,7 +17,7 @@ from sweeper.audio.store import ClipStore
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.results.folder import Folder
 from sweeper.results.plans import merge
-from sweeper.results.store import Study
+from sweeper.results.store import FOLDERS, Study
 from sweeper.results.tables import StudyError
 from sweeper.run.options import RunOptions, SearchOptions, machine
 
@@ -104,6 +104,9 @@ def _check_place(study: Study) -> None:
     """Whether results can be written; raises StudyError or StorageError."""
     if isinstance(study.storage, Folder):
         _check_folder(study.storage.path, study)
+        for path in study.storage.path.glob("*") if study.exists() else ():
+            if path.name in FOLDERS and not path.is_dir():
+                raise StudyError(f"can't write results to {path}: it is a file where a folder should be; move it away")
     else:
         study.create()  # makes nothing there, but tries
 
