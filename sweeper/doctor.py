@@ -171,7 +171,8 @@ def examine_results(results: str) -> Iterator[Check]:
         there.delete(name)
         end = time.time()
     except StorageError as error:
-        yield Check("results", *_split(str(error)))
+        found, way_out = _split(str(error))
+        yield Check("results", found, way_out if "--results" in way_out else f"{way_out}; or {remedy}")
         return
     except OSError as error:
         yield Check("results", f"can't write to {results}: {error.strerror}", remedy)

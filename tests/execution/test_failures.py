@@ -141,7 +141,8 @@ def test_divergence_is_recorded_with_its_curve_and_not_retried(demo, study):
     assert row["status"] == "failed"
     assert row["accuracy"] is None
     assert len(read_attempts(study)) == 1
-    assert len(study.evidence.curve(row)) < 3
+    curve = study.evidence.curve(row)
+    assert curve is None or len(curve) < 3, "there is none where not one epoch ended"
 
 
 def test_an_address_where_nobody_answers_is_refused_at_once():
