@@ -119,22 +119,25 @@ def load(path: Path) -> Source:
 
 
 def save(digest: str, storage: Storage) -> None:
-    """Write a loaded study's code into its results, once.
+    """Write a loaded study's code into its results, as far as it does not lie there.
+
+    Results of a stranger may hold code of the same digest that differs in what the digest leaves out, such as what a
+    file does to make its `STUDY`. Workers run what is here, so it becomes the user's own.
 
     Raises:
         OSError: the place can't be written.
     """
     code, _ = _loaded[digest]
-    folder = f"code/{digest}"
-    try:
-        storage.read(f"{folder}/{MANIFEST}")
-        return
-    except FileNotFoundError:
-        pass
-    for name, data in {**code.sources, **code.files}.items():
-        storage.write(f"{folder}/{name}", data)
     manifest = {"entry": code.entry, "network": code.network, "sources": list(code.sources), "files": list(code.files)}
-    storage.write(f"{folder}/{MANIFEST}", (json.dumps(manifest, indent=1) + "\n").encode())
+    described = (json.dumps(manifest, indent=1) + "\n").encode()
+    for name, data in {**code.sources, **code.files, MANIFEST: described}.items():
+        place = f"code/{digest}/{name}"
+        try:
+            there = storage.read(place) == [data]
+        except FileNotFoundError:
+            there = False
+        if not there:
+            storage.write(place, data)
 
 
 def with_network(spec: TrialSpec, storage: Storage | None = None, cache: Path = Path()) -> TrialSpec:

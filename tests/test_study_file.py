@@ -290,6 +290,21 @@ def test_code_is_written_once(folder, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
+def test_code_that_a_stranger_left_under_the_same_digest_is_not_run(folder, tmp_path):
+    """The digest leaves out what makes `STUDY`: there, it would be run by the workers of who goes on with the study."""
+    source = load(folder / "mel.py")
+    study = Study(tmp_path / "s")
+    save(source.code, study.storage)
+    file = tmp_path / "s" / "code" / source.code / "mel.py"
+    own = file.read_text()
+    file.write_text(own + "\nSTUDY = open('ran', 'w')\n")
+    save(source.code, study.storage)
+    assert file.read_text() == own
+    done = elsewhere(tmp_path, spec(source), tmp_path / "s")
+    assert done.stdout, done.stderr
+    assert not list(tmp_path.rglob("ran"))
+
+
 def test_in_a_process_that_has_the_code_nothing_is_fetched(folder):
     trial = spec(load(folder / "mel.py"))
     travelled = pickle.loads(pickle.dumps(trial))
