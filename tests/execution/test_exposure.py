@@ -1,5 +1,6 @@
 """A sweep on this machine's own Ray is nobody else's: who lacks its token, or is another user, runs nothing in it."""
 
+import http.client
 import os
 import re
 import signal
@@ -139,10 +140,10 @@ def test_who_lacks_the_token_or_is_another_user_runs_nothing(sweeper, sweep, hom
                 socket.create_connection((outer, port), 5)
     answers = {port: (push_task(port), run_time_environment(port)) for port in ports}
     assert {grpc for grpc, _ in answers.values()} <= {"UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE"}
-    refused = {401, 404, 405, None, "BadStatusLine"}  # unauthorised, no such page or method, no HTTP at all
-    assert {http for _, http in answers.values()} <= refused
+    # 405: the metrics of Ray's dashboard agent, which can only be read.
+    assert {status for _, status in answers.values()} <= {401, 404, 405, None}
     assert "UNAUTHENTICATED" in {grpc for grpc, _ in answers.values()}
-    assert 401 in {http for _, http in answers.values()}
+    assert 401 in {status for _, status in answers.values()}
 
     texts = [Path(f"/proc/{process}/environ").read_text(errors="replace") for process in processes]
     found = [dict(line.split("=", 1) for line in text.split("\0") if "=" in line) for text in texts]
@@ -159,6 +160,8 @@ def test_who_lacks_the_token_or_is_another_user_runs_nothing(sweeper, sweep, hom
 
     arguments = [sys.executable, "-c", INTRUDER, gcs, str(sweep.pid), str(room)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    # By themselves they would ask at this machine's outer address, where nobody listens.
+    clean["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     intruders = {"same user": subprocess_of(arguments, clean | {"HOME": str(home)})}
     intruders["same user, own token"] = subprocess_of(
         arguments, clean | {"HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": STRAY}
@@ -194,14 +197,6 @@ def test_the_sweep_ends_well_whatever_the_user_has_set_and_leaves_nothing(sweepe
     assert [path.name for path in home.rglob("*")] == [".ray", "auth_token"]
 
 
-def worker(processes):
-    """One that runs trials."""
-    for process in processes:
-        if Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"ray::"):
-            return process
-    raise AssertionError("no worker")
-
-
 def subprocess_of(arguments, environment):
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(arguments, env=environment, cwd="/", **pipe)
@@ -224,7 +219,5 @@ def run_time_environment(port):
         return urllib.request.urlopen(request, timeout=10).status
     except urllib.error.HTTPError as error:
         return error.code
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return None
-    except Exception as error:
-        return type(error).__name__
