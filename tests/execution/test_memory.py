@@ -51,7 +51,7 @@ class Ray:
 
     def remote(self, **resources):
         self.asked = resources
-        task = type("Task", (), {"remote": lambda _self, spec: spec})()
+        task = type("Task", (), {"remote": lambda _self, spec, _study: spec})()
         return lambda _function: task
 
     def get(self, spec):
@@ -89,7 +89,7 @@ def one_gpu():
 def test_measuring_leaves_nothing_on_the_gpu(one_gpu, monkeypatch, tmp_path):
     note = tmp_path / "process"
 
-    def on_gpu(_spec):
+    def on_gpu(_spec, _study):
         note.write_text(str(os.getpid()))
         return 1, 10
 
