@@ -108,7 +108,7 @@ def _own_environment(folder: Path) -> Iterator[None]:
     """Environment variables of an own instance, which all of its processes inherit; afterwards they are as before."""
     own: dict[str, str | None] = {
         "RAY_ADDRESS": None,
-        "RAY_AUTH_MODE": None,  # Ray then asks everybody for the token
+        "RAY_AUTH_MODE": None,  # Ray then asks everybody for the token; set, it would not look again in this process
         "RAY_AUTH_TOKEN_PATH": None,
         "RAY_AUTH_TOKEN": TOKEN,
         "TORCHINDUCTOR_CACHE_DIR": str(folder / "torch"),  # torch would leave a folder in /tmp

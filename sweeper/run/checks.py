@@ -76,7 +76,6 @@ def check_begin(
     Raises:
         PlanError, StudyError, StorageError: one line, for the user.
     """
-    _check_place(study)
     if (old := study.read_plan()) is not None:
         digest = old.get("data_digest")  # of our own data it is known only once they are decoded
         merge(old, {"design": design, "data_digest": digest, "trials": ()}, str(study))
@@ -100,7 +99,7 @@ def check_clips(store: ClipStore, options: RunOptions, folds: Sequence[int]) -> 
         splits.split(store, options.split, fold)
 
 
-def _check_place(study: Study) -> None:
+def check_place(study: Study) -> None:
     """Whether results can be written; raises StudyError or StorageError."""
     if isinstance(study.storage, Folder):
         _check_folder(study.storage.path, study)

@@ -16,7 +16,7 @@ from sweeper.plan import PlanError, Variant, select_arms, variant
 from sweeper.results import provenance
 from sweeper.results.names import check_study_name
 from sweeper.results.store import Study, study_of
-from sweeper.run.checks import check_clips, check_numbers
+from sweeper.run.checks import check_clips, check_numbers, check_place
 from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, TunedOptions
 from sweeper.search_spaces import NAMES
 from sweeper.search_spaces.peers import PEERS
@@ -101,6 +101,8 @@ def prepare_run(options: AblationOptions | SearchOptions) -> Run:
     peers = _peers(options)
     dataset = datasets.load(options.dataset, options.data)
     few = not grid or dataset.name == "demo"
+    results = study_of(options.results, options.study or results_name(options.design, source, options, recipe))
+    check_place(results)
     return Run(
         source=source,
         recipe=recipe,
@@ -108,7 +110,7 @@ def prepare_run(options: AblationOptions | SearchOptions) -> Run:
         peers=peers,
         dataset=dataset,
         folds=_folds(options, dataset, few=few),
-        results=study_of(options.results, options.study or results_name(options.design, source, options, recipe)),
+        results=results,
         fixed=results_name(AblationOptions.design, source, options, recipe),
         notes=tuple(_check_networks(source, recipe, arms, len(dataset.classes), options.workers_per_trial)),
     )

@@ -11,6 +11,7 @@ import torch
 
 from sweeper.execution import cluster, memory
 from sweeper.execution.cluster import TrialResources
+from sweeper.execution.fits import largest
 from sweeper.execution.memory import memory_per_trial
 from sweeper.plan import PlanError, build_plan
 from sweeper.results.store import Study
@@ -117,6 +118,6 @@ def test_of_networks_without_a_count_each_is_estimated():
         Tiny(body="orthogonal", extra=True, **clip),
     )
     asked = [replace(first, model=network) for network in (first.model, small, large, large, larger)]
-    assert [trial.model for trial in memory._largest(asked)] == [first.model, large, larger]
+    assert [trial.model for trial in largest(asked)] == [first.model, large, larger]
     twice = replace(asked[1], training=replace(first.training, batch_size=10_000))
-    assert memory._largest([*asked[:2], twice]) == [twice], "a batch counts, too"
+    assert largest([*asked[:2], twice]) == [twice], "a batch counts, too"

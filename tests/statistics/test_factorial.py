@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeper.search_spaces.ablations import ARMS
 
 from sweeper.statistics import effects, find_factorial
+from tests.studies import ARMS
 
 
 def test_the_papers_arms_contain_a_cube():

@@ -38,8 +38,8 @@ Curve = Mapping[str, list[float]]
 
 RECIPE = Recipe(
     "golden",
-    SIZES["tiny"],
-    TrainingConfig(
+    network=SIZES["tiny"],
+    training=TrainingConfig(
         epochs=3,
         batch_size=CLIPS,
         max_lr=3e-4,
@@ -47,8 +47,8 @@ RECIPE = Recipe(
         distillation=DistillationConfig(),
         augmentation=AugmentationConfig(mixing=MixingConfig(probability=0.5, warmup_epochs=1)),
     ),
-    RATE,
-    SECONDS,
+    sample_rate=RATE,
+    seconds=SECONDS,
 )
 
 
