@@ -50,15 +50,15 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     study = run.results
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
-    check_begin(options, study, plan.describe()["design"], missing)
-    for line in describe(plan, len(missing), run):
+    for line in describe(plan, len(missing), run):  # first: what follows takes seconds
         say(line)
+    check_begin(options, study, plan.describe()["design"], missing)
     if options.dry_run:
         for line in [*describe_reach(plan, run.dataset, study, options.results), *expected_cost(missing, run.dataset)]:
             say(line)
         return Outcome(OK, None)
     with resumable(study):
-        store = run.open(options)
+        store = run.open(options, say)
         study.write_plan(plan.describe() | run.facts(options, store))
         if not missing:
             say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")

@@ -52,9 +52,9 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
     check_cost(searches, options)
     study = run.results
     trials = expected_trials(searches, options, study, finals=2)
-    check_begin(options, study, search_design(searches[0], options), trials)
-    for line in describe_searches(searches, options, run):
+    for line in describe_searches(searches, options, run):  # first: what follows takes seconds
         say(line)
+    check_begin(options, study, search_design(searches[0], options), trials)
     if options.dry_run:
         for line in describe_space(searches[0]):
             say(line)
@@ -64,7 +64,7 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
             say("at most: what ASHA stops costs less")
         return Outcome(OK, None)
     with resumable(study):
-        store = run.open(options)
+        store = run.open(options, say)
         write_search_plan(study, searches, options, run.facts(options, store))
         with ExitStack() as stack:
             seeker = Seeker(options, searches, study, store, say, stack)

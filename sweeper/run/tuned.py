@@ -41,14 +41,14 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
     budget = {name: getattr(options, name) for name in ("trials", "top", "replicates")}
     design = search_design(searches[0], options) | {"budget": budget}
     trials = _expected(searches, options, study)
-    check_begin(options, study, design, trials)
-    for line in describe_searches(searches, options, run):
+    for line in describe_searches(searches, options, run):  # first: what follows takes seconds
         say(line)
+    check_begin(options, study, design, trials)
     if options.dry_run:
         _describe_dry(searches, trials, options, run, say)
         return Outcome(OK, None)
     with resumable(study):
-        store = run.open(options)
+        store = run.open(options, say)
         facts = run.facts(options, store) | {"design": design, "fixed_study": run.fixed}
         write_search_plan(study, searches, options, facts)
         with ExitStack() as stack:
