@@ -228,7 +228,7 @@ def training_seconds_per_clip(config: Network, length: int) -> float:
 
 def _extrapolated(config: Network, length: int, share: float) -> float:
     """CPU seconds per clip from clips of this `share` of the length, and of a third of that."""
-    rates = []
+    rates: list[float] = []
     for part in (share / 3, share):
         samples = int(part * length)
         shorter = config.filled(config.classes, config.sample_rate, samples)
