@@ -12,6 +12,7 @@ from sweeper.plan import Plan, TrialSpec
 from sweeper.results.store import Study
 from sweeper.run.prepare import Run
 from sweeper.run.words import count
+from sweeper.waiting import waiting
 
 
 def describe(plan: Plan, missing: int, run: Run) -> list[str]:
@@ -105,6 +106,11 @@ def expected_cost(missing: Sequence[TrialSpec], dataset: Dataset) -> list[str]:
     """What the missing trials will take, from counted operations and one training step measured here."""
     if not missing:
         return ["expected cost: none, all trials are committed"]
+    with waiting("timing a training step"):
+        return _expected_cost(missing, dataset)
+
+
+def _expected_cost(missing: Sequence[TrialSpec], dataset: Dataset) -> list[str]:
     from sweeper.training.cost import count_operations, training_seconds_per_clip
 
     length = missing[0].data.length
