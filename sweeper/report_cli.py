@@ -165,9 +165,9 @@ def _report(args: argparse.Namespace) -> int:
         from sweeper.report.page import write_page
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in {"jinja2", "plotly"}:
+        if package not in {"jinja2", "matplotlib"}:
             raise
-        raise StudyError(f"the report needs {package}: pip install 'sweeper[report]'") from None
+        raise StudyError(f"the report needs {package}: pip install {package}") from None
     against = None if args.against is None else resolve_study(args.against, args.results)
     path = write_page(study, args.output, args.data, args.price_per_hour, against, args.margin / 100, _complain)
     print(f"{path}: one file, opens in any browser, without a network")
