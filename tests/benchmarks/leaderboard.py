@@ -78,7 +78,7 @@ def make(folder: Path, trials: int, *, packed: bool) -> Study:
 def measure(command: str, study: Study, *options: str) -> str:
     """Seconds and peak memory (GB) of the command."""
     code = (
-        "import resource, sys; from sweeper.cli import main; code = main(sys.argv[1:]); "
+        "import resource, sys; from sweeper.cli.main import main; code = main(sys.argv[1:]); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, file=sys.stderr); sys.exit(code)"
     )
     began = time.perf_counter()
