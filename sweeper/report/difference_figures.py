@@ -44,11 +44,10 @@ def forest(
         for block in list(blocks.get(row["arm"], ()))[:_BLOCKS_SHOWN]:
             axes.plot([100 * block], [y - 0.2], "o", ms=3.6, color=COLOUR["muted"], mew=0, alpha=0.55)
         if row["recordings_low"] is not None:
-            ends = [min(max(100 * row[name], -limit), limit) for name in ("recordings_low", "recordings_high")]
-            (line,) = axes.plot(ends, [y + 0.27] * 2, ":", color=COLOUR["muted"], lw=1.4)
-            hover(
-                line, f"{row['arm']}, for other recordings: {interval(row['recordings_low'], row['recordings_high'])}"
-            )
+            ends = [row[name] for name in ("recordings_low", "recordings_high")]
+            shown_ends = [min(max(100 * end, -limit), limit) for end in ends]
+            (line,) = axes.plot(shown_ends, [y + 0.27] * 2, ":", color=COLOUR["muted"], lw=1.4)
+            hover(line, f"{row['arm']}, for other recordings: {interval(*ends)}")
         if row["published_diff"] is not None:
             (mark,) = axes.plot([100 * row["published_diff"]], [y], "D", ms=6, mfc="none", mec=COLOUR["ink"], zorder=3)
             hover(mark, f"{row['arm']}: published {points(row['published_diff'])}")

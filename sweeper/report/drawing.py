@@ -6,6 +6,7 @@ A figure is drawn twice, for a wide screen and for a phone, since text that shri
 """
 
 import io
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,10 @@ COLOUR = MappingProxyType(
     {
         name: f"#01f0{number:02x}"
         for number, name in enumerate(
-            ("ink", "muted", "card", "grid", "band", "heat", "worse", "better", "equivalent")
-            + tuple(f"c{i}" for i in range(CATEGORIES))
+            (
+                *("ink", "muted", "card", "grid", "band", "heat", "worse", "better", "equivalent"),
+                *(f"c{i}" for i in range(CATEGORIES)),
+            )
         )
     }
 )
@@ -55,7 +58,7 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the page: an id, what it shows in words, and SVG for a wide screen and, if it has one, for a phone."""
+    """A figure of the page: an id, what it shows in words, and SVG for a wide screen and, if need be, for a phone."""
 
     name: str
     label: str
@@ -113,11 +116,11 @@ def spaced(wanted: Sequence[float], apart: float, low: float, high: float) -> li
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     places = list(wanted)
-    for before, here in zip(order, order[1:], strict=False):
+    for before, here in itertools.pairwise(order):
         places[here] = max(places[here], places[before] + apart)
     if order and places[order[-1]] > high:
         places[order[-1]] = high
-        for after, here in zip(order[::-1], order[-2::-1], strict=False):
+        for after, here in itertools.pairwise(order[::-1]):
             places[here] = min(places[here], places[after] - apart)
         if (lowest := places[order[0]]) < low:
             places = [place + low - lowest for place in places]

@@ -1,4 +1,4 @@
-"""One HTML page about a study, which needs no network and no other file: figures, tables, style and script are inside."""
+"""One HTML page about a study, which needs no network and no other file: figures, style and script are inside."""
 
 import base64
 import hashlib

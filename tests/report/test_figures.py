@@ -164,7 +164,7 @@ def test_labels_lie_apart_and_in_order(wanted, apart):
     steps = np.diff([places[i] for i in order])
     assert (steps >= apart * (1 - 1e-6) - 1e-9).all()
     assert max(places) <= 100 + 1e-9
-    assert min(places) >= min(0.0, min(wanted)) - 1e-9
+    assert min(places) >= min(0.0, *wanted) - 1e-9
 
 
 def test_a_figure_names_its_colours_and_hides_no_markup():
