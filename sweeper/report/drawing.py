@@ -106,6 +106,12 @@ def text_width(texts: Sequence[str], size: float = 12) -> int:
     return round(max(map(len, texts), default=0) * 0.6 * size)
 
 
+def fitted(texts: Sequence[str], room: float, size: float = 12) -> list[str]:
+    """These as they can be drawn, cut off where even so much room is too little for them."""
+    letters = max(int(room / (0.6 * size)), 4)
+    return [text if len(text) <= letters else f"{text[: letters - 1]}…" for text in map(plain, texts)]
+
+
 def spaced(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
     """Where labels go so that none lies on another: as near to where they are wanted as an even shift allows.
 

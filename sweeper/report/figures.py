@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import NDArray
 
 from sweeper.report.cells import accuracy_interval, percent
-from sweeper.report.drawing import CATEGORIES, COLOUR, MARKERS, hover, sheet, spaced, text_width
+from sweeper.report.drawing import CATEGORIES, COLOUR, MARKERS, fitted, hover, sheet, spaced, text_width
 from sweeper.report.escaping import plain
 from sweeper.statistics.pareto import front
 
@@ -31,7 +31,7 @@ def pareto(rows: Sequence[Row], width: int) -> Figure:
     """
     shown = [row for row in rows if row["mean"] is not None and row["gflops_per_clip"]]
     costs = [row["gflops_per_clip"] for row in shown]
-    names = [plain(row["arm"]) for row in shown]
+    names = fitted([row["arm"] for row in shown], width / 2 - 24, 11)
     best = front([(row["gflops_per_clip"], row["mean"]) for row in shown])
     right = text_width(names, 11) + 24
     height = max(340, 90 + _LINE * len(shown))
@@ -91,18 +91,17 @@ def _label_at_right(
     low, high = axes.get_ylim()
     unit = (high - low) / height
     order = sorted(range(len(ends)), key=lambda i: (ends[i][1], -ends[i][0]))
-    ends, names, colours = ([values[i] for i in order] for values in (ends, names, colours))
-    places = spaced([y for _, y in ends], _LINE * unit, low + 6 * unit, high - 6 * unit)
-    for (x, y), name, place, colour in zip(ends, names, places, colours, strict=True):
+    places = spaced([ends[i][1] for i in order], _LINE * unit, low + 6 * unit, high - 6 * unit)
+    for i, place in zip(order, places, strict=True):
         axes.annotate(
-            name,
-            (x, y),
+            names[i],
+            ends[i],
             (1.02, place),
             textcoords=axes.get_yaxis_transform(),
             va="center",
             fontsize=11,
             color=COLOUR["ink"],
-            arrowprops={"arrowstyle": "-", "color": COLOUR[colour], "lw": 0.6, "alpha": 0.6, "shrinkB": 4}
+            arrowprops={"arrowstyle": "-", "color": COLOUR[colours[i]], "lw": 0.6, "alpha": 0.6, "shrinkB": 4}
             | {"relpos": (0, 0.5), "shrinkA": 1},
             annotation_clip=False,
         )
@@ -128,7 +127,7 @@ def learning_curves(
     """
     others = [arm for arm in arms if arm != reference]
     shown = [reference, *others] if reference in bands else others
-    names = [plain(arm) for arm in shown]
+    names = fitted(shown, width / 2 - 22, 11)
     figure, axes = sheet(width, 250, 52, text_width(names, 11) + 22, 10, 46)
     axes.set(ylim=limits, xlabel="epoch", ylabel="training loss")
     axes.grid()
@@ -156,8 +155,8 @@ def confusion(arm: str, counts: NDArray[np.int64], classes: Sequence[str], large
     """
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    names = _class_labels(classes, large)
     size = 11.0 if large and len(classes) <= _TEXT_CLASSES else 9.0
+    names = fitted(_class_labels(classes, large), width / 3, size)
     side = text_width([name for name in names if name], size) + 8
     top, bottom, left = 26, side + 18, side + 20
     across = width - left - 8
@@ -178,9 +177,9 @@ def confusion(arm: str, counts: NDArray[np.int64], classes: Sequence[str], large
 def _class_labels(classes: Sequence[str], large: bool) -> list[str]:
     """Names; where these have no room, numbers, by which the large matrix calls them, too."""
     if len(classes) <= _TEXT_CLASSES:
-        return [plain(name) for name in classes]
+        return list(classes)
     if large:
-        return [f"{plain(name)} {number}" for number, name in enumerate(classes, 1)]
+        return [f"{number} {name}" for number, name in enumerate(classes, 1)]
     return [str(number) if number % 5 == 0 else "" for number in range(1, len(classes) + 1)]
 
 
@@ -211,9 +210,8 @@ def class_differences(
     arms: Sequence[str], classes: Sequence[str], differences: NDArray[np.float64], width: int
 ) -> Figure:
     """Recall per class, arm minus reference, `[arms, classes]` in points."""
-    names = _class_labels(classes, large=True)
-    labels = [plain(arm) for arm in arms]
     size = 11.0 if len(classes) <= _TEXT_CLASSES else 9.0
+    names, labels = fitted(_class_labels(classes, large=True), width / 3, size), fitted(arms, width / 3, 11)
     bottom = text_width(names, size) + 16
     figure, axes = sheet(width, 10 + 26 * len(arms) + bottom, text_width(labels, 11) + 10, 8, 10, bottom)
     axes.set(xlim=(0, len(classes)), ylim=(len(arms), 0))
@@ -237,7 +235,14 @@ def scatter(
         mine = points[targets == index]
         if len(mine):
             colour, shape = class_mark(index)
-            style = {"ls": "", "marker": shape, "color": COLOUR[colour], "ms": 6, "mew": 0.5, "mec": COLOUR["card"]}
+            style: dict[str, Any] = {
+                "ls": "",
+                "marker": shape,
+                "color": COLOUR[colour],
+                "ms": 6,
+                "mew": 0.5,
+                "mec": COLOUR["card"],
+            }
             (marks,) = axes.plot(mine[:, 0], mine[:, 1], **style)
             hover(marks, name)
     return figure

@@ -17,6 +17,7 @@ from sweeper.report.answer import in_a_sentence
 from sweeper.report.cells import PaperTable
 from sweeper.report.designs import designs_table, pairs, sibling
 from sweeper.report.effect_table import effect_notes
+from sweeper.report.features import KnownMaps
 from sweeper.report.formats import csv_table, latex_table
 from sweeper.report.rerun import rerun_command
 from sweeper.report.tables import claim_of, document, rule_notes
@@ -64,10 +65,15 @@ def write_page(
         except StorageError as error:
             raise StudyError(f"{error}; or use --output FILE") from error
         return f"{study}/report.html"
+    if board.unwritten:
+        say(f"the study's own tables were not written: {board.unwritten}")
+    return save_page(html, output)
+
+
+def save_page(html: str, output: Path) -> str:
+    """Write a page, at once and whole; returns where it lies. Raises StudyError where that is not possible."""
     temporary = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
     try:
-        if board.unwritten:
-            say(f"the study's own tables were not written: {board.unwritten}")
         temporary.write_text(html, "utf-8")
         temporary.replace(output)
     except OSError as error:
@@ -82,18 +88,20 @@ def render(
     price: float | None = None,
     against: Study | None = None,
     *,
-    live: bool = False,
+    live: int = 0,
+    known_maps: KnownMaps | None = None,
 ) -> str:
     """The page as text; other arguments as for `write_page`.
 
     Args:
-        live: whether it is served, and asks its server what is new.
+        live: number of this page among those served of the study, from 1; 0 where it is a file.
+        known_maps: as for `features.feature_maps`.
     """
     shown = document(board)
     fixed = sibling(board, against)
     both = [] if fixed is None else pairs(board, fixed)
     rows = board.ablation
-    plots = page_figures.sections(board, data, both)
+    plots = page_figures.sections(board, data, both, known_maps)
     designs = None if fixed is None or not both else designs_table(board, fixed)
     header, spent = facts.cost_table(board, price)
     words = frozenset({"arm"})
@@ -140,7 +148,7 @@ def render(
 def page(
     template: str,
     *,
-    live: bool,
+    live: int,
     tables: Sequence[PaperTable],
     caption: str,
     notes: Sequence[str],
@@ -150,7 +158,7 @@ def page(
 
     Args:
         template: its name.
-        live: whether it is served, and asks its server what is new.
+        live: as for `render`.
         tables: that can be saved.
         caption: of a saved table, after its title.
         notes: of a saved table.

@@ -1,6 +1,7 @@
 """Which figures the page of a study has, section by section."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,19 @@ _IN_A_PANEL = 4  # arms, and the reference: more lines can't be told apart
 _PANEL, _SMALL, _EFFECTS, _LARGE = 420, 264, 540, 720  # pixels
 
 
-def sections(board: Leaderboard, data: Path | None, both: Sequence[tuple[Row, Row]]) -> Sections:
+def sections(
+    board: Leaderboard,
+    data: Path | None,
+    both: Sequence[tuple[Row, Row]],
+    known_maps: features.KnownMaps | None = None,
+) -> Sections:
     """The figures by section: a drawing, a list of them, or None where there is nothing to draw.
 
     Args:
         board: the study.
         data: where the data set lies, for the maps of its features.
         both: (fixed, tuned) rows of the arms that two designs have.
+        known_maps: as for `features.feature_maps`.
     """
     return {
         "forest": _forest(board),
@@ -34,7 +41,7 @@ def sections(board: Leaderboard, data: Path | None, both: Sequence[tuple[Row, Ro
         "pareto": _pareto(board.summary),
         "curves": _curves(evidence.curves(board), board.arms.reference),
         **_answers(board),
-        **_features(board, data),
+        **_features(board, data, known_maps),
         **_searches(board),
         "designs": _designs(both, board.arms.reference),
     }
@@ -59,30 +66,25 @@ def blocks(board: Leaderboard) -> dict[str, list[float]]:
 
 
 def _forest(board: Leaderboard) -> Drawing | None:
-    rows = board.ablation
+    rows, reference = board.ablation, board.arms.reference
     if all(row["diff"] is None for row in rows):
         return None
-    reference, found = board.arms.reference, blocks(board)
     label = f"Forest plot of each arm's difference to {reference}; numbers in the tables"
-
-    def draw(width: int) -> Any:
-        return difference_figures.forest(rows, board.margin, reference, found, width)
-
-    return drawing("forest", label, draw)
+    return drawing("forest", label, partial(difference_figures.forest, rows, board.margin, reference, blocks(board)))
 
 
 def _effects(board: Leaderboard) -> Drawing | None:
     if not board.effects:
         return None
     label = "Forest plot of what each part is worth; numbers in the tables"
-    return drawing("effects", label, lambda w: difference_figures.effects(board.effects, board.margin, w), _EFFECTS)
+    return drawing("effects", label, partial(difference_figures.effects, board.effects, board.margin), _EFFECTS)
 
 
 def _designs(both: Sequence[tuple[Row, Row]], reference: str) -> Drawing | None:
     if not any(fixed["diff"] is not None and tuned["diff"] is not None for fixed, tuned in both):
         return None
     label = f"Each arm's difference to {reference} in both designs; numbers in the table"
-    return drawing("designs-figure", label, lambda width: difference_figures.designs(both, reference, width))
+    return drawing("designs-figure", label, partial(difference_figures.designs, both, reference))
 
 
 def _searches(board: Leaderboard) -> dict[str, list[Drawing]]:
@@ -91,18 +93,14 @@ def _searches(board: Leaderboard) -> dict[str, list[Drawing]]:
     for found in read_searches(board.study):
         name, where = f"{found.arm}-{found.fold}", f"{found.arm}, fold {found.fold}"
         if any(row["status"] != "failed" for row in found.explored):
-            label = f"Search of {where}"
-            plots["histories"].append(
-                drawing(f"history-{name}", label, lambda w, f=found: search_figures.history(f, w))
-            )
+            draw = partial(search_figures.history, found)
+            plots["histories"].append(drawing(f"history-{name}", f"Search of {where}", draw))
         if shares := search_importances(found, board.plan):
-            label = f"Importances, {where}"
-            plots["importances"].append(
-                drawing(f"importance-{name}", label, lambda w, f=found, s=shares: search_figures.importance(f, s, w))
-            )
+            draw = partial(search_figures.importance, found, shares)
+            plots["importances"].append(drawing(f"importance-{name}", f"Importances, {where}", draw))
         if found.goal.cost is not None and found.leading:
-            label = f"Score against cost, {where}"
-            plots["fronts"].append(drawing(f"front-{name}", label, lambda w, f=found: search_figures.cost_front(f, w)))
+            draw = partial(search_figures.cost_front, found)
+            plots["fronts"].append(drawing(f"front-{name}", f"Score against cost, {where}", draw))
     return plots
 
 
@@ -110,7 +108,7 @@ def _pareto(rows: Sequence[Row]) -> Drawing | None:
     if all(row["mean"] is None or not row["gflops_per_clip"] for row in rows):
         return None
     label = "Accuracy against operations per clip; numbers in the tables"
-    return drawing("pareto", label, lambda width: figures.pareto(rows, width), _LARGE)
+    return drawing("pareto", label, partial(figures.pareto, rows), _LARGE)
 
 
 def _curves(found: evidence.Curves | None, reference: str) -> list[Drawing]:
@@ -126,7 +124,7 @@ def _curves(found: evidence.Curves | None, reference: str) -> list[Drawing]:
         drawing(
             f"curves-{number}",
             f"Training loss of {', '.join(part)}",
-            lambda width, part=part: figures.learning_curves(part, found.epochs, found.bands, limits, reference, width),
+            partial(figures.learning_curves, part, found.epochs, found.bands, limits, reference),
             _PANEL,
         )
         for number, part in enumerate(shown)
@@ -140,17 +138,14 @@ def _answers(board: Leaderboard) -> Sections:
     totals = {arm: sum(found.values(), np.zeros((size, size), np.int64)) for arm, found in matrices.items()}
 
     def matrix(arm: str, large: bool, width: int) -> Drawing:
-        def draw(width: int) -> Any:
-            return figures.confusion(arm, totals[arm], classes, large, width)
-
+        draw = partial(figures.confusion, arm, totals[arm], classes, large)
         return drawing(f"confusion-{arm}", f"Confusion matrix of {arm}", draw, width, None)
 
     differences = evidence.recall_differences(matrices, reference)
     heat = None
     if differences:
-        arms, stacked = list(differences), np.stack(list(differences.values()))
-        label = f"Recall per class, arm minus {reference}"
-        heat = drawing("classes", label, lambda w: figures.class_differences(arms, classes, stacked, w), _LARGE, None)
+        draw = partial(figures.class_differences, list(differences), classes, np.stack(list(differences.values())))
+        heat = drawing("classes", f"Recall per class, arm minus {reference}", draw, _LARGE, None)
     return {
         "confusion": matrix(reference, True, _LARGE - 120) if reference in totals else None,
         "confusions": [matrix(arm, False, _SMALL) for arm in totals if arm != reference],
@@ -163,23 +158,20 @@ def _classes(board: Leaderboard, size: int) -> list[str]:
     return known if len(known) == size else [str(index) for index in range(size)]
 
 
-def _features(board: Leaderboard, data: Path | None) -> Sections:
+def _features(board: Leaderboard, data: Path | None, known: features.KnownMaps | None) -> Sections:
     """Fig. 7, or why it is missing."""
     try:
-        found = features.feature_maps(board, data)
+        found = features.feature_maps(board, data, known)
     except features.Unavailable as reason:
         return {"maps": [], "maps_missing": str(reason), "map_table": None, "map_legend": [], "map_trial": ""}
     classes = _classes(board, max(len(board.plan.get("classes", ())), int(found.targets.max()) + 1))
     plots = []
     for index, stage in enumerate(found.maps):
         title = f"{stage.title} · silhouette {stage.silhouette:+.2f}"
-
-        def draw(width: int, title: str = title, stage: features.FeatureMap = stage) -> Any:
-            return figures.scatter(title, stage.points, found.targets, classes, width)
-
+        draw = partial(figures.scatter, title, stage.points, found.targets, classes)
         plots.append(drawing(f"map-{index}", f"t-SNE, {title}", draw, NARROW, None))
     legend = [
-        (name, drawing(f"class-{index}", name, lambda w, i=index: figures.legend_mark(i, w), 12, None).wide)
+        (name, drawing(f"class-{index}", name, partial(figures.legend_mark, index), 12, None).wide)
         for index, name in enumerate(classes)
     ]
     rows = tuple((m.title, f"{m.silhouette:+.3f}", f"{m.silhouette_map:+.3f}") for m in found.maps)

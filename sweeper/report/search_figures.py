@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from sweeper.report.drawing import COLOUR, hover, sheet, text_width
+from sweeper.report.drawing import COLOUR, fitted, hover, sheet, text_width
 from sweeper.report.escaping import plain
 from sweeper.report.search_tables import changes
 from sweeper.results.searching import Found, Row, search_table
@@ -25,13 +26,13 @@ def history(found: Found, width: int) -> Figure:
     _points(axes, stopped, found, "number", "x", "muted")
     _points(axes, complete, found, "number", "o", "better")
     axes.set(xlabel="trial", ylabel=f"{plain(found.goal.objective)}, %")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
 def importance(found: Found, shares: Mapping[str, float], width: int) -> Figure:
     """Shares of the fields, the largest on top."""
-    names = [plain(name) for name in list(shares)[:_FIELDS]]
+    names = fitted(list(shares)[:_FIELDS], width / 2, 12)
     values = [100 * share for share in list(shares.values())[:_FIELDS]]
     figure, axes = sheet(width, 84 + 20 * len(names), text_width(names) + 12, 16, 30, 46)
     axes.set_title(plain(_title(found)), loc="left", fontsize=13)
