@@ -272,7 +272,7 @@ def _differences(found: DataSets) -> PaperTable:
             middle, low, high, outcome = over[arm]
             cells += [NONE if middle is None else f"{points(middle)} {interval(low, high)}", outcome]
         p, share, sd = (float(v[index]) for v in (found.between.p, found.between.share, found.between.sd))
-        cells += [NONE] * 3 if math.isnan(p) else [f"{100 * sd:.1f}", percent(share, 0), f"{p:.3f}"]
+        cells += [NONE] * 3 if math.isnan(p) else [f"{100 * sd:.1f}", percent(share, 0), _p(p)]
         rows.append(tuple(cells))
     outcome_column = f"at ±{100 * found.boards[0].margin:g}"
     header = ("arm", *found.names, *(("over data sets", outcome_column) if over else ()), "τ", "I² %", "p (Q)")
@@ -288,6 +288,10 @@ def _effects(found: DataSets) -> PaperTable | None:
         return None
     rows = tuple((name, *(_effect(effects[name]) for effects in by_set)) for name in names)
     return PaperTable("What each part is worth on each data set", ("effect", *found.names), rows, frozenset({"effect"}))
+
+
+def _p(value: float, equal: str = "") -> str:
+    return "< 0.001" if value < 0.001 else f"{equal}{value:.3f}"
 
 
 def _effect(row: Row) -> str:
@@ -319,7 +323,7 @@ def _notes(found: DataSets) -> list[str]:
             "the data set as the unit; intervals hold for all arms together"
         )
     if found.ranks is not None:
-        p = f"Friedman’s test, as Iman and Davenport correct it, that all arms are alike: p = {found.ranks.p:.3f}"
+        p = f"Friedman’s test, as Iman and Davenport correct it, that all arms are alike: p {_p(found.ranks.p, '= ')}"
         apart = f"Nemenyi’s critical difference: {found.ranks.apart:.2f} ranks"
         notes.append(
             f"rank: 1 for the best arm on a data set; {p}; {apart}" if found.enough else "rank: 1 for the best"

@@ -7,9 +7,11 @@ A figure is drawn twice, for a wide screen and for a phone, since text that shri
 
 import io
 import itertools
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from xml.etree import ElementTree
 
@@ -17,6 +19,8 @@ import matplotlib.style
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextToPath
 
 from sweeper.report.escaping import plain
 
@@ -35,6 +39,7 @@ COLOUR = MappingProxyType(
 )
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 
+_letters = TextToPath()
 _NAME = {value: name for name, value in COLOUR.items()}
 _SVG, _LINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
 _HOVER = "hover: "
@@ -102,14 +107,24 @@ def hover(artist: Artist, text: str) -> None:
 
 
 def text_width(texts: Sequence[str], size: float = 12) -> int:
-    """Pixels that the longest of these needs, with some room to spare."""
-    return round(max(map(len, texts), default=0) * 0.6 * size)
+    """Pixels that the longest of these needs."""
+    return math.ceil(max((_width(text, size) for text in texts), default=0))
 
 
 def fitted(texts: Sequence[str], room: float, size: float = 12) -> list[str]:
-    """These as they can be drawn, cut off where even so much room is too little for them."""
-    letters = max(int(room / (0.6 * size)), 4)
-    return [text if len(text) <= letters else f"{text[: letters - 1]}…" for text in map(plain, texts)]
+    """These as they can be drawn, cut off where even so much room, in pixels, is too little for them."""
+    shown = []
+    for text in map(plain, texts):
+        cut = text
+        while cut and _width(cut, size) > room:
+            cut = cut[:-2].rstrip("…") + "…" if len(cut) > 2 else ""
+        shown.append(cut)
+    return shown
+
+
+@cache
+def _width(text: str, size: float) -> float:
+    return float(_letters.get_text_width_height_descent(text, FontProperties("DejaVu Sans", size=size), False)[0])
 
 
 def spaced(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:

@@ -107,9 +107,7 @@ def render(
     words = frozenset({"arm"})
     cost = PaperTable("What each arm took", header, tuple(spent), words, reference=board.arms.reference)
     claims = tuple(tuple(claim) for claim in board.arms.protocol.get("claims", ()))
-    said = PaperTable(
-        "What was published, held against itself", ("where", "it says", "what we find"), claims, frozenset({"where"})
-    )
+    said = PaperTable("Statements of the source", ("where", "it says", "what we find"), claims, frozenset({"where"}))
     tables = [*shown.tables, cost, *([designs] if designs else []), *([said] if claims else [])]
     tables += [plots["map_table"]] if plots["map_table"] else []
     return page(

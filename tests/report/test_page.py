@@ -271,3 +271,13 @@ def test_a_study_without_its_files_says_what_is_missing(opened, spoiled, tmp_pat
         assert expected in said
     assert "missing: 1 of 12 trials" in page.locator("#problems").inner_text()
     assert drawn(page) == {"forest", "pareto"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_nothing_bars_anybody_from_the_page(opened, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    page = opened(color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True)
+    open_all(page)
+    found = axe.Axe().run(page).response["violations"]
+    assert [(rule["id"], rule["impact"], rule["nodes"][0]["html"]) for rule in found] == []
