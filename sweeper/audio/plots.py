@@ -40,7 +40,7 @@ def draw(dataset: Dataset, clips: Sequence[Clip], sample_rate: int, path: Path) 
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise DatasetError("drawing needs matplotlib: pip install 'sweeper[plot]'") from None
+        raise DatasetError("drawing needs matplotlib: pip install matplotlib") from None
     figure = Figure(figsize=(2.2 * len(clips) + 0.8, 7.5), layout="constrained")
     axes = figure.subplots(4, len(clips), squeeze=False, sharex="col")
     for column, clip in zip(axes.T, clips, strict=True):

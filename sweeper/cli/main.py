@@ -105,7 +105,7 @@ def _complain(message: str, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from sweeper.cli import data, doctor, model, report, run
+    from sweeper.cli import data, doctor, model, report, run, watch
     from sweeper.cli.version import Version
 
     parser = argparse.ArgumentParser(
@@ -119,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_parser(commands, _show)
     _add_status(commands)
     report.add_parsers(commands)
+    watch.add_parser(commands)
     data.add_parser(commands)
     model.add_parsers(commands)
     doctor.add_parser(commands)

@@ -37,11 +37,17 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
     report = commands.add_parser(
         "report",
-        help="write one HTML page about a study",
-        description="Write one HTML page that needs nothing else: tables, figures, provenance, how to run it again.",
+        help="write one HTML page about a study, or about studies of several data sets",
+        description="Write one HTML page that needs nothing else: tables, figures, provenance, how to run it again. Of "
+        "several studies, each of another data set: what holds on all of them.",
     )
-    _add_study(report)
-    report.add_argument("--output", type=Path, metavar="FILE", help="default: report.html in the study's folder")
+    _add_study(report, more=True)
+    report.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="default: report.html in the study's folder; of several, data-sets.html here",
+    )
     report.add_argument(
         "--data", type=Path, metavar="DIR", help="where the data set lies, for the t-SNE; not needed for demo"
     )
@@ -67,14 +73,18 @@ def resolve_study(given: str, results: str) -> Study:
         StudyError: there is none.
         StorageError: an object store can't be asked.
     """
-    for study in (Study(given), *_named(given, results)):
-        if study.exists():
-            return study
+    if (study := find_study(given, results)) is not None:
+        return study
     known = studies_under(results)
     raise StudyError(
         f"no study {given!r}, neither as a folder nor under {results}/; "
         + (f"there: {', '.join(known)}" if known else "run one first: python -m sweeper run ablations")
     )
+
+
+def find_study(given: str, results: str) -> Study | None:
+    """As `resolve_study`; None where there is none."""
+    return next((study for study in (Study(given), *_named(given, results)) if study.exists()), None)
 
 
 def _named(given: str, results: str) -> Iterator[Study]:
@@ -109,8 +119,12 @@ def _margin(text: str) -> float:
     return value
 
 
-def _add_study(parser: argparse.ArgumentParser, name: str = "study", metavar: str = "STUDY") -> None:
-    parser.add_argument(name, metavar=metavar, help="a study's folder or URL, or its name under --results")
+def _add_study(
+    parser: argparse.ArgumentParser, name: str = "study", metavar: str = "STUDY", *, more: bool = False
+) -> None:
+    parser.add_argument(
+        name, metavar=metavar, help="a study's folder or URL, or its name under --results", nargs="+" if more else None
+    )
     parser.add_argument(
         "--results", default=RESULTS, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
     )
@@ -160,16 +174,28 @@ def _complain(line: str) -> None:
 
 
 def _report(args: argparse.Namespace) -> int:
-    study = resolve_study(args.study, args.results)
+    studies = [resolve_study(given, args.results) for given in args.study]
     try:
+        from sweeper.report.data_sets import write_data_sets
         from sweeper.report.page import write_page
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in {"jinja2", "plotly"}:
+        if package not in {"jinja2", "matplotlib"}:
             raise
-        raise StudyError(f"the report needs {package}: pip install 'sweeper[report]'") from None
+        raise StudyError(f"the report needs {package}: pip install {package}") from None
+    if len(studies) > 1:
+        for option, value in (
+            ("--against", args.against),
+            ("--data", args.data),
+            ("--price-per-hour", args.price_per_hour),
+        ):
+            if value is not None:
+                raise StudyError(f"{option} is for the report of one study, and here are {len(studies)}")
+        path = write_data_sets(studies, args.output, args.margin / 100, _complain)
+        print(f"{path}: one file, opens in any browser, without a network")
+        return 0
     against = None if args.against is None else resolve_study(args.against, args.results)
-    path = write_page(study, args.output, args.data, args.price_per_hour, against, args.margin / 100, _complain)
+    path = write_page(studies[0], args.output, args.data, args.price_per_hour, against, args.margin / 100, _complain)
     print(f"{path}: one file, opens in any browser, without a network")
     return 0
 

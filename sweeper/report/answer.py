@@ -44,6 +44,19 @@ def answer(board: Leaderboard) -> list[str]:
     return [*sentences, *_outweighed(board), *_held(rows)]
 
 
+def in_a_sentence(board: Leaderboard) -> str:
+    """How many arms are worse, better, as good, and undecided, and which; else the answer's first sentence."""
+    compared = [row for row in board.ablation if row["diff"] is not None]
+    if not compared:
+        return answer(board)[0]
+    of = f"{count(len(compared), 'arm')} against {board.arms.reference} at {margin(board)}"
+    told = []
+    for word in _SAID:
+        arms = [row["arm"] for row in compared if row["outcome"] == word]
+        told.append(f"{len(arms)} {word}" + (f" ({', '.join(arms)})" if 0 < len(arms) < len(compared) else ""))
+    return f"{of}: {', '.join(told)}."
+
+
 _SAID = {
     "worse": "Worse than {full}",
     "better": "Better than {full}",

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from sweeper.report.cells import count, number
-from sweeper.report.tables import distinct, rule_notes
+from sweeper.report.tables import distinct
 from sweeper.results.attempts import Cost, costs
 from sweeper.results.leaderboard import Leaderboard
 
@@ -17,22 +17,21 @@ _ATTEMPTS = ("attempts", "device-s held", "of it wasted")
 _SOFTWARE = ("git_commit", "sweeper_version", "torch_version", "ray_version", "python_version")
 
 
-def question(board: Leaderboard) -> list[str]:
-    """What was asked, in sentences."""
+def question(board: Leaderboard) -> str:
+    """What was asked, in a sentence or two."""
     arms = [row["arm"] for row in board.summary if row["kind"] == "ablation"]
     if not arms:
-        return [
+        return (
             "Which hyperparameters suit the network? They were searched for on validation clips; the winner was then "
             "scored, beside the recipe, on seeds and test clips that had decided nothing."
-        ]
+        )
     ablations = board.trials.filter(pc.equal(board.trials["kind"], "ablation"))
     folds, seeds = (pc.count_distinct(ablations[name]).as_py() for name in ("fold", "replicate"))
-    asked = (
+    return (
         f"Which parts earn their place? {count(len(arms), 'arm')}, each {board.arms.reference} but for what it "
         f"switches, were trained on {_same(folds, 'fold')} with {_same(seeds, 'seed')} and compared "
         "block by block."
     )
-    return [asked, *(f"{note[0].upper()}{note[1:]}." for note in rule_notes(board))]
 
 
 def _same(amount: int, noun: str) -> str:

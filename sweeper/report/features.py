@@ -65,17 +65,28 @@ class FeatureMaps:
     trial: Mapping[str, Any]
 
 
-def feature_maps(board: Leaderboard, data: Path | None) -> FeatureMaps:
+KnownMaps = dict[tuple[str, str], FeatureMaps]
+
+
+def feature_maps(board: Leaderboard, data: Path | None, known: KnownMaps | None = None) -> FeatureMaps:
     """Recompute features from the reference arm's weights, for the test clips of its first block.
 
     Args:
         board: the study.
         data: the data set's folder; None where none is needed, or nobody said.
+        known: maps that were made before, by trial, where a page is made again and again; the new one is put there.
 
     Raises:
         Unavailable: no weights, or the data isn't at hand or not the same.
     """
     trial = _trial(board)
+    known, key = {} if known is None else known, (trial["trial_id"], trial["evidence"])
+    if key not in known:
+        known[key] = _recomputed(board, trial, data)
+    return known[key]
+
+
+def _recomputed(board: Leaderboard, trial: Mapping[str, Any], data: Path | None) -> FeatureMaps:
     whose = f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}"
     with board.study.evidence.weights(trial) as path:
         if not path.exists():

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -24,6 +25,7 @@ from sweeper.results import schema
 from sweeper.results.leaderboard import Leaderboard
 
 ANY_WIDTH = 1000  # characters, where nobody says how many there are
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def terminal(board: Leaderboard) -> str:
@@ -133,29 +135,40 @@ def _escaped(row: Sequence[str]) -> list[str]:
 def latex(board: Leaderboard) -> str:
     """A `table` per table; needs the packages booktabs and amssymb."""
     shown = _shown(board)
-    blocks = [f"% {plain(shown.heading)}"]
     notes = [*shown.answer, *shown.notes, *shown.problems]
-    for table in shown.tables:
-        columns = "".join("c" if n in table.marks else _side(table, n)[0] for n in table.header)
-        rows = [" & ".join(map(escaping.latex, row)) + r" \\" for row in (table.header, *table.rows)]
-        rows = [rows[0], r"\midrule", *rows[1:]]
-        blocks.append(
-            "\n".join(
-                [
-                    r"\begin{table}",
-                    rf"\caption{{{escaping.latex(f'{table.title}. {shown.heading}')}}}",
-                    rf"\begin{{tabular}}{{{columns}}}",
-                    r"\toprule",
-                    *rows,
-                    r"\bottomrule",
-                    r"\end{tabular}",
-                    r"\par\footnotesize",
-                    *(rf"{escaping.latex(note)}\par" for note in notes),
-                    r"\end{table}",
-                ]
-            )
-        )
-    return "\n\n".join(blocks)
+    tables = [latex_table(table, f"{table.title}. {shown.heading}", notes) for table in shown.tables]
+    return "\n\n".join([f"% {plain(shown.heading)}", *tables])
+
+
+def latex_table(table: PaperTable, caption: str, notes: Sequence[str]) -> str:
+    """A `table`, its caption above and notes beneath."""
+    columns = "".join("c" if n in table.marks else _side(table, n)[0] for n in table.header)
+    rows = [" & ".join(map(escaping.latex, row)) + r" \\" for row in (table.header, *table.rows)]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{escaping.latex(caption)}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            rows[0],
+            r"\midrule",
+            *rows[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\par\footnotesize",
+            *(rf"{escaping.latex(note)}\par" for note in notes),
+            r"\end{table}",
+        ]
+    )
+
+
+def csv_table(table: PaperTable) -> str:
+    """The cells of a table as they are shown."""
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    rows = (table.header, *table.rows)
+    writer.writerows([cell if _NUMBER.fullmatch(cell) else escaping.csv(cell) for cell in row] for row in rows)
+    return sink.getvalue()
 
 
 def comma_separated(board: Leaderboard) -> str:
