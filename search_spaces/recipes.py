@@ -5,10 +5,10 @@ A recipe is complete: reading it tells every value that is used. Whose each valu
 
 from dataclasses import replace
 
+from sweeper.augmentation_config import AugmentationConfig, MixingConfig, NoiseConfig
 from sweeper.model.config import SIZES
-from sweeper.search_spaces.augmentation import AugmentationConfig, MixingConfig, NoiseConfig
-from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
 from sweeper.study import Recipe
+from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
 
 
 def paper() -> Recipe:

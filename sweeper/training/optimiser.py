@@ -6,7 +6,7 @@ The one-cycle schedule moves AdamW's first beta too, against the rate: `Training
 import torch
 from torch import nn
 
-from sweeper.search_spaces.config import TrainingConfig
+from sweeper.training_config import TrainingConfig
 
 
 def optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:

@@ -85,4 +85,5 @@ def laptop():
         network = hosts.Network(folder / "hosts", shared)
         laptop = Laptop(network, folder / "laptop")
         with network:
+            laptop.ray("get-auth-token", "--generate")  # as the header of each file says
             yield laptop
