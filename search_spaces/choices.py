@@ -182,13 +182,13 @@ def _network(recipe: Recipe) -> dict[str, Any]:
 
 
 def _training(ours: Mapping[str, Any], letter: Mapping[str, Any]) -> Iterator[str]:
+    said = ""
     for name, value in ours.items():
         choice = choice_of(name, RECIPE)
-        other = letter[name] != value
-        yield _row(
-            name, _said(value), choice.source, _said(letter[name]) if other else "", choice.literal if other else "",
-            choice.why,
-        )  # fmt: skip
+        literally = (_said(letter[name]), choice.literal) if letter[name] != value else ("", "")
+        why = choice.why if choice.why != said else ""  # a remark on several fields stands at the first
+        said = choice.why
+        yield _row(name, _said(value), choice.source, *literally, why)
 
 
 def _said(value: Any) -> str:
