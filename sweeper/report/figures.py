@@ -4,6 +4,7 @@ Colours are names such as `$accent`, which the page replaces by its style sheet'
 reader's light or dark theme. Values are percent, or percentage points for differences.
 """
 
+import colorsys
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -148,7 +149,7 @@ def scatter(title: str, points: NDArray[np.float64], targets: NDArray[np.int64],
         "y": points[:, 1].round(2).tolist(),
         "text": [classes[target] for target in targets],
         "mode": "markers",
-        "marker": {"size": 6, "color": [colours[target] for target in targets]},
+        "marker": {"size": 6 if len(targets) <= 600 else 4, "color": [colours[target] for target in targets]},
         "hovertemplate": "%{text}<extra></extra>",
     }
     axis = {"showticklabels": False, "showgrid": False, "zeroline": False}
@@ -164,7 +165,16 @@ def scatter(title: str, points: NDArray[np.float64], targets: NDArray[np.int64],
 
 def class_colours(count: int) -> list[str]:
     """Hues around the circle; alternating lightness tells neighbours apart in both themes."""
-    return [f"hsl({round(360 * i / count)}, 65%, {(46, 62)[i % 2]}%)" for i in range(count)]
+    return [f"hsl({hue}, {saturation}%, {lightness}%)" for hue, saturation, lightness in _hues(count)]
+
+
+def class_shades(count: int) -> list[tuple[float, float, float]]:
+    """The same colours, as red, green and blue in 0..1."""
+    return [colorsys.hls_to_rgb(hue / 360, light / 100, saturation / 100) for hue, saturation, light in _hues(count)]
+
+
+def _hues(count: int) -> list[tuple[int, int, int]]:
+    return [(round(360 * i / count), 65, (46, 62)[i % 2]) for i in range(count)]
 
 
 def _heatmap(z: NDArray[np.float64], x: Sequence[str], y: Sequence[str], hover: str, text: str) -> Row:

@@ -14,10 +14,10 @@ import plotly.offline
 
 from sweeper import __version__
 from sweeper.report import difference_figures, evidence, facts, features, figures, search_figures
-from sweeper.report.cells import count
 from sweeper.report.designs import designs_table, pairs, sibling
 from sweeper.report.effect_table import effect_notes
 from sweeper.report.evidence import search_importances
+from sweeper.report.map_file import check_map_file, draw_maps
 from sweeper.report.rerun import rerun_command
 from sweeper.report.tables import claim_of, document, rule_notes
 from sweeper.results import leaderboard
@@ -48,6 +48,7 @@ def write_page(
     against: Study | None = None,
     margin: float = MARGIN,
     say: Callable[[str], None] = lambda _line: None,
+    tsne: Path | None = None,
 ) -> str:
     """Write the report of a study.
 
@@ -59,15 +60,18 @@ def write_page(
         against: the fixed design to show beside a tuned one; None: the one that the plan names, if it is there.
         margin: largest difference that doesn't matter, as a fraction of 1.
         say: takes a line about a study that may be read and not written.
+        tsne: also draws the maps of its features there, as PNG, SVG or PDF.
 
     Returns:
         where the page lies.
 
     Raises:
-        StudyError: the study has no trial, a damaged file, or `output` can't be written.
+        StudyError: the study has no trial, a damaged file, or `output` or `tsne` can't be written.
     """
+    if tsne is not None:
+        check_map_file(tsne)
     board = leaderboard.derive(study, margin)
-    html = render(board, data, price, against)
+    html = render(board, data, price, against, tsne)
     if output is None:
         try:
             study.storage.write("report.html", html.encode())
@@ -87,7 +91,11 @@ def write_page(
 
 
 def render(
-    board: Leaderboard, data: Path | None = None, price: float | None = None, against: Study | None = None
+    board: Leaderboard,
+    data: Path | None = None,
+    price: float | None = None,
+    against: Study | None = None,
+    tsne: Path | None = None,
 ) -> str:
     """The page as text; arguments as for `write_page`."""
     shown = document(board)
@@ -100,7 +108,7 @@ def render(
         "pareto": _pareto(board.summary),
         "curves": _curves(evidence.curves(board), board.arms.reference),
         **_answers(board),
-        **_features(board, data),
+        **_features(board, data, tsne),
         **_searches(board),
         "designs": _designs(both, board.arms.reference),
     }
@@ -254,13 +262,17 @@ def _classes(board: Leaderboard, size: int) -> list[str]:
     return known if len(known) == size else [str(index) for index in range(size)]
 
 
-def _features(board: Leaderboard, data: Path | None) -> dict[str, Any]:
-    """Fig. 7, or why it is missing."""
+def _features(board: Leaderboard, data: Path | None, file: Path | None) -> dict[str, Any]:
+    """Fig. 7, or why it is missing; drawn to a file of its own, too, where there is to be one."""
     try:
         found = features.feature_maps(board, data)
     except features.Unavailable as reason:
+        if file is not None:
+            raise StudyError(f"can't draw {file}: {reason}") from None
         return {"maps": [], "maps_missing": str(reason), "map_rows": [], "map_legend": [], "map_trial": ""}
     classes = _classes(board, max(len(board.plan.get("classes", ())), int(found.targets.max()) + 1))
+    if file is not None:
+        draw_maps(found, classes, file)
     plots = []
     for index, stage in enumerate(found.maps):
         title = f"{stage.title} · silhouette {stage.silhouette:+.2f}"
@@ -273,6 +285,5 @@ def _features(board: Leaderboard, data: Path | None) -> dict[str, Any]:
         "maps_missing": "",
         "map_rows": [(m.title, f"{m.silhouette:+.3f}", f"{m.silhouette_map:+.3f}") for m in found.maps],
         "map_legend": list(zip(classes, figures.class_colours(len(classes)), strict=True)),
-        "map_trial": f"{trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}, "
-        f"{count(len(found.targets), 'test clip')}",
+        "map_trial": f"{trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}, {found.clips}",
     }

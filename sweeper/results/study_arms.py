@@ -119,7 +119,7 @@ def _read(plan: Mapping[str, Any], told: Mapping[str, Any], dataset: str) -> Stu
         },
         protocol=_on(dataset, protocol),
         recipes=told["recipes"],
-        published_on=tuple(dict.fromkeys(name for by in published.values() for name in by)),
+        published_on=tuple(sorted({name for by in published.values() for name in by})),
     )
 
 

@@ -35,7 +35,7 @@ def test_the_forest_shows_each_interval_about_its_mean(board):
 
 
 def test_the_effects_figure_shows_ours_and_the_published(tmp_path):
-    board = derive(study_of(tmp_path / "s", grid()))
+    board = derive(study_of(tmp_path / "s", grid(dataset="urbansound8k")))
     ours, theirs = difference_figures.effects(board.effects, board.margin)["data"]
     for trace, source in ((ours, "study"), (theirs, "published")):
         rows = [row for row in board.effects if row["source"] == source]
