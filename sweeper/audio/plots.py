@@ -19,7 +19,7 @@ from sweeper.audio.datasets.base import Clip, Dataset, DatasetError, shorten
 from sweeper.audio.reader import read
 
 WINDOW, HOP, MELS, COEFFICIENTS = 1024, 256, 64, 40  # samples, samples, bands, numbers
-FBSP_ORDER, FBSP_BANDWIDTH = 2, 4.0  # bandwidth in bins: the wavelet's first zeros are at the window's ends
+FBSP_ORDER, FBSP_BANDWIDTH = 2, 8.0  # bandwidth in bins: the wavelet's second zeros are at the window's ends
 DYNAMIC_RANGE = 80.0  # dB shown
 COLUMNS = 10  # clips side by side; more stand below
 ROWS = ("waveform", "STFT / kHz", "FBSP / kHz", "mel band", "MFCC")
@@ -129,7 +129,7 @@ def fbsp_window(length: int) -> torch.Tensor:
     """The envelope of a complex frequency B-spline wavelet, `[length]`: sinc(b t / m)^m of order m and bandwidth b.
 
     The wavelet is this times exp(2 pi i f t); so with one order and bandwidth for all f, its transform is an STFT with
-    this window, whose response to a frequency is a B-spline.
+    this window, whose response to a frequency is a B-spline, but for the tails that the window cuts off.
     """
     time = torch.arange(length) / length - 0.5  # in windows
     return torch.sinc(FBSP_BANDWIDTH * time / FBSP_ORDER) ** FBSP_ORDER

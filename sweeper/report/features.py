@@ -137,7 +137,7 @@ def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | 
 def _features(
     classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float | None
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64], int]:
-    """By stage `[clips, dimensions]`, their targets, and how many clips there are; at most `MAX_CLIPS`, evenly spaced."""
+    """By stage `[clips, dimensions]`, their targets, and how many clips there are; `MAX_CLIPS` at most, evenly."""
     import torch
 
     from sweeper.training.batches import Batches
