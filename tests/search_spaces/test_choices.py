@@ -73,7 +73,9 @@ def test_what_is_called_eats_is_eats():
 
 
 def test_literal_is_a_recipe_of_the_papers_study_and_held_against_it():
-    assert [recipe.name for recipe in STUDY.recipes] == ["quick", "small", "paper", "literal"]
+    assert [recipe.name for recipe in STUDY.recipes] == ["quick", "small", "literal", "paper"], (
+        "the last is the default"
+    )
     assert STUDY.protocol.recipe == ("paper", "literal")
     assert (literal().network, literal().sample_rate, literal().seconds, literal().training.epochs) == (
         *(paper().network, paper().sample_rate, paper().seconds),
