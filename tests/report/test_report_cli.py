@@ -44,7 +44,7 @@ def test_published_values_stand_beside_their_own_data_set_only(capsys, study, tm
     assert {(row["published_diff"], row["verdict"]) for row in rows} == {(None, "")}
     page = tmp_path / "page.html"
     printed(capsys, "report", esc50.folder, "--output", page)
-    assert "93.25" in page.read_text() and "as published" not in page.read_text()
+    assert "93.25" in page.read_text() and "</svg>as published" not in page.read_text()
 
 
 def test_no_line_of_a_table_is_cut_off_in_a_narrow_terminal(capsys, monkeypatch, study):
