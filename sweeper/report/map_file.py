@@ -10,7 +10,7 @@ from sweeper.results.tables import StudyError
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _POINTS = 6000.0  # square points of ink in a panel, shared by its clips
-_LEGEND = 10  # classes in a column
+_LEGEND = 18  # classes in a column
 
 
 def check_map_file(path: Path) -> None:
@@ -43,16 +43,16 @@ def draw_maps(found: FeatureMaps, classes: Sequence[str], path: Path) -> None:
     from matplotlib.lines import Line2D
 
     shades = class_shades(len(classes))
-    figure = Figure(figsize=(3.4 * len(found.maps) + 2.2, 4.2), layout="constrained")
+    columns = -(-len(classes) // _LEGEND)
+    figure = Figure(figsize=(3.5 * len(found.maps) + 1.9 * columns, 4.2), layout="constrained")
     panels = figure.subplots(1, len(found.maps), squeeze=False)[0]
     colours = [shades[target] for target in found.targets]
     size = min(30.0, max(3.0, _POINTS / len(found.targets)))
     for letter, panel, stage in zip("abcdefgh", panels, found.maps, strict=False):
         panel.scatter(*stage.points.T, s=size, c=colours, linewidths=0)
-        panel.set(xticks=[], yticks=[], aspect="equal", box_aspect=1, adjustable="datalim")
+        panel.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
         panel.set_title(f"({letter}) {stage.title}\nsilhouette {stage.silhouette:+.2f}", fontsize=10)
     dots = [Line2D([], [], linestyle="", marker="o", markersize=5, color=shade) for shade in shades]
-    columns = -(-len(classes) // _LEGEND)
     figure.legend(dots, classes, loc="outside right center", frameon=False, fontsize=8, ncols=columns)
     trial = found.trial
     figure.supxlabel(
