@@ -239,7 +239,7 @@ def scatter(
                 "ls": "",
                 "marker": shape,
                 "color": COLOUR[colour],
-                "ms": 6,
+                "ms": 6 if len(targets) <= 600 else 4,
                 "mew": 0.5,
                 "mec": COLOUR["card"],
             }

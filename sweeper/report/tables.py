@@ -159,8 +159,10 @@ def _arms(board: Leaderboard) -> PaperTable:
     }
     if not recorded:
         del columns["recordings"]
-    if not board.arms.published:
-        del columns["acc†"], columns["diff†"]
+    if all(row["published"] is None for row in rows):
+        del columns["acc†"]
+    if all(row["published_diff"] is None for row in rows):
+        del columns["diff†"]
     if len(verdicts) < 2:  # the same for all: a note says it
         del columns["verdict"]
     return PaperTable(
@@ -210,8 +212,7 @@ def _notes(board: Leaderboard) -> list[str]:
             f"answers to {count(tested, 'test recording')}"
         )
     notes += effect_notes(board.effects)
-    published = board.arms.protocol.get("source", "as published") if board.arms.published else ""
-    notes += [*_hole_note(rows), *([f"† {published}"] if published else [])]
+    notes += [*_hole_note(rows), *_published_note(board)]
     verdicts: dict[str, list[str]] = {}
     for row in rows:
         if row["verdict"]:
@@ -219,6 +220,18 @@ def _notes(board: Leaderboard) -> list[str]:
     everywhere = len(verdicts) == 1
     notes += [v if everywhere else f"{', '.join(arms)}: {v}" for v, arms in verdicts.items()]
     return notes
+
+
+def _published_note(board: Leaderboard) -> list[str]:
+    """Where the published values are from; or why none is shown, as they belong to a data set."""
+    arms = board.arms
+    heard = sorted(distinct(board, "dataset"))
+    if any(row["published"] is not None for row in board.ablation):
+        on = f", on {', '.join(heard)}" if arms.protocol else ""
+        return [f"† {arms.protocol.get('source', 'as published')}{on}"]
+    if not arms.published_on:
+        return []
+    return [f"nothing was published for these arms on {', '.join(heard)}: only on {', '.join(arms.published_on)}"]
 
 
 def rule_notes(board: Leaderboard) -> list[str]:

@@ -38,7 +38,8 @@ def describe_data(first: TrialSpec, folds: Sequence[int], run: Run) -> list[str]
         f"data: {dataset.name}{' (synthetic sounds)' if dataset.synthetic else ''}, {len(dataset.clips)} clips, "
         f"{len(dataset.classes)} classes, {first.data.split} split, test folds {', '.join(map(str, folds))}",
         f"recipe: {recipe.name}: {count(recipe.training.epochs, 'epoch')}, batch {recipe.training.batch_size}, "
-        f"{first.data.seconds:g} s clips at {first.data.sample_rate} Hz",
+        f"{first.data.seconds:g} s clips at {first.data.sample_rate} Hz; AdamW's first beta "
+        f"{' → '.join(f'{beta:g}' for beta in recipe.training.first_beta)}, second {recipe.training.betas[1]:g}",
         *dataset.notes,
         *run.notes,
     ]
