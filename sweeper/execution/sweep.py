@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune import Callback
 from ray.tune.schedulers import TrialScheduler
 
 from sweeper import signals
@@ -151,6 +152,7 @@ def run_trials(
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(ahead, MOST_WAITING) if grows() else 1)
         source, scheduler = make(sweep)
         stopper = Ending(source, machine.grace)
+        deaths = _Deaths()
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -167,7 +169,7 @@ def run_trials(
                 storage_path=scratch,
                 verbose=0,
                 stop=stopper,
-                callbacks=[view, Watchdog(), Packing(study), *watching],
+                callbacks=[view, deaths, Watchdog(), Packing(study), *watching],
                 failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )
@@ -178,7 +180,7 @@ def run_trials(
         finally:
             view.close()
         keep_event_files(Path(scratch), study)
-        return _failures(results, machine.max_failures)
+        return _failures(results, deaths.reasons, machine.max_failures)
 
 
 def _at_once(held: Mapping[str, float]) -> int:
@@ -190,15 +192,26 @@ def _name(trial: Any) -> str:
     return str(trial.config["trial_id"])
 
 
-def _failures(results: Any, max_failures: int) -> tuple[Failure, ...]:
+def _failures(results: Any, died: Mapping[str, str], max_failures: int) -> tuple[Failure, ...]:
     failures = []
     for result in results:
         spec = result.config["spec"] if result.config else None
         if spec is None:
             continue
-        if result.error is not None:
-            reason = str(result.error).strip().splitlines()[-1]
-            failures.append(Failure(spec, f"its worker died {max_failures + 1} times: {reason}"))
+        if spec.trial_id in died:
+            failures.append(Failure(spec, f"its worker died {max_failures + 1} times: {died[spec.trial_id]}"))
         elif (result.metrics or {}).get("outcome") == "failed":
             failures.append(Failure(spec, result.metrics["error"]))
     return tuple(failures)
+
+
+class _Deaths(Callback):
+    """Notes the trials that Tune gave up; of those whose workers never began, its results say nothing."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tune calls this after the last try."""
+        error = trial.get_error()
+        self.reasons[trial.config["trial_id"]] = str(error or "it could not begin").strip().splitlines()[-1]

@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from sweeper.execution import address as address_module
+from sweeper.execution import cluster as cluster_module
 from sweeper.execution.address import FIRST_QUESTION, asks_for_token, find_cluster, find_token
 from sweeper.plan import PlanError
 
@@ -245,3 +246,11 @@ class TestAuto:
         record.write_text(closed_port())
         monkeypatch.setenv("RAY_ADDRESS", address := serve())
         assert find_cluster("auto") == address
+
+
+def test_a_process_that_swept_on_its_own_joins_no_cluster_with_another_token(monkeypatch, tmp_path):
+    """Ray would let it in, and every worker would die before it begins."""
+    monkeypatch.setattr(cluster_module, "_own", {tmp_path})
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    with pytest.raises(PlanError, match=r"can't join the Ray cluster at 192.0.2.1:6379: .* use another process"):
+        cluster_module._join("192.0.2.1:6379")
