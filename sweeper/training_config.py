@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from sweeper.augmentation_config import AugmentationConfig
+from sweeper.field_types import check_types
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class EMAConfig:
     warmup: bool = True
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 0.0 <= self.decay < 1.0:
             raise ValueError(f"EMA decay must lie in [0, 1), got {self.decay}")
 
@@ -39,6 +41,11 @@ class DistillationConfig:
     alpha: float = 0.3
     temperature: float = 3.0
     hint: float = 0.03
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if not 0 <= self.alpha <= 1 or not self.temperature > 0 or not self.hint >= 0:
+            raise ValueError(f"{self}: expected alpha in 0…1, temperature above 0, hint of 0 or more")
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,8 @@ class TrainingConfig:
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas) if isinstance(self.betas, list) else self.betas)
+        check_types(self)
         if self.epochs < 1:
             raise ValueError(f"epochs must be at least 1, got {self.epochs}")
         if self.batch_size < 2:
@@ -72,8 +81,14 @@ class TrainingConfig:
             raise ValueError(f"max_lr must be positive, got {self.max_lr}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be positive, or None for no clipping, got {self.clip_norm}")
-        if self.schedule not in ("one-cycle", "constant"):
-            raise ValueError(f"schedule={self.schedule!r} is unknown; choose 'one-cycle' or 'constant'")
+        if not 0 <= self.label_smoothing <= 1 or not 0 <= self.pct_start <= 1:
+            raise ValueError(
+                f"label_smoothing and pct_start must lie in 0…1, got {self.label_smoothing} and {self.pct_start}"
+            )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay}")
 
     def decides(self) -> dict[str, Any]:
         """Its fields, as ids are made of them. One of a later version counts only where it is used, so ids stay."""
