@@ -50,7 +50,8 @@ def is_number(value: Any) -> bool:
 
 def parts_of(name: str, given: Any, part: type) -> tuple[Any, ...]:
     """Several parts of a study; one that stands alone is meant to be the only one; raises ValueError for others."""
-    parts = (given,) if isinstance(given, part) else tuple(given) if isinstance(given, Iterable) else (given,)
+    several = isinstance(given, Iterable) and not isinstance(given, part | str)
+    parts = tuple(given) if several else (given,)
     if wrong := [each for each in parts if not isinstance(each, part)]:
         kind = "names" if part is str else f"{part.__name__}s"
         raise ValueError(f"{name} holds {wrong[0]!r}: expected {kind}")
