@@ -235,9 +235,9 @@ def _reach(modules: Mapping[str, _Module], place: tuple[str, str]) -> set[str]:
                 wanted += [(file, bound) for bound in module.bound if bound != STUDY]
             asked_for_subclasses |= _asks_for_subclasses(statement)
             wanted += [place for inner in _names(statement) for place in module.used(statement, inner)]
-            for inner in ast.walk(statement):  # imports in a function
-                if isinstance(inner, ast.Import | ast.ImportFrom) and inner is not statement:
-                    wanted += module.imported(inner).values()
+            for part in ast.walk(statement):  # imports in a function
+                if isinstance(part, ast.Import | ast.ImportFrom) and part is not statement:
+                    wanted += module.imported(part).values()
     return parts
 
 

@@ -15,7 +15,8 @@ def check_types(config: Any) -> None:
     Raises:
         ValueError: naming the first field, its value, and what was expected.
     """
-    hints = _hints(type(config))
+    kind: type = type(config)
+    hints = _hints(kind)
     for field in fields(config):
         value = getattr(config, field.name)
         if not _fits(value, hints[field.name]):

@@ -3,28 +3,24 @@
 Whatever can be known is checked here, before anything is decoded, started or written.
 """
 
-import contextlib
-import json
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from sweeper.audio import datasets, splits
 from sweeper.audio.datasets import Dataset
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.definition import Source
 from sweeper.execution.loggers import check_loggers
-from sweeper.idle_switches import idle_switches
-from sweeper.plan import PlanError, Variant, own_switches, select_arms, variant
+from sweeper.plan import PlanError, select_arms
 from sweeper.results import provenance
 from sweeper.results.names import check_study_name
 from sweeper.results.store import Study, study_of
 from sweeper.run.checks import check_clips, check_numbers, check_place
+from sweeper.run.networks import check_networks
 from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, TunedOptions
 from sweeper.search_spaces.peers import PEERS
 from sweeper.study import Arm, Network, Recipe
-from sweeper.study import Study as Definition
-from sweeper.study_file import find, save, shipped
+from sweeper.study_file import find, save
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ def prepare_run(options: AblationOptions | SearchOptions) -> Run:
         folds=_folds(options, dataset, few=few),
         results=results,
         fixed=results_name(AblationOptions.design, source, options, recipe),
-        notes=tuple(_check_networks(source, recipe, arms, len(dataset.classes), options.workers_per_trial)),
+        notes=tuple(check_networks(source, recipe, arms, len(dataset.classes), options.workers_per_trial)),
     )
 
 
@@ -165,79 +161,3 @@ def _folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[int, ..
         )
     splits.check(dataset, options.split, chosen)
     return chosen
-
-
-def _check_networks(source: Source, recipe: Recipe, arms: Sequence[Arm], classes: int, workers: int) -> list[str]:
-    """Resolve every arm; of a user's own network, build each and run two clips through it, there and back.
-
-    Returns:
-        what is worth knowing, and how much each arm shares with the reference.
-
-    Raises:
-        PlanError: an arm can't be trained; one line.
-    """
-    study = source.study
-    try:
-        variants = {arm.name: variant(study, arm, recipe, classes) for arm in arms}
-        base = _reference(study, recipe, classes)
-    except PlanError as error:
-        raise PlanError(f"{source.argument}: {error}" if source.argument else str(error)) from None
-    notes = [
-        f"{name} differs in the average of the weights only, which accuracy_ema scores; accuracy is the last epoch's"
-        for name, found in variants.items()
-        if found.switches != "{}" and all(switch.startswith("ema.") for switch in json.loads(found.switches))
-    ]
-    for arm in arms:
-        idle = idle_switches(base.training, variants[arm.name].training, own_switches(study, arm).training)
-        notes += [f"{arm.name}: switching {switch} changes nothing, as {why}" for switch, why in idle.items()]
-    if not source.code:
-        return notes
-    from sweeper.model.build import build  # torch takes seconds to import: wrong names are told without it
-    from sweeper.model.pairing import NetworkError
-    from sweeper.model.shared import shared_parameters
-    from sweeper.training.check import check_network, same_step
-
-    reference = None
-    with shipped(source.code) as elsewhere:
-        for name, found in {study.reference: base, **variants}.items():
-            try:
-                notes += check_network(found.network, found.training, workers=workers)
-                module = build(found.network, 0, load=False)
-                same = found.network != base.network and same_step(found.network, base.network, base.training)
-                _check_elsewhere(elsewhere, found.network)
-            except NetworkError as error:
-                raise PlanError(f"{source.argument}: arm {name!r}: {error}") from None
-            if reference is None:
-                reference = module
-                continue
-            notes.append(f"{name}: {shared_parameters(module, reference).describe(study.reference)}")
-            if same:
-                notes.append(
-                    f"{name} does the same as {study.reference} in a first training step: does the network use "
-                    f"{', '.join(own_switches(study, study.by_name[name]).network)}?"
-                )
-    return list(dict.fromkeys(notes))
-
-
-def _check_elsewhere(kind: type[Network], network: Network) -> None:
-    """Build it where the study's file does not lie, as a worker of another machine does.
-
-    Raises:
-        NetworkError: it needs what does not travel.
-    """
-    from sweeper.model.build import build
-    from sweeper.model.pairing import NetworkError
-
-    try:
-        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-            build(kind(**{field.name: getattr(network, field.name) for field in fields(network)}), 0)
-    except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise NetworkError(
-            f"{type(network).__name__} can't be built away from the study's folder, as on other machines: {reason}; "
-            "name what it reads in Study(files=…), and read it at Path(__file__).with_name(…)"
-        ) from None
-
-
-def _reference(study: Definition, recipe: Recipe, classes: int) -> Variant:
-    return variant(study, study.by_name[study.reference], recipe, classes)
