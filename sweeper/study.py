@@ -179,8 +179,9 @@ class Table:
 
     def __post_init__(self) -> None:
         check_name("table", self.name)
-        if isinstance(self.arms, str) or not self.arms:
-            raise ValueError(f'table {self.name!r}: arms={self.arms!r}: expected names of arms, as ("full", "no-norm")')
+        arms: Any = self.arms
+        if isinstance(arms, str) or not arms:
+            raise ValueError(f'table {self.name!r}: arms={arms!r}: expected names of arms, as ("full", "no-norm")')
         object.__setattr__(self, "arms", tuple(self.arms))
         if double := [arm for arm, count in Counter(self.arms).items() if count > 1]:
             raise ValueError(f"table {self.name!r} names {double[0]!r} twice")
@@ -282,8 +283,7 @@ class Study:
             raise ValueError(f"network={what}: expected an instance of a dataclass derived from Network, as Net()")
         if self.space is not None and not callable(self.space):
             raise ValueError(f"space={self.space!r}: expected a function space(trial, training)")
-        if self.protocol is not None and not isinstance(self.protocol, Protocol):
-            raise ValueError(f"protocol={self.protocol!r}: expected a Protocol")
+        parts_of("protocol", [self.protocol] if self.protocol is not None else [], Protocol)
         for what in ("arm", "recipe", "table"):
             names = [part.name for part in getattr(self, f"{what}s")]
             if double := sorted(name for name, count in Counter(names).items() if count > 1):

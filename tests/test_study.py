@@ -49,7 +49,7 @@ def study(**changes):
         ({"arms": "full"}, "arms holds 'full': expected Arms"),
         ({"arms": 3}, "arms holds 3: expected Arms"),
         ({"recipes": ("quick",)}, "recipes holds 'quick': expected Recipes"),
-        ({"protocol": {"source": "s"}}, "protocol={'source': 's'}: expected a Protocol"),
+        ({"protocol": {"source": "s"}}, "protocol holds {'source': 's'}: expected Protocols"),
         ({"space": {"max_lr": (1, 2)}}, "expected a function space"),
         ({"arms": (Arm("full"), Arm("b"))}, "arm 'b' switches nothing, as 'full': leave one of them out"),
         (
