@@ -278,8 +278,9 @@ class Study:
     def __post_init__(self) -> None:
         for name, part in (("arms", Arm), ("recipes", Recipe), ("tables", Table), ("files", str)):
             object.__setattr__(self, name, parts_of(name, getattr(self, name), part))
-        if not isinstance(self.network, Network) or not is_dataclass(self.network):
-            what = f"the class {self.network.__name__}" if isinstance(self.network, type) else repr(self.network)
+        network: Any = self.network
+        if not isinstance(network, Network) or not is_dataclass(network):
+            what = f"the class {network.__name__}" if isinstance(network, type) else repr(network)
             raise ValueError(f"network={what}: expected an instance of a dataclass derived from Network, as Net()")
         if self.space is not None and not callable(self.space):
             raise ValueError(f"space={self.space!r}: expected a function space(trial, training)")
