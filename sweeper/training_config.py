@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from sweeper.augmentation_config import AugmentationConfig
+from sweeper.field_types import check_types
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class EMAConfig:
     warmup: bool = True
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 0.0 <= self.decay < 1.0:
             raise ValueError(f"EMA decay must lie in [0, 1), got {self.decay}")
 
@@ -39,6 +41,11 @@ class DistillationConfig:
     alpha: float = 0.3
     temperature: float = 3.0
     hint: float = 0.03
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if not 0 <= self.alpha <= 1 or not self.temperature > 0 or not self.hint >= 0:
+            raise ValueError(f"{self}: expected alpha in 0…1, temperature above 0, hint of 0 or more")
 
 
 # What later versions can say of a training, with what ran before they could: left out of ids, so that ids stay.
@@ -76,6 +83,9 @@ class TrainingConfig:
     decay_all: bool = False  # weight decay on biases and norms, too
 
     def __post_init__(self) -> None:
+        for name in ("betas", "momentum"):  # JSON gives lists
+            object.__setattr__(self, name, tuple(v) if isinstance(v := getattr(self, name), list) else v)
+        check_types(self)
         if self.epochs < 1:
             raise ValueError(f"epochs must be at least 1, got {self.epochs}")
         if self.batch_size < 2:
@@ -87,10 +97,17 @@ class TrainingConfig:
         if self.schedule not in ("one-cycle", "constant"):
             raise ValueError(f"schedule={self.schedule!r} is unknown; choose 'one-cycle' or 'constant'")
         if self.momentum is not None:
-            object.__setattr__(self, "momentum", tuple(self.momentum))  # JSON gives lists
             low, high = self.momentum
             if not 0 <= low <= high < 1:
                 raise ValueError(f"momentum={self.momentum}: expected a low and a high in 0..1, or None for no cycle")
+        if not 0 <= self.label_smoothing <= 1 or not 0 <= self.pct_start <= 1:
+            raise ValueError(
+                f"label_smoothing and pct_start must lie in 0…1, got {self.label_smoothing} and {self.pct_start}"
+            )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay}")
 
     @property
     def first_beta(self) -> tuple[float, ...]:

@@ -12,18 +12,22 @@ STUDIES = ("model", "search_spaces", "study", "study_file", "definition")
 MAY_IMPORT = {
     "sweeper.factorial": [],
     "sweeper.switches": [],
-    "sweeper.augmentation_config": [],
-    "sweeper.training_config": ["sweeper.augmentation_config"],
+    "sweeper.field_types": [],
+    "sweeper.augmentation_config": ["sweeper.field_types"],
+    "sweeper.training_config": ["sweeper.augmentation_config", "sweeper.field_types"],
+    "sweeper.idle_switches": ["sweeper.training_config", "sweeper.switches"],
     "sweeper.space": ["sweeper.training_config", "sweeper.switches"],
     "sweeper.study": [
+        "sweeper.field_types",
         *("sweeper.factorial", "sweeper.space", "sweeper.switches"),
         *("sweeper.training_config", "sweeper.augmentation_config"),
     ],
     "sweeper.definition": ["sweeper.factorial", "sweeper.study"],
     "sweeper.plan": ["sweeper.definition", "sweeper.space", "sweeper.study", "sweeper.switches"],
     "sweeper.code_digest": [],
+    "sweeper.study_imports": ["sweeper.code_digest", "sweeper.definition"],
     "sweeper.study_file": [
-        *("sweeper.code_digest", "sweeper.definition", "sweeper.plan", "sweeper.study"),
+        *("sweeper.code_digest", "sweeper.definition", "sweeper.plan", "sweeper.study", "sweeper.study_imports"),
         "sweeper.search_spaces.NAMES",
     ],
     "sweeper.model": ["sweeper.study"],
@@ -36,6 +40,7 @@ MAY_IMPORT = {
     "sweeper.audio": ["sweeper.augmentation_config"],
     "sweeper.training": [
         *("sweeper.model", "sweeper.training_config", "sweeper.plan", "sweeper.audio", "sweeper.study"),
+        "sweeper.field_types",
     ],
     "sweeper.results.schema": [],
     "sweeper.results": ["sweeper", *(f"!sweeper.{room}" for room in (*STUDIES, "report", "execution", "cli", "run"))],
