@@ -13,7 +13,7 @@ import numpy as np
 import plotly.offline
 
 from sweeper import __version__
-from sweeper.report import difference_figures, evidence, facts, features, figures, search_figures
+from sweeper.report import difference_figures, escaping, evidence, facts, features, figures, search_figures
 from sweeper.report.cells import count
 from sweeper.report.designs import designs_table, pairs, sibling
 from sweeper.report.effect_table import effect_notes
@@ -131,7 +131,7 @@ def render(
         rerun=rerun_command(board.plan),
         citation=board.arms.protocol.get("citation", ""),
         version=__version__,
-        figures=_script_safe({plot.name: plot.figure for plot in _plots(sections)}),
+        figures=_script_safe({plot.name: escaping.figure(plot.figure) for plot in _plots(sections)}),
         plotly=plotly.offline.get_plotlyjs(),
         style=_HERE.joinpath("page.css").read_text("utf-8"),
         script=_HERE.joinpath("page.js").read_text("utf-8"),
