@@ -100,7 +100,9 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"sweeper: error: {message}", file=sys.stderr)
+    from sweeper.audio.datasets.base import printable
+
+    print(f"sweeper: error: {printable(message)}", file=sys.stderr)
     return code
 
 

@@ -148,9 +148,11 @@ def _leaderboard(args: argparse.Namespace) -> int:
     if not (args.strict and problems):
         return 0
     reasons = "1 reason" if len(problems) == 1 else f"{len(problems)} reasons"
+    from sweeper.report.escaping import plain
+
     print(f"sweeper: error: --strict: {reasons} not to trust this table:", file=sys.stderr)
     for problem in problems:
-        print(f"  {problem}", file=sys.stderr)
+        print(f"  {plain(problem)}", file=sys.stderr)
     return PROBLEMS_FOUND
 
 

@@ -198,7 +198,7 @@ def to_json(board: Leaderboard) -> str:
         "effects": board.effects,
         "problems": [{"kind": problem.kind, "message": problem.message} for problem in board.problems],
     }
-    return json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
+    return escaping.json(json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 FORMATS: Mapping[str, Callable[[Leaderboard], str]] = MappingProxyType(

@@ -108,6 +108,8 @@ def check_place(study: Study) -> None:
         for path in study.storage.path.glob("*") if study.exists() else ():
             if path.name in FOLDERS and not path.is_dir():
                 raise StudyError(f"can't write results to {path}: it is a file where a folder should be; move it away")
+    elif study.storage.url.startswith("memory:"):
+        raise StudyError(f"{study}: a process's memory, which ends with it; use --results DIR or s3://BUCKET/PREFIX")
     else:
         study.create()  # makes nothing there, but tries
 
@@ -121,7 +123,8 @@ def _check_folder(folder: Path, study: Study) -> None:
             missing[-1].rmdir()
         else:
             tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        if missing and missing[-1].is_dir():  # another command has made it, or put something there
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        if missing and os.path.isdir(missing[-1]):  # noqa: PTH112  # another command has made it, or put something there
             return
-        raise StudyError(f"can't write results to {study}: {error.strerror}; use --results DIR") from error
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise StudyError(f"can't write results to {study}: {reason}; use --results DIR") from error

@@ -48,6 +48,14 @@ def complaint(capsys, *arguments):
         (["nowhere.py"], "nowhere.py does not exist; expected a study's file"),
         (["papr"], "unknown study 'papr'; the studies are: paper, recipe, readings, or a file, such as mel.py"),
         (["--epochs", "0"], "--epochs 0: at least 1"),
+        (["--results", "memory://x"], "a process's memory, which ends with it; use --results DIR"),
+        (
+            ["--results", "s3://key:secret@bucket/x"],
+            "s3://key:***@bucket/x: no bucket is called so",
+        ),
+        (["--results", "s3://b u/x"], "no bucket is called so; write s3://BUCKET/PREFIX"),
+        (["--results", "x" * 300], "File name too long; use --results DIR"),
+        (["--results", "a\0b"], "embedded null byte; use --results DIR"),
         (["--results", "file"], "file/ablations-demo-quick: Not a directory; use --results DIR"),
     ],
 )

@@ -115,6 +115,13 @@ def test_what_is_no_address_of_a_cluster(wrong, words, monkeypatch):
     assert refused(None, seconds=0.5) == said.replace(f"--address {wrong}: ", f"RAY_ADDRESS={wrong}: ", 1)
 
 
+@pytest.mark.parametrize("wrong", ["ray://u:pw@10.0.0.5:10001", "http://u:pw@10.0.0.5:8265", "redis://:pw@10.0.0.5"])
+def test_a_password_in_an_address_is_not_shown(wrong, monkeypatch):
+    assert "pw" not in refused(wrong, seconds=0.5)
+    monkeypatch.setenv("RAY_ADDRESS", wrong)
+    assert "pw" not in refused(None, seconds=0.5)
+
+
 def test_nobody_answers():
     address = closed_port()
     said = refused(address)
