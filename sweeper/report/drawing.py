@@ -195,7 +195,7 @@ def _tidy(element: ElementTree.Element) -> None:
 
 def _rounded(numbers: str) -> str:
     short = re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), numbers)
-    return " ".join(short.split())
+    return re.sub(r"M (\S+ \S+) L \1", r"M\1h0", " ".join(short.split())).replace("h0 M", "h0M")
 
 
 def _styled(style: str) -> str:
