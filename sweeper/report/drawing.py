@@ -124,7 +124,9 @@ def fitted(texts: Sequence[str], room: float, size: float = 12) -> list[str]:
 
 @cache
 def _width(text: str, size: float) -> float:
-    return float(_letters.get_text_width_height_descent(text, FontProperties("DejaVu Sans", size=size), False)[0])
+    return float(
+        _letters.get_text_width_height_descent(text, FontProperties(family="DejaVu Sans", size=size), False)[0]
+    )
 
 
 def spaced(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
