@@ -273,6 +273,11 @@ def variant(study: Study, arm: Arm, recipe: Recipe, classes: int) -> Variant:
         raise PlanError(f"arm {arm.name!r}: {error}") from None
     _check_unconfounded(own, _changes(reference, network), own.network.keys())
     _check_unconfounded(own, _changes(base, training), own.training.keys())
+    if own.training and not own.network and training.effective() == base.effective():
+        raise PlanError(
+            f"arm {arm.name!r} switches {sorted(own.training)}, which changes nothing that runs: the "
+            f"{base.schedule} schedule overrides it (see `momentum` of TrainingConfig)"
+        )
     switches = canonical_json(plain(own.switches))
     return Variant("ablation", arm.name, with_heads(network, training), training, switches)
 

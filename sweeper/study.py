@@ -123,25 +123,33 @@ class Arm:
         removes: in words, the one thing that it takes away.
         network: fields of the network, with their values in this arm.
         training: likewise of the training; fields of its parts by dotted names, such as `"ema.decay"`.
-        published: accuracy that was published for it, as a fraction of 1.
+        published: accuracy that was published for it, as a fraction of 1: by data set, or one number for that of the
+            study's `protocol`. It stands beside rows of its data set only.
     """
 
     name: str
     removes: str = ""
     network: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    published: float | None = None
+    published: float | Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.name or self.name != self.name.strip() or not self.name.isprintable() or "/" in self.name:
             raise ValueError(f"arm {self.name!r}: a name is a word or more, without slashes")
-        if self.published is not None and not 0 <= self.published <= 1:
-            raise ValueError(f"arm {self.name!r}: published={self.published:g} must be a fraction of 1, as 0.868")
+        self._check_published()
         for switches in ("network", "training"):
             given = {name: _tuples(value) for name, value in getattr(self, switches).items()}
             object.__setattr__(self, switches, MappingProxyType(given))
         for name in self.network.keys() & {*FILLED, HEADS}:
             raise ValueError(f"arm {self.name!r} switches {name}, which the plan sets for all arms")
+
+    def _check_published(self) -> None:
+        if isinstance(self.published, Mapping):
+            object.__setattr__(self, "published", MappingProxyType(dict(self.published)))
+        values = self.published.values() if isinstance(self.published, Mapping) else (self.published,)
+        for value in values:
+            if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
+                raise ValueError(f"arm {self.name!r}: published={value!r} must be a fraction of 1, as 0.868")
 
     @property
     def switches(self) -> dict[str, Any]:
@@ -181,8 +189,9 @@ class Protocol:
 
     Attributes:
         source: whose values they are, on what data: said beside them.
-        dataset, split, recipe: as the command line calls them.
-        clips: how many the data set has.
+        dataset, split: as the command line calls them; an arm's value that names no data set is of this one.
+        recipe: as the command line calls it; several where they are readings of the same words.
+        clips: how many the data set has; by data set where values are of several.
         test_share: of the clips that were tested, 0…1.
         notes: what else a reader should know.
         citation: to be cited with the study.
@@ -192,12 +201,18 @@ class Protocol:
     source: str
     dataset: str
     split: str
-    recipe: str
-    clips: int
+    recipe: str | tuple[str, ...]
+    clips: int | Mapping[str, int]
     test_share: float
     notes: tuple[str, ...] = ()
     citation: str = ""
     claims: tuple[tuple[str, str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.clips, Mapping):
+            object.__setattr__(self, "clips", dict(self.clips))
+            if self.dataset not in self.clips:
+                raise ValueError(f"protocol: clips={self.clips} does not say how many clips {self.dataset!r} has")
 
 
 @dataclass(frozen=True)

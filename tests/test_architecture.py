@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "sweeper.model": ["sweeper.study"],
     "sweeper.cluster": [],
     "sweeper.search_spaces": [
-        *("sweeper.augmentation_config", "sweeper.training_config"),
+        *("sweeper.augmentation_config", "sweeper.training_config", "sweeper.switches"),
         *("sweeper.model.config", "sweeper.space", "sweeper.study"),
     ],
     "sweeper.statistics": [],

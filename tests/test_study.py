@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from sweeper.factorial import aliases
-from sweeper.study import Arm, Network, Recipe, Study, Table, TrainingConfig, factorial
+from sweeper.study import Arm, Network, Protocol, Recipe, Study, Table, TrainingConfig, factorial
 
 RECIPE = Recipe("r", training=TrainingConfig(), sample_rate=8000, seconds=1.0)
 
@@ -56,12 +56,21 @@ def test_a_study_with_a_mistake_is_refused(changes, message):
         ({"name": "a/b"}, "without slashes"),
         ({"name": ""}, "a name is a word or more"),
         ({"name": "a", "published": 86.8}, "published=86.8 must be a fraction of 1"),
+        ({"name": "a", "published": {"esc50": 86.8}}, "published=86.8 must be a fraction of 1"),
+        ({"name": "a", "published": {"esc50": "0.8"}}, "published='0.8' must be a fraction of 1"),
         ({"name": "a", "network": {"classes": 3}}, "switches classes, which the plan sets"),
     ],
 )
 def test_an_arm_with_a_mistake_is_refused(arm, message):
     with pytest.raises(ValueError, match=message):
         Arm(**arm)
+
+
+def test_a_protocol_knows_the_size_of_its_data_set():
+    given = {"source": "me", "split": "official", "recipe": "r", "test_share": 0.2, "clips": {"esc50": 2000}}
+    assert Protocol(dataset="esc50", **given).clips == {"esc50": 2000}
+    with pytest.raises(ValueError, match="does not say how many clips 'fsdd' has"):
+        Protocol(dataset="fsdd", **given)
 
 
 def test_a_recipe_hears_something():

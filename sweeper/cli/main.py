@@ -105,8 +105,8 @@ def _complain(message: str, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from sweeper import __version__
     from sweeper.cli import data, doctor, model, report, run, watch
+    from sweeper.cli.version import Version
 
     parser = argparse.ArgumentParser(
         prog="sweeper",
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"sweeper {__version__}")
+    parser.add_argument("--version", action=Version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run.add_parser(commands, _show)
     _add_status(commands)

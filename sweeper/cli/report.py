@@ -51,6 +51,9 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     report.add_argument(
         "--data", type=Path, metavar="DIR", help="where the data set lies, for the t-SNE; not needed for demo"
     )
+    report.add_argument(
+        "--tsne", type=Path, metavar="FILE", help="also draw the t-SNE (the paper's Fig. 7) as a PNG, SVG or PDF"
+    )
     _add_price(report)
     add_margin(report)
     report.add_argument(
@@ -195,8 +198,12 @@ def _report(args: argparse.Namespace) -> int:
         print(f"{path}: one file, opens in any browser, without a network")
         return 0
     against = None if args.against is None else resolve_study(args.against, args.results)
-    path = write_page(studies[0], args.output, args.data, args.price_per_hour, against, args.margin / 100, _complain)
+    path = write_page(
+        studies[0], args.output, args.data, args.price_per_hour, against, args.margin / 100, _complain, args.tsne
+    )
     print(f"{path}: one file, opens in any browser, without a network")
+    if args.tsne is not None:
+        print(args.tsne)
     return 0
 
 

@@ -23,6 +23,7 @@ from sweeper.execution.fits import TrialResources, own_cpus, resources_on
 from sweeper.execution.own_ray import connected, sheltered
 from sweeper.execution.room import room
 from sweeper.plan import PlanError
+from sweeper.waiting import waiting
 
 MEGABYTE = 2**20
 MOST_WAITING = 200  # placement groups at once: Ray's scheduler was tested with a few hundred
@@ -52,9 +53,11 @@ def cluster(address: str | None, shared_bytes: int) -> Iterator[None]:
         if there is None:
             folder = stack.enter_context(room())
             stack.enter_context(_own_environment(folder))
-            stack.enter_context(sheltered(lambda: _start(shared_bytes, folder)))
+            with waiting("starting Ray"):
+                stack.enter_context(sheltered(lambda: _start(shared_bytes, folder)))
         else:
-            stack.enter_context(connected(lambda: _join(there)))
+            with waiting("joining the Ray cluster"):
+                stack.enter_context(connected(lambda: _join(there)))
         yield
 
 

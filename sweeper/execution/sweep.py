@@ -20,13 +20,14 @@ from sweeper import signals
 from sweeper.audio.fold_data import FoldData
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
-from sweeper.execution.cluster import MOST_WAITING, cluster, grows, trial_resources
-from sweeper.execution.fits import Machine, share_of_batch
+from sweeper.execution.cluster import MOST_WAITING, cluster, grows, nodes, trial_resources
+from sweeper.execution.fits import Machine, share_of_batch, workers_on
 from sweeper.execution.interrupt import Ending, PlannedTrials, TrialSource
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.packing import Packing
 from sweeper.execution.progress import Progress
+from sweeper.execution.time_left import Course
 from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, SweepContext, train_trial
 from sweeper.plan import PlanError, TrialSpec
@@ -51,8 +52,11 @@ def run_sweep(
     study: Study,
     store: ClipStore,
     machine: Machine = _USUAL,
+    course: Course | None = None,
 ) -> tuple[Failure, ...]:
     """Run `trials` and commit each; a trial's failure does not stop the others.
+
+    `course` says where this sweep stands among others, for the live view.
 
     Returns:
         the trials that failed. Those that were neither finished nor failed after an interrupt, or that other runs are
@@ -61,7 +65,7 @@ def run_sweep(
     Raises:
         PlanError: a single trial needs more than the machine has, or can't be shared by so many workers.
     """
-    view = Progress(trials, len(trials))
+    view = Progress(trials, trials, course)
     return run_trials(
         lambda sweep: (PlannedTrials(trials, Claims(study, sweep.run), view.say), None),
         folds,
@@ -135,8 +139,8 @@ def run_trials(
             follow=follow,
             run=new_run(),
         )
+        held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
         if machine.workers == 1:
-            held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
             trainable, at_once = tune.with_resources(tune.with_parameters(train_trial, sweep=sweep), held), None
         else:
             batch = min(trial.training.batch_size for trial in like)
@@ -167,10 +171,19 @@ def run_trials(
                 failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )
-        with signals.noted(source.drain):
-            results = tuner.fit()
+        view.begin(_at_once(held) if at_once is None else at_once)
+        try:
+            with signals.noted(source.drain):
+                results = tuner.fit()
+        finally:
+            view.close()
         keep_event_files(Path(scratch), study)
         return _failures(results, machine.max_failures)
+
+
+def _at_once(held: Mapping[str, float]) -> int:
+    """How many trials that hold so much the nodes have room for."""
+    return workers_on(nodes(), {name: amount for name, amount in held.items() if amount})
 
 
 def _name(trial: Any) -> str:

@@ -52,8 +52,23 @@ def data_facts(board: Leaderboard) -> Pairs:
         ("clips per fold", f"{_span(clips[0])} to train, {_span(clips[1])} to test"),
         ("input", f"{first['clip_seconds']:g} s at {first['sample_rate']} Hz"),
         ("recipe", f"{first['recipe']}, {count(first['epochs'], 'epoch')}"),
+        *(("AdamW’s betas", words) for words in _betas(plan)),
         *(("note", note) for note in notes),
     ]
+
+
+def _betas(plan: Mapping[str, Any]) -> list[str]:
+    """AdamW's betas as they ran, of the reference; nothing where the plan doesn't say how it trained."""
+    training = plan.get("design", {}).get("training", {})
+    if not isinstance(training.get("betas"), list):
+        return []
+    first, second = (f"{beta:g}" for beta in training["betas"])
+    # What a plan leaves out is what ran before it could be said: torch's own cycle of the first beta.
+    cycle = training.get("momentum", (0.85, 0.95))
+    if training.get("schedule", "one-cycle") == "one-cycle" and cycle:
+        low, high = (f"{beta:g}" for beta in cycle)
+        first = f"{high} → {low} → {high} (the one-cycle schedule moves it)"
+    return [f"first {first}, second {second}"]
 
 
 def _span(text: str) -> str:

@@ -19,6 +19,7 @@ from sweeper.report.designs import designs_table, pairs, sibling
 from sweeper.report.effect_table import effect_notes
 from sweeper.report.features import KnownMaps
 from sweeper.report.formats import csv_table, latex_table
+from sweeper.report.map_file import check_map_file
 from sweeper.report.rerun import rerun_command
 from sweeper.report.tables import claim_of, document, rule_notes
 from sweeper.results import leaderboard
@@ -39,6 +40,7 @@ def write_page(
     against: Study | None = None,
     margin: float = MARGIN,
     say: Callable[[str], None] = lambda _line: None,
+    tsne: Path | None = None,
 ) -> str:
     """Write the report of a study.
 
@@ -50,15 +52,18 @@ def write_page(
         against: the fixed design to show beside a tuned one; None: the one that the plan names, if it is there.
         margin: largest difference that doesn't matter, as a fraction of 1.
         say: takes a line about a study that may be read and not written.
+        tsne: also draws the maps of its features there, as PNG, SVG or PDF.
 
     Returns:
         where the page lies.
 
     Raises:
-        StudyError: the study has no trial, a damaged file, or `output` can't be written.
+        StudyError: the study has no trial, a damaged file, or `output` or `tsne` can't be written.
     """
+    if tsne is not None:
+        check_map_file(tsne)
     board = leaderboard.derive(study, margin)
-    html = render(board, data, price, against)
+    html = render(board, data, price, against, tsne=tsne)
     if output is None:
         try:
             study.storage.write("report.html", html.encode())
@@ -90,6 +95,7 @@ def render(
     *,
     live: int = 0,
     known_maps: KnownMaps | None = None,
+    tsne: Path | None = None,
 ) -> str:
     """The page as text; other arguments as for `write_page`.
 
@@ -101,7 +107,7 @@ def render(
     fixed = sibling(board, against)
     both = [] if fixed is None else pairs(board, fixed)
     rows = board.ablation
-    plots = page_figures.sections(board, data, both, known_maps)
+    plots = page_figures.sections(board, data, both, known_maps, tsne)
     designs = None if fixed is None or not both else designs_table(board, fixed)
     header, spent = facts.cost_table(board, price)
     words = frozenset({"arm"})
@@ -133,7 +139,8 @@ def render(
         rule=rule_notes(board),
         effect_notes=effect_notes(board.effects),
         reference=board.arms.reference,
-        published=bool(board.arms.published),
+        published=any(row["published_diff"] is not None for row in rows),
+        published_effects=any(row["source"] == "published" for row in board.effects),
         claims=said,
         cost=cost,
         provenance=facts.provenance(board),

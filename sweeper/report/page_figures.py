@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from sweeper.report import difference_figures, evidence, features, figures, search_figures
-from sweeper.report.cells import PaperTable, count
+from sweeper.report.cells import PaperTable
 from sweeper.report.drawing import NARROW, Drawing, drawing
 from sweeper.report.evidence import search_importances
+from sweeper.report.map_file import draw_maps
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.searching import read_searches
+from sweeper.results.tables import StudyError
 
 Row = dict[str, Any]
 Sections = dict[str, Any]
@@ -26,6 +28,7 @@ def sections(
     data: Path | None,
     both: Sequence[tuple[Row, Row]],
     known_maps: features.KnownMaps | None = None,
+    tsne: Path | None = None,
 ) -> Sections:
     """The figures by section: a drawing, a list of them, or None where there is nothing to draw.
 
@@ -34,6 +37,7 @@ def sections(
         data: where the data set lies, for the maps of its features.
         both: (fixed, tuned) rows of the arms that two designs have.
         known_maps: as for `features.feature_maps`.
+        tsne: a file that the maps are also drawn to.
     """
     return {
         "forest": _forest(board),
@@ -41,7 +45,7 @@ def sections(
         "pareto": _pareto(board.summary),
         "curves": _curves(evidence.curves(board), board.arms.reference),
         **_answers(board),
-        **_features(board, data, known_maps),
+        **_features(board, data, known_maps, tsne),
         **_searches(board),
         "designs": _designs(both, board.arms.reference),
     }
@@ -158,13 +162,17 @@ def _classes(board: Leaderboard, size: int) -> list[str]:
     return known if len(known) == size else [str(index) for index in range(size)]
 
 
-def _features(board: Leaderboard, data: Path | None, known: features.KnownMaps | None) -> Sections:
-    """Fig. 7, or why it is missing."""
+def _features(board: Leaderboard, data: Path | None, known: features.KnownMaps | None, file: Path | None) -> Sections:
+    """Fig. 7, or why it is missing; drawn to a file of its own, too, where there is to be one."""
     try:
         found = features.feature_maps(board, data, known)
     except features.Unavailable as reason:
+        if file is not None:
+            raise StudyError(f"can't draw {file}: {reason}") from None
         return {"maps": [], "maps_missing": str(reason), "map_table": None, "map_legend": [], "map_trial": ""}
     classes = _classes(board, max(len(board.plan.get("classes", ())), int(found.targets.max()) + 1))
+    if file is not None:
+        draw_maps(found, classes, file)
     plots = []
     for index, stage in enumerate(found.maps):
         title = f"{stage.title} · silhouette {stage.silhouette:+.2f}"
@@ -181,9 +189,9 @@ def _features(board: Leaderboard, data: Path | None, known: features.KnownMaps |
         "maps_missing": "",
         "map_table": PaperTable("Silhouette scores", header, rows, frozenset({"stage"})),
         "map_legend": legend,
-        "map_trial": _said_of(found.trial, len(found.targets)),
+        "map_trial": _said_of(found.trial, found.clips),
     }
 
 
-def _said_of(trial: Mapping[str, Any], clips: int) -> str:
-    return f"{trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}, {count(clips, 'test clip')}"
+def _said_of(trial: Mapping[str, Any], clips: str) -> str:
+    return f"{trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}, {clips}"

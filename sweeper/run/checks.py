@@ -20,6 +20,7 @@ from sweeper.results.plans import merge
 from sweeper.results.store import FOLDERS, Study
 from sweeper.results.tables import StudyError
 from sweeper.run.options import RunOptions, SearchOptions, machine
+from sweeper.waiting import waiting
 
 # The least and the most of each number, both included. The most is more than anybody means and less than what would
 # take minutes to plan; how much a machine has, the machine says.
@@ -84,9 +85,10 @@ def check_begin(
 
         check_database(options.storage)
     if trials:
-        from sweeper.execution.preflight import check_machine  # torch takes seconds to import
+        with waiting("checking that a trial fits here"):
+            from sweeper.execution.preflight import check_machine  # torch takes seconds to import
 
-        check_machine(machine(options), trials)
+            check_machine(machine(options), trials)
 
 
 def check_clips(store: ClipStore, options: RunOptions, folds: Sequence[int]) -> None:

@@ -17,12 +17,13 @@ from sweeper.results import provenance
 from sweeper.results.names import check_study_name
 from sweeper.results.store import Study, study_of
 from sweeper.run.checks import check_clips, check_numbers, check_place
-from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, TunedOptions
+from sweeper.run.options import AblationOptions, RunOptions, Say, SearchOptions, TunedOptions
 from sweeper.search_spaces import NAMES
 from sweeper.search_spaces.peers import PEERS
 from sweeper.study import Arm, Network, Recipe
 from sweeper.study import Study as Definition
 from sweeper.study_file import find, save
+from sweeper.waiting import waiting
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,14 @@ class Run:
     fixed: str
     notes: tuple[str, ...]
 
-    def open(self, options: RunOptions) -> ClipStore:
+    def open(self, options: RunOptions, say: Say) -> ClipStore:
         """Decode the clips, then make the results' folder, with the study's code.
 
         Raises:
             StudyError: the folder can't be written.
             DatasetError, LeakError: clips that can't be read, or are on both sides of the split.
         """
+        say("preparing audio")
         store = prepare(self.dataset, self.recipe.sample_rate, bad_clips=options.bad_clips)
         check_clips(store, options, self.folds)
         self.results.create()
@@ -182,12 +184,19 @@ def _check_networks(source: Source, recipe: Recipe, arms: Sequence[Arm], classes
     ]
     if not source.code:
         return notes
+    with waiting("checking the networks"):
+        return notes + _try_networks(source, recipe, variants, classes, workers)
+
+
+def _try_networks(
+    source: Source, recipe: Recipe, variants: Mapping[str, Variant], classes: int, workers: int
+) -> list[str]:
     from sweeper.model.build import build  # torch takes seconds to import: wrong names are told without it
     from sweeper.model.pairing import NetworkError
     from sweeper.model.shared import shared_parameters
     from sweeper.training.check import check_network
 
-    reference = None
+    study, reference, notes = source.study, None, list[str]()
     for name, found in {study.reference: _reference(study, recipe, classes), **variants}.items():
         try:
             notes += check_network(found.network, found.training, workers=workers)

@@ -28,8 +28,8 @@ from sweeper.training import checkpoint
 from sweeper.training.cost import count_operations
 from sweeper.training.distributed import check_shareable
 from sweeper.training.ema import EMA
-from sweeper.training.fit import optimiser
 from sweeper.training.loss import training_loss
+from sweeper.training.optimiser import optimiser
 from sweeper.training.weights import restored
 from sweeper.training_config import TrainingConfig
 

@@ -12,13 +12,18 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.decomposition import PCA
+from sklearn.metrics import silhouette_score
 
 from sweeper.report import difference_figures, drawing, evidence, facts, features, figures
 from sweeper.report.cells import points
 from sweeper.report.drawing import COLOUR
+from sweeper.report.map_file import draw_maps
+from sweeper.report.page import write_page
 from sweeper.report.page_figures import blocks
 from sweeper.results.attempts import attempt, costs
 from sweeper.results.leaderboard import derive
+from sweeper.results.tables import StudyError
 from sweeper.search_spaces.published import CITATION
 from tests.report.conftest import EPOCHS
 from tests.results.rows import grid, study_of
@@ -102,7 +107,7 @@ def test_a_verdict_has_a_shape_and_a_colour_of_its_own(board):
 
 
 def test_the_effects_figure_shows_ours_and_the_published(tmp_path):
-    board = derive(study_of(tmp_path / "s", grid()))
+    board = derive(study_of(tmp_path / "s", grid(dataset="urbansound8k")))
     figure = difference_figures.effects(board.effects, 0.02, 540)
     found = marks(figure)
     for row in board.effects:
@@ -222,6 +227,45 @@ def test_maps_of_every_stage_and_their_silhouettes(board, demo_store):
         assert -1 <= stage.silhouette_map <= 1
     assert len(np.unique(found.targets)) == 10
     assert found.trial["arm"] == "full"
+    assert (found.tested, found.clips) == (120, "all 120 test clips"), "the whole test set"
+
+
+def test_silhouettes_and_components_are_those_of_the_features_themselves(monkeypatch):
+    rng = np.random.default_rng(0)
+    targets = np.arange(60) % 3
+    values = (rng.normal(size=(60, 90)) + targets[:, None]).astype(np.float32)
+    monkeypatch.setattr(features, "BLOCK", 32)  # several, the last one smaller
+    found = features._map("x", values, targets)
+    assert found.silhouette == pytest.approx(silhouette_score(values, targets), abs=1e-5)
+    ours = features._principal_components(features._inner_products(values), 5)
+    theirs = PCA(5).fit_transform(values.astype(np.float64))
+    assert np.abs(ours) == pytest.approx(np.abs(theirs), abs=1e-6)
+
+
+def test_a_very_large_test_set_is_shown_in_part_and_says_so(board, demo_store, monkeypatch):
+    monkeypatch.setattr(features, "MAX_CLIPS", 50)
+    found = features.feature_maps(board, None)
+    assert found.clips == "50 of 120 test clips, evenly spaced"
+    assert len(found.targets) == len(found.maps[0].points) == 50
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_the_maps_are_a_file_of_their_own(suffix, tmp_path):
+    rng = np.random.default_rng(0)
+    stage = features.FeatureMap("fused", rng.normal(size=(30, 2)), 0.5, 0.4)
+    trial = {"arm": "full", "dataset": "demo", "split": "official", "fold": 1, "replicate": 0}
+    maps = features.FeatureMaps((stage, stage), np.arange(30) % 3, trial, 30)
+    path = tmp_path / "new folder" / f"fig7.{suffix}"
+    draw_maps(maps, ["a", "b", "c"], path)
+    assert path.read_bytes().startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix])
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_of_maps_that_can_not_be_drawn_is_told(spoiled, tmp_path):
+    for path, why in ((tmp_path / "fig7.doc", "expected a name in .png, .svg, .pdf"), (tmp_path / "fig7.png", "gone")):
+        with pytest.raises(StudyError, match=re.escape(f"can't draw {path}: ") + f".*{re.escape(why)}"):
+            write_page(spoiled, tmp_path / "page.html", tsne=path)
+    assert not list(tmp_path.glob("*.png")) and not (tmp_path / "page.html").exists()
 
 
 def test_why_there_is_no_map(board, spoiled, monkeypatch, demo_store):

@@ -15,6 +15,7 @@ from sweeper.report import tables
 from sweeper.report.rerun import rerun_command
 from sweeper.results import schema
 from tests.report.conftest import ARMS
+from tests.results.rows import grid, study_of
 
 
 def printed(capsys, *words, code=0):
@@ -22,11 +23,28 @@ def printed(capsys, *words, code=0):
     return capsys.readouterr()
 
 
-def test_tables_stand_beside_the_paper(capsys, study):
-    out = printed(capsys, "leaderboard", study.folder).out
-    for expected in ("Table 6", "Table 7", "90.91", "88.79", "synthetic", "one random 80:20", "not comparable", "±"):
+def test_tables_stand_beside_the_paper(capsys, tmp_path):
+    made = study_of(tmp_path / "s", grid(dataset="urbansound8k"))
+    out = printed(capsys, "leaderboard", made.folder).out
+    for expected in ("Table 6", "Table 7", "90.91", "88.79", "one random 80:20", "not comparable", "published †", "±"):
         assert expected in out, expected
-    assert "12 trials · summary.parquet: 4 arms" in out
+    assert "72 trials · summary.parquet: 12 arms" in out
+
+
+def test_published_values_stand_beside_their_own_data_set_only(capsys, study, tmp_path):
+    out = printed(capsys, "leaderboard", study.folder).out
+    assert "12 trials · summary.parquet: 4 arms" in out and "synthetic" in out and "†" not in out
+    assert "nothing was published for these arms on demo: only on cremad, esc50, ravdess, urbansound8k" in out
+    esc50 = study_of(tmp_path / "s", grid(("dual-branch", "full"), dataset="esc50"))
+    out = printed(capsys, "leaderboard", esc50.folder).out
+    assert "93.25" in out and "† the paper: one random 80:20 split, one run, on esc50" in out
+    assert not any(number in out for number in ("90.91", "87.55", "diff†", "Held against"))
+    rows = pq.read_table(esc50.folder / "summary.parquet").to_pylist()
+    assert {row["arm"]: row["published"] for row in rows} == {"dual-branch": None, "full": pytest.approx(0.9325)}
+    assert {(row["published_diff"], row["verdict"]) for row in rows} == {(None, "")}
+    page = tmp_path / "page.html"
+    printed(capsys, "report", esc50.folder, "--output", page)
+    assert "93.25" in page.read_text() and "</svg>as published" not in page.read_text()
 
 
 def test_no_line_of_a_table_is_cut_off_in_a_narrow_terminal(capsys, monkeypatch, study):
