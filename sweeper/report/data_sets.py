@@ -277,7 +277,7 @@ def _differences(found: DataSets) -> PaperTable:
     outcome_column = f"at ±{100 * found.boards[0].margin:g}"
     header = ("arm", *found.names, *(("over data sets", outcome_column) if over else ()), "τ", "I² %", "p (Q)")
     words = frozenset({"arm", outcome_column})
-    return PaperTable(f"Difference to {found.reference} on each data set", header, tuple(rows), words)
+    return PaperTable(f"Differences to {found.reference}, in points", header, tuple(rows), words)
 
 
 def _effects(found: DataSets) -> PaperTable | None:

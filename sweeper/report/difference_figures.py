@@ -131,7 +131,7 @@ def rows_sheet(
     labels = fitted(names, width - 28, 11)
     left = text_width(labels) + 14
     above = left > 0.3 * width
-    right = text_width(numbers, 11) + 12 if numbers and width >= _NUMBERS else 14
+    right = text_width(numbers, 11) + 20 if numbers and width >= _NUMBERS else 14
     row += 12 if above else 0
     figure, axes = sheet(width, 56 + row * len(names), 14 if above else left, right, 6, 50)
     axes.set(xlim=(-limit, limit), ylim=(len(names) - 0.4, -0.8 if above else -0.6))

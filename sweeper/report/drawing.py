@@ -124,7 +124,9 @@ def fitted(texts: Sequence[str], room: float, size: float = 12) -> list[str]:
 
 @cache
 def _width(text: str, size: float) -> float:
-    return float(_letters.get_text_width_height_descent(text, FontProperties("DejaVu Sans", size=size), False)[0])
+    return float(
+        _letters.get_text_width_height_descent(text, FontProperties(family="DejaVu Sans", size=size), False)[0]
+    )
 
 
 def spaced(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
@@ -195,7 +197,7 @@ def _tidy(element: ElementTree.Element) -> None:
 
 def _rounded(numbers: str) -> str:
     short = re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), numbers)
-    return " ".join(short.split())
+    return re.sub(r"M (\S+ \S+) L \1", r"M\1h0", " ".join(short.split())).replace("h0 M", "h0M")
 
 
 def _styled(style: str) -> str:

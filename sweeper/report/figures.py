@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ from sweeper.statistics.pareto import front
 Row = dict[str, Any]
 
 _TEXT_CLASSES = 12  # with more classes, numbers in the cells are too small to read
+_SHAPES = 600  # clips; more shapes than that can't be told apart, and weigh more than the rest of the page
 _LINE = 15  # pixels from one label to the next
 _DASHES = ("-", "--", "-.", (0, (1, 1)))
 _HEAT = (0.12, 0.47, 0.78)  # of the small matrices, which are pictures: on white and on black
@@ -225,7 +227,7 @@ def class_differences(
 def scatter(
     title: str, points: NDArray[np.float64], targets: NDArray[np.int64], classes: Sequence[str], width: int
 ) -> Figure:
-    """A map of clips `[clips, 2]`; a class's colour and shape are `class_mark`'s."""
+    """A map of clips `[clips, 2]`; a class's colour and shape are `class_mark`'s, many clips are dots in its colour."""
     figure, axes = sheet(width, 300, 6, 6, 28, 6)
     axes.set_title(plain(title), loc="left", fontsize=13)
     axes.set(xticks=[], yticks=[])
@@ -233,18 +235,18 @@ def scatter(
     axes.spines[:].set_visible(False)
     for index, name in enumerate(classes):
         mine = points[targets == index]
-        if len(mine):
-            colour, shape = class_mark(index)
-            style: dict[str, Any] = {
-                "ls": "",
-                "marker": shape,
-                "color": COLOUR[colour],
-                "ms": 6 if len(targets) <= 600 else 4,
-                "mew": 0.5,
-                "mec": COLOUR["card"],
-            }
-            (marks,) = axes.plot(mine[:, 0], mine[:, 1], **style)
-            hover(marks, name)
+        if not len(mine):
+            continue
+        colour, shape = class_mark(index)
+        if len(points) > _SHAPES:  # a line of no length with round ends is a dot, in few letters
+            dots = Path(np.repeat(mine, 2, axis=0), [Path.MOVETO, Path.LINETO] * len(mine))
+            dots.should_simplify = False
+            marks: Any = axes.add_patch(PathPatch(dots, fc="none", ec=COLOUR[colour], lw=3.5, capstyle="round"))
+        else:
+            style: dict[str, Any] = {"ls": "", "marker": shape, "color": COLOUR[colour], "ms": 6}
+            (marks,) = axes.plot(mine[:, 0], mine[:, 1], mew=0.5, mec=COLOUR["card"], **style)
+        hover(marks, name)
+    axes.autoscale_view()
     return figure
 
 

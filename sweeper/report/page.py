@@ -171,9 +171,9 @@ def page(
     """
     script = _text("page.js") + (_text("live.js") if live else "")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    names = {table.title: f"table-{number}" for number, table in enumerate(tables)}
+    names = {table: f"table-{number}" for number, table in enumerate(tables)}
     texts = {
-        names[table.title]: {"csv": csv_table(table), "tex": latex_table(table, f"{table.title}. {caption}", notes)}
+        names[table]: {"csv": csv_table(table), "tex": latex_table(table, f"{table.title}. {caption}", notes)}
         for table in tables
     }
     return (

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -61,10 +62,12 @@ class Watch:
         self.making = False
         self._name, self._find, self._margin, self._data, self._poll = name, find, margin, data, poll
         self._seen: object = None
+        self._trouble = ""
         self._maps: KnownMaps = {}
-        self._number = 1
+        self._number = 0
         self._status = "no trial yet"
         self._page = self._waiting(f"There is no study {name} yet.")
+        self._number = 1
         self._renewed = asyncio.Condition()
         self._ended = False
 
@@ -77,10 +80,14 @@ class Watch:
                 if study is not None:
                     patience = study.storage.patience
                     if (state := await asyncio.to_thread(_state, study)) != self._seen:
-                        await self._show(study)
                         self._seen = state
+                        await self._show(study)
             except (StorageError, StudyError) as error:
-                await self._announce(self._waiting(f"{error}."), f"can't read {self._name}")
+                if isinstance(error, StorageError):  # may pass without a change of what is there
+                    self._seen = None
+                if str(error) != self._trouble:
+                    self._trouble = str(error)
+                    await self._announce(self._waiting(f"{error}."), f"can't read {self._name}")
             await asyncio.sleep(self._poll * patience)
 
     async def _show(self, study: Study) -> None:
@@ -89,6 +96,7 @@ class Watch:
             shown, status = await asyncio.to_thread(self._made, study)
         finally:
             self.making = False
+        self._trouble = ""
         await self._announce(shown, status)
 
     def _made(self, study: Study) -> tuple[str, str]:
@@ -100,13 +108,12 @@ class Watch:
             return self._waiting(f"{what}; none has finished yet."), f"0 of {planned} trials"
         board = leaderboard.derive(study, self._margin)
         done = sum(status == "complete" for status in board.trials["status"].to_pylist())
-        return render(
-            board, self._data, live=self._number + 1, known_maps=self._maps
-        ), f"{done} of {max(planned, done)} trials"
+        shown = render(board, self._data, live=self._number + 1, known_maps=self._maps)
+        return shown, f"{done} of {max(planned, done)} trials"
 
     def _waiting(self, reason: str) -> str:
-        number = getattr(self, "_number", 0) + 1
-        return page("waiting.html", live=number, tables=(), caption="", notes=(), title=self._name, reason=reason)
+        nothing: dict[str, Any] = {"tables": (), "caption": "", "notes": ()}
+        return page("waiting.html", live=self._number + 1, title=self._name, reason=reason, **nothing)
 
     async def _announce(self, shown: str, status: str) -> None:
         async with self._renewed:

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import time
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -314,3 +315,15 @@ def test_the_citation_is_the_repositorys():
         assert str(paper[name]) in CITATION
     for author in paper["authors"]:
         assert f"{author['given-names'][0]}. {author['family-names']}" in CITATION
+
+
+def test_a_map_of_thousands_of_clips_stays_light():
+    rng = np.random.default_rng(0)
+    points, targets = rng.normal(size=(5000, 2)) * 40, rng.integers(0, 10, 5000)
+    classes = [f"class {i}" for i in range(10)]
+    drawn = drawing.drawing("map", "map", partial(figures.scatter, "fused", points, targets, classes), 344, None)
+    assert len(drawn.wide) < 100_000
+    dots = re.findall(r"<title>([^<]*)</title><path d=\"([^\"]*)\"", drawn.wide)
+    assert {name: path.count("h0") for name, path in dots} == dict(
+        zip(classes, np.bincount(targets).tolist(), strict=True)
+    )

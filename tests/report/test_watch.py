@@ -156,7 +156,7 @@ def test_a_study_that_does_not_exist_yet_is_waited_for(folder, whole):
         begin(whole, folder, 5)
         until(lambda: "missing: 1 of 6 trials" in ask(address)[2])
         begin(whole, folder, 6)
-        text = until(lambda: "missing" not in (found := ask(address)[2]) and found)
+        text = until(lambda: "missing: 1 of 6" not in (found := ask(address)[2]) and found)
         assert 'id="forest"' in text
 
 
@@ -167,7 +167,7 @@ def test_what_can_not_be_read_is_said_until_it_can(folder, whole):
         row = next((study.folder / "trials").glob("*.parquet"))
         good = row.read_bytes()
         row.write_bytes(b"<b>not a table")
-        text = until(lambda: 'class="missing"' in (found := ask(address)[2]) and found)
+        text = until(lambda: ">Waiting<" in (found := ask(address)[2]) and found)
         assert row.name in text
         assert "<b>" not in text
         row.write_bytes(good)
