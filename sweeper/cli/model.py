@@ -52,9 +52,9 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--format",
         choices=("table", "csv", "json"),
         default="table",
-        help="table: the best classes, for reading; csv and json: all probabilities (default: %(default)s)",
+        help="table: the best classes; csv, json: all probabilities (default: %(default)s)",
     )
-    parser.add_argument("--windows", action="store_true", help="each window's probabilities as well")
+    parser.add_argument("--windows", action="store_true", help="also give each window's probabilities")
     parser.set_defaults(command=_predict)
 
 
@@ -63,7 +63,7 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "export",
         help="write a classifier as a torch.export file",
         description="Write a classifier as a torch.export file that needs torch alone, for any batch size, and "
-        "check that the written file agrees with the network. How to use it: sweeper/export.py.",
+        "check that the written file agrees with the network. How to use it is said in sweeper/tools/export.py.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
     parser.add_argument("out", type=Path, metavar="OUT", help="the file to write, ending in .pt2")
@@ -102,7 +102,7 @@ def _add_ema(parser: argparse.ArgumentParser) -> None:
         "--study",
         type=Path,
         metavar="FILE",
-        help="the study's file that defines the network, if it is not ours: is run",
+        help="your file that defines the network, for weights of your own study; its code is run",
     )
 
 
@@ -199,23 +199,27 @@ def _profile_table(profiles: Sequence["Profile"]) -> "Table":
     from rich.table import Table
 
     unit, work = operations([row.gflops for row in profiles])
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("arm", no_wrap=True)
-    for heading in ("M", unit, "ms", "p95", "GB", "batch", "clips/s", "training GB"):
+    for heading in ("M", unit, "ms", "p95", "GB", "batch", "clips/s", "training\nGB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row, counted in zip(profiles, work, strict=True):
         table.add_row(
             row.arm,
             f"{row.parameters / 1e6:.2f}",
             counted,
-            _about(row, "latency_median", f"{1e3 * row.latency_median:.1f}"),
-            _about(row, "latency_p95", f"{1e3 * row.latency_p95:.1f}"),
+            _about(row, "latency_median", _milliseconds(row.latency_median)),
+            _about(row, "latency_p95", _milliseconds(row.latency_p95)),
             _about(row, "inference_bytes", f"{row.inference_bytes / 1e9:.2f}"),
             f"{row.batch}",
             _about(row, "clips_per_second", f"{row.clips_per_second:.{0 if row.clips_per_second >= 10 else 1}f}"),
             _about(row, "training_bytes", f"{row.training_bytes / 1e9:.2f}"),
         )
     return table
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.{1 if seconds < 0.1 else 0}f}"
 
 
 def _about(row: "Profile", field: str, text: str) -> str:
