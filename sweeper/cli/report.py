@@ -108,7 +108,7 @@ def _margin(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of percentage points above 0, such as 0.5")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of percentage points above 0, such as 0.5")
     return value
 
 
