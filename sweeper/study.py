@@ -334,7 +334,7 @@ class Study:
         for arm in self.arms:
             if unknown := sorted(arm.network.keys() - known):
                 raise ValueError(
-                    f"arm {arm.name!r} switches {unknown[0]!r}, which is no field of {type(self.network).__name__}; "
+                    f"arm {arm.name!r} switches {unknown[0]!r}, which is not a field of {type(self.network).__name__}; "
                     f"it has: {', '.join(sorted(known - {*FILLED, HEADS}))}"
                 )
         self._check_twins()

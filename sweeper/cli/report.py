@@ -20,8 +20,9 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the three commands to a command line; the parsed arguments carry `command`."""
     board = commands.add_parser(
         "leaderboard",
-        help="print Tables 6 and 7 of a study, from its trials",
-        description="Derive leaderboard, summary and effects.parquet from a study's trials, and print Tables 6 and 7.",
+        help="print a study's tables, from its trials",
+        description="Derive leaderboard.parquet, summary.parquet and effects.parquet from a study's trials, and print "
+        "its tables.",
     )
     _add_study(board)
     board.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
@@ -30,7 +31,9 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         action="store_true",
         help="derive the files afresh, which is always done",
     )
-    board.add_argument("--strict", action="store_true", help="exit with 1 where the study has holes, mixtures or leaks")
+    board.add_argument(
+        "--strict", action="store_true", help="exit with 1 if trials are missing, were made in different ways, or leak"
+    )
     _add_price(board)
     add_margin(board)
     board.set_defaults(command=_leaderboard)
@@ -65,7 +68,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
     compare = commands.add_parser("compare", help="what differs between two studies, in design and in results")
     _add_study(compare, "study_a", "STUDY_A")
-    compare.add_argument("study_b", metavar="STUDY_B", help="the other one")
+    compare.add_argument("study_b", metavar="STUDY_B", help="the study to compare it with")
     compare.set_defaults(command=_compare)
 
 
@@ -118,7 +121,7 @@ def _margin(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of percentage points above 0, such as 0.5")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of percentage points above 0, such as 0.5")
     return value
 
 
@@ -138,7 +141,7 @@ def _add_price(parser: argparse.ArgumentParser) -> None:
         "--price-per-hour",
         type=float,
         metavar="X",
-        help="of a GPU, or without GPUs of a core, in your currency: the cost in money, too",
+        help="price of an hour of a GPU, or of a core if there is none, in your currency: shows what the study cost",
     )
 
 

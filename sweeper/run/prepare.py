@@ -157,7 +157,7 @@ def _folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[int, ..
     chosen = tuple(sorted(set(options.folds or (available[:1] if few else available))))
     if unknown := sorted(set(chosen) - set(available)):
         raise PlanError(
-            f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has here "
+            f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has "
             f"the folds {','.join(map(str, available))}"
         )
     splits.check(dataset, options.split, chosen)

@@ -42,7 +42,7 @@ def complaint(capsys, *arguments):
         (["--dataset", "folder", "--data", "empty"], "empty"),
         (["--recipe", "slow"], "unknown recipe 'slow'; the recipes are: quick"),
         (["--split", "random"], "unknown split 'random'; the splits are: official"),
-        (["--folds", "9"], "--folds 9: the official split of demo has here the folds 1,2,3,4,5"),
+        (["--folds", "9"], "--folds 9: the official split of demo has the folds 1,2,3,4,5"),
         (["--seeds", "0"], "--seeds 0: at least 1"),
         (["--table", "8"], "unknown table '8'; the tables are: 6, 7, or all"),
         (["nowhere.py"], "nowhere.py does not exist; expected a study's file"),

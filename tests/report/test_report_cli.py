@@ -55,6 +55,26 @@ def test_no_line_of_a_table_is_cut_off_in_a_narrow_terminal(capsys, monkeypatch,
     assert first.endswith(("worse", "undecided")), "the last column"
 
 
+@pytest.mark.parametrize("width", [80, 100])
+def test_it_fits_the_terminal(capsys, monkeypatch, study, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = printed(capsys, "leaderboard", study.folder).out
+    lines = [line for line in out.splitlines() if not line.startswith(("python ", str(study.folder), "cost: "))]
+    assert max(map(len, lines)) <= width
+    assert "in every row of Table 6: S ✓; n 3" in out
+    assert not re.search(r"\d\.\d{3}", "\n".join(lines)), "two decimals at most"
+
+
+def test_what_a_narrow_terminal_leaves_out_is_named(capsys, monkeypatch, study):
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = printed(capsys, "leaderboard", study.folder).out
+    named = " ".join(narrow.partition("left out, as this terminal is narrow: ")[2].splitlines()[:3])
+    assert "MFLOP" in named and not re.search(r"^ arm .*MFLOP", narrow, re.MULTILINE)
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = printed(capsys, "leaderboard", study.folder).out
+    assert "left out" not in wide and re.search(r"^ arm .*MFLOP", wide, re.MULTILINE)
+
+
 def test_markdown_has_as_many_cells_in_every_row(capsys, study):
     out = printed(capsys, "leaderboard", study.folder, "--format", "markdown").out
     blocks = [block.splitlines() for block in out.split("\n\n") if block.startswith("|")]
@@ -80,7 +100,8 @@ def test_csv_is_the_summary(capsys, study):
     table = pq.read_table(study.folder / "summary.parquet").to_pylist()
     assert list(rows[0]) == schema.SUMMARY.names
     assert [row["arm"] for row in rows] == [row["arm"] for row in table] == list(ARMS)
-    assert [float(row["mean"]) for row in rows] == [row["mean"] for row in table]
+    assert [float(row["mean"]) for row in rows] == pytest.approx([row["mean"] for row in table], rel=1e-9)
+    assert max(len(row["mean"]) for row in rows) <= len("0.") + 10, "no 0.6499999999999999"
 
 
 def test_json_says_design_problems_and_arms(capsys, spoiled):

@@ -31,7 +31,7 @@ MISTAKES = {
         "raise KeyError('x')\n        return self.head(",
         r"KeyError: 'x' \(mel\.py:\d+\)",
     ),
-    "a wrong switch of the training": ('"ema.decay": 0.0', '"ema.decy": 0.0', "'decy' is no field of EMAConfig"),
+    "a wrong switch of the training": ('"ema.decay": 0.0', '"ema.decy": 0.0', "'decy' is not a field of EMAConfig"),
     "a switch that changes nothing": (
         '"label_smoothing": 0.0',
         '"label_smoothing": 0.1',
@@ -128,7 +128,7 @@ def test_what_a_network_reads_and_no_worker_would_have_is_told(file, tmp_path, m
         ({"peers": ("ast",)}, "unknown peer 'ast'; the peers are: eat-s, acdnet"),
         ({"epochs": 0}, "--epochs 0: at least 1"),
         ({"seeds": 0}, "--seeds 0: at least 1"),
-        ({"folds": (9,)}, "the official split of demo has here the folds 1,2,3,4,5"),
+        ({"folds": (9,)}, "the official split of demo has the folds 1,2,3,4,5"),
     ],
 )
 def test_wrong_options_are_told_by_name(file, tmp_path, changes, message):
