@@ -31,7 +31,7 @@ _SHAPE: Shape = {  # without trials, of which there may be 100,000
         "training": {"epochs": int},
         "sizes": dict,
         "switches": dict,
-        "search": {"goal": dict, "space": Values(dict)},
+        "search": {"goal": dict, "space": Values(dict | str)},
     },
     "definition": {
         "name": str,
@@ -41,7 +41,7 @@ _SHAPE: Shape = {  # without trials, of which there may be 100,000
         "reference": str,
         "switches": dict,
         "order": [str],
-        "arms": [{"name": str, "removes": str, "switches": dict, "published": float | None}],
+        "arms": [{"name": str, "removes": str, "switches": dict, "published": float | None | dict}],
         "tables": [{"name": str, "title": str, "arms": [str], "against": str, "columns": [(str, str)]}],
         "protocol": dict | None,
         "recipes": Values(int),
@@ -51,9 +51,9 @@ _PROTOCOL: Shape = {
     "source": str,
     "dataset": str,
     "split": str,
-    "recipe": str,
+    "recipe": str | list,
     "epochs": int | None,
-    "clips": int,
+    "clips": int | dict,
     "test_share": float,
     "notes": [str],
     "citation": str,
@@ -139,8 +139,10 @@ def _objection(plan: object) -> str:
         return f"it holds {str(plan)[:40]}, and should hold an object"
     if not isinstance(plan.get("trials"), list):
         return "it has no list of trials"
+    if garbled := mismatch(plan, _SHAPE, ""):
+        return garbled
     objections = (
-        mismatch(plan, _SHAPE, "") or _objection_to_protocol(plan.get("definition", {}).get("protocol")),
+        _objection_to_protocol(plan.get("definition", {}).get("protocol")),
         *map(_objection_to_trial, plan["trials"]),
         _objection_to_searches(plan) if plan.get("searches") else "",
     )
@@ -154,7 +156,11 @@ def _objection_to_protocol(protocol: Mapping[str, Any] | None) -> str:
         return f"definition.protocol has no {', '.join(absent)}"
     if garbled := mismatch(protocol, _PROTOCOL, "definition.protocol"):
         return garbled
-    tested = protocol["clips"] >= 1 and 0 < protocol["test_share"] <= 1
+    clips = protocol["clips"]
+    amounts = list(clips.values()) if isinstance(clips, dict) else [clips]
+    if garbled := mismatch(amounts, [int], "definition.protocol.clips"):
+        return garbled
+    tested = amounts and min(amounts) >= 1 and 0 < protocol["test_share"] <= 1
     return "" if tested else "definition.protocol tested no clips"
 
 

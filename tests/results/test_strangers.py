@@ -233,6 +233,7 @@ PLANS = {
     "a word for a fold": f'{{"trials": [{{"trial_id": "{FIRST}", "arm": "full", "fold": "1", "replicate": 0}}]}}',
     "true for a fold": f'{{"trials": [{{"trial_id": "{FIRST}", "arm": "full", "fold": true, "replicate": 0}}]}}',
     "a design that is none": '{"trials": [], "design": 5}',
+    "a number for a recipe": '{"trials": [], "design": {"recipe": 5}}',
     "classes that are none": '{"trials": [], "classes": [1, 2]}',
     "searches that are none": '{"trials": [], "searches": 5}',
     "searches without a goal": '{"trials": [], "searches": [{"arm": "full", "fold": 1, "recipe_params": "{}"}]}',
@@ -261,7 +262,6 @@ def test_a_plan_that_is_none_is_one_line(study, capsys, content):
     [
         {"trials": []},
         {"trials": plan_of(ROWS)["trials"]},
-        {"trials": [], "design": {"recipe": 5}},
         {"trials": [], "fixed_study": "../../x"},
     ],
 )
