@@ -73,9 +73,9 @@ const prepare = () => {
 
 prepare();
 addEventListener("resize", hintAll);
-let closed = [];
+const closed = [];
 addEventListener("beforeprint", () => {
-  closed = [...document.querySelectorAll("details:not([open])")];
+  closed.push(...document.querySelectorAll("details:not([open])"));
   closed.forEach((box) => (box.open = true));
 });
-addEventListener("afterprint", () => closed.forEach((box) => (box.open = false)));
+addEventListener("afterprint", () => closed.splice(0).forEach((box) => (box.open = false)));

@@ -129,7 +129,7 @@ def test_a_factorial_among_the_arms_has_a_figure_and_a_section(opened, tmp_path)
     open_all(page)
     text = page.inner_text("#parts")
     assert "MACEM-A × MACEM-B × GARM" in text
-    assert "Lenth" in text
+    assert "the design: dual-branch, macem-a, macem-b, garm, " in text
     assert "±2 points" in page.inner_text("#differences figcaption")
     answer = page.locator("#answer")
     assert "Undecided at ±2 points" in answer.inner_text()
