@@ -36,7 +36,9 @@ def plan_bytes(plan: Mapping[str, Any]) -> bytes:
 
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any], study: str) -> dict[str, Any]:
-    """Both plans' trials and searches; where both say something of one, and of all else, the new one counts.
+    """Both plans' trials, searches and looks; where both say something of one, and of all else, the new one counts.
+
+    But of looks, taken or to be taken, the old one counts: they may not follow from what has been seen since.
 
     Raises:
         StudyError: they are of another design or other data, which must not be mixed; the message names the `study`.
@@ -45,6 +47,11 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any], study: str) -> dict[st
     merged = {**old, **new, "trials": _joined(old, new, "trials", lambda trial: trial["trial_id"])}
     if "searches" in merged:
         merged["searches"] = _joined(old, new, "searches", lambda search: (search["arm"], search["fold"]))
+    merged |= {"sequential": old["sequential"]} if "sequential" in old else {}
+    if "looks" in merged:
+        known = {look["blocks"] for look in old.get("looks", ())}
+        new_looks = [look for look in new.get("looks", ()) if look["blocks"] not in known]
+        merged["looks"] = sorted([*old.get("looks", ()), *new_looks], key=lambda look: int(look["blocks"]))
     return merged
 
 
@@ -88,12 +95,15 @@ def _objection(plan: object) -> str:
         return f"it holds {str(plan)[:40]}, and should hold an object"
     if not isinstance(plan.get("trials"), list):
         return "it has no list of trials"
-    lists, objects, texts = ("classes", "notes", "skipped", "searches"), ("design", "software"), ("reference",)
+    lists, texts = ("classes", "notes", "skipped", "searches", "looks"), ("reference",)
+    objects = ("design", "software", "sequential")
     kinds = dict.fromkeys(lists, list) | dict.fromkeys(objects, dict) | dict.fromkeys(texts, str)
     garbled = [name for name, kind in kinds.items() if not isinstance(plan.get(name, kind()), kind)]
     words = (*plan.get("classes", ()), *plan.get("notes", ())) if not garbled else ()
     if garbled or not all(isinstance(word, str) for word in words):
         return f"{', '.join(garbled) or 'its classes or notes'} can't be read"
+    if not all(isinstance(look, dict) and _has(look, blocks=int, end=int, arms=dict) for look in plan.get("looks", ())):
+        return "one of its looks can't be read"
     objections = (
         *map(_objection_to_trial, plan["trials"]),
         _objection_to_searches(plan) if plan.get("searches") else "",
