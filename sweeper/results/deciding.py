@@ -5,7 +5,7 @@ first to see that a look lacks nothing takes it, from the same rows as everybody
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -134,10 +134,4 @@ def describe_look(look: Look, state: Sequential) -> str:
         words.append(f"given up, hardly to be decided by the end: {', '.join(given_up)}")
     going = [state.arms[arm] for arm, said in look.arms.items() if not said.decided and said.chance >= GIVE_UP]
     words.append(f"{len(going)} go on" if going and look.blocks < look.end else "that was the last one")
-    unit = "block" if len(state.folds) > 1 else "seed"
-    return f"look after {look.blocks} {unit}s: {'; '.join(words)}"
-
-
-def undecided(state: Sequential) -> Mapping[str, float]:
-    """Arms that no look has decided, with their chance of it by the end."""
-    return {arm: said.chance for arm, (_, said) in state.said().items() if not said.decided}
+    return f"look after {look.blocks} {state.unit}s: {'; '.join(words)}"

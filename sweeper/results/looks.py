@@ -23,6 +23,7 @@ class Sequential:
         arms: names; they are the family.
         reference: index of the reference.
         folds: in the order of a round of blocks: block b is seed b // len(folds) on fold b % len(folds).
+        seeds: at the end that was planned first.
         schedule: of the looks.
         taken: looks, in order.
     """
@@ -30,6 +31,7 @@ class Sequential:
     arms: tuple[str, ...]
     reference: int
     folds: tuple[int, ...]
+    seeds: int
     schedule: Schedule
     taken: tuple[Look, ...] = ()
 
@@ -40,6 +42,16 @@ class Sequential:
     def said(self) -> dict[str, tuple[int, Said]]:
         """What the last look at each arm said, and after how many blocks it was."""
         return {self.arms[arm]: (look.blocks, said) for look in self.taken for arm, said in look.arms.items()}
+
+    @property
+    def end(self) -> int:
+        """The end, in blocks: as it was planned, or raised since."""
+        return max([self.seeds * len(self.folds), *(look.end for look in self.taken)])
+
+    @property
+    def unit(self) -> str:
+        """What a block is: a seed, or a fold of a seed."""
+        return "block" if len(self.folds) > 1 else "seed"
 
     def most(self, seeds: int) -> int:
         """The blocks of so many seeds, after which there is a look.
@@ -64,6 +76,7 @@ def plan_sequential(arms: Sequence[str], reference: str, folds: Sequence[int], s
         "arms": list(arms),
         "reference": reference,
         "folds": list(folds),
+        "seeds": seeds,
         "looks": list(planned.looks),
         "levels": list(planned.levels),
     }
@@ -87,7 +100,8 @@ def read_sequential(plan: Mapping[str, Any]) -> Sequential | None:
         if [look.blocks for look in taken] != [look for look in looks if look in {seen.blocks for seen in taken}]:
             raise ValueError("looks that were not planned, or out of order")
         folds = tuple(map(int, told["folds"]))
-        return Sequential(arms, arms.index(told["reference"]), folds, Schedule(looks, levels), taken)
+        planned = Schedule(looks, levels)
+        return Sequential(arms, arms.index(told["reference"]), folds, int(told["seeds"]), planned, taken)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StudyError(f"plan.json garbles the study's looks ({error!r}); restore it from a copy") from None
 
@@ -105,8 +119,7 @@ def needed_trials(plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if study is None:
         yield from plan.get("trials", ())
         return
-    end = max((look.end for look in study.taken), default=0)
-    going = open_arms(study.taken, len(study.arms), end)
+    going = open_arms(study.taken, len(study.arms), study.end)
     until = {arm: blocks for arm, (blocks, _) in study.said().items() if study.arms.index(arm) not in going}
     if going == [study.reference] and study.taken:
         until[study.arms[study.reference]] = study.taken[-1].blocks

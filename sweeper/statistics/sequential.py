@@ -1,10 +1,9 @@
 """Who gets the next block? A study that goes on until each arm is decided, a pure function of what has happened.
 
-Blocks (fold × seed) are numbered; every look (`spending`) comes after some of them. Until the look, the reference
-and each arm that is still open need all blocks before it. At the look, the rule of `compare_arms` is asked at the look's
-level, and an arm that is worse, better or equivalent is decided: it gets no further trial, and what was said of it
-stays. One that would hardly be decided by the end either is given up, which spends nothing: if the end moves, it goes
-on.
+Blocks (fold × seed) are numbered; every look (`spending`) comes after some of them. Until the look, the reference and
+each arm that is still open need all blocks before it. At the look, the rule of `compare_arms` is asked at its level,
+and an arm that is worse, better or equivalent is decided: it gets no further trial, and what was said of it stays. One
+that would hardly be decided by the end either is given up, which spends nothing: if the end moves, it goes on.
 
 An arm whose trial failed is not looked at, and not decided, until that trial is there.
 """
@@ -162,7 +161,7 @@ def take_look(
     found = differences(
         in_folds(seen, folds), reference, layout, spread(layout.residual, reference, layout.floor), level
     )
-    error = _error(Units(in_folds(seen[[reference, *step.sits]], folds), test_train_ratio, folds_in_all, resolution))
+    error = _error(layout)
     said = {}
     for arm in step.sits:
         diff, half = float(found.diff[arm]), float(found.half[arm])
@@ -190,10 +189,12 @@ def _error(layout: Units) -> float:
     The rule's own intervals are wider wherever an arm's noise may be larger than the others'. To give an arm up because
     of that, when a few more blocks will tell, would be rash.
     """
-    arms, units = layout.residual.shape
-    if units < 2:
+    known = np.isfinite(layout.residual)
+    units = int(known.any(axis=0).sum())
+    df = int(known.sum()) - int(known.any(axis=1).sum()) - units + 1
+    if df < 1:
         return math.nan
-    variance = float((layout.residual**2).sum()) / (arms - 1) / (units - 1)
+    variance = max(float(np.nansum(layout.residual**2)) / df, layout.floor)
     return math.sqrt(2 * variance * (1 / units + layout.overlap))
 
 
