@@ -57,7 +57,7 @@ class Laptop:
             text=True,
         )
 
-    def ray(self, *arguments, code=0, seconds=400):
+    def ray(self, *arguments, code=0, seconds=900):
         """Run a command of Ray's to its end; returns what was printed."""
         process = self.start(sys.executable, "-m", "ray.scripts.scripts", *arguments)
         output, _ = process.communicate(timeout=seconds)

@@ -8,7 +8,7 @@ from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
 from tests.cluster.conftest import ROOT, SETUP, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 WORKERS = {"w1": "172.31.0.11", "w2": "172.31.0.12", "w3": "172.31.0.13"}
 RAYLET = "pgrep -of '[r]aylet/raylet'"
 CLIPS = 9.8  # MB that the demo's clips take
@@ -82,7 +82,7 @@ def test_sweeps_over_hosts_of_which_one_is_lost(laptop, cluster):
     assert len(spanned) == 2
     network.kill(spanned[-1])
     laptop.say(f"{spanned[-1]} is lost")
-    output, _ = sweep.communicate(timeout=400)
+    output, _ = sweep.communicate(timeout=900)
     laptop.say("both trials of two workers are committed")
     assert sweep.returncode == 0, output
     assert len(pd.read_parquet(study / "trials")) == 2
