@@ -106,7 +106,7 @@ def _complain(message: str, code: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from sweeper import __version__
-    from sweeper.cli import data, doctor, model, report, run
+    from sweeper.cli import data, doctor, gate, model, report, run
 
     parser = argparse.ArgumentParser(
         prog="sweeper",
@@ -119,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_parser(commands, _show)
     _add_status(commands)
     report.add_parsers(commands)
+    gate.add_parser(commands)
     data.add_parser(commands)
     model.add_parsers(commands)
     doctor.add_parser(commands)

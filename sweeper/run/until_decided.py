@@ -33,6 +33,8 @@ def run_until_decided(options: AblationOptions, run: Run, say: Say) -> Outcome:
     Raises:
         PlanError, StudyError: one line, for the user.
     """
+    if options.seeds != AblationOptions.seeds:
+        raise PlanError(f"--seeds {options.seeds}: with --until decided, seeds come one by one; give --max-seeds")
     if options.peers:
         raise PlanError("--until decided: peers are compared with no arm; give them a study of their own")
     study, plan = run.results, _plan(options, run)
