@@ -106,7 +106,7 @@ def _complain(message: str, code: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from sweeper import __version__
-    from sweeper.cli import data, doctor, gate, model, report, run
+    from sweeper.cli import data, doctor, gate, merge, model, report, run
 
     parser = argparse.ArgumentParser(
         prog="sweeper",
@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_status(commands)
     report.add_parsers(commands)
     gate.add_parser(commands)
+    merge.add_parser(commands)
     data.add_parser(commands)
     model.add_parsers(commands)
     doctor.add_parser(commands)
