@@ -59,10 +59,10 @@ def _remedy(board: Leaderboard) -> list[str]:
     if any(row["n"] < row["planned"] for row in board.ablation):
         return ["Trials are missing, so nothing is called: the command that began the study continues it."]
     if (sequential := read_sequential(board.plan)) is not None:
-        further = [look for look in sequential.schedule.looks if look > sequential.end]
-        if not further:
+        after = [look for look in sequential.schedule.looks if look > sequential.end]
+        if not after:
             return ["No further look is planned."]
-        seeds = further[0] // len(sequential.folds)
+        seeds = after[0] // len(sequential.folds)
         command = rerun_command(board.plan, seeds=seeds)
         return [f"To go on to {count(seeds, 'seed')}, where the next look is planned:", command]
     design, spread = design_of(board.grid), spread_of(board.grid)

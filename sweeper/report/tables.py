@@ -260,5 +260,10 @@ def _hole_note(summary: Sequence[Row]) -> list[str]:
     withheld = any(row["diff"] is not None and row["significant"] is None for row in summary)
     holes = any(row["n"] < row["planned"] for row in summary)
     return (
-        ["no arm is called anything where trials of it or of the reference are missing"] if withheld and holes else []
+        [
+            "no arm is called anything where trials of it or of the reference are missing; intervals are for the "
+            "finished study, and do not hold for who stops when they look good"
+        ]
+        if withheld and holes
+        else []
     )
