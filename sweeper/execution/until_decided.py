@@ -28,6 +28,7 @@ def run_until_decided(
     *,
     deciding: Callable[[Callable[[str], None]], Deciding],
     plan: Callable[[Sequence[TrialSpec]], None],
+    at_most: int,
 ) -> tuple[Failure, ...]:
     """Run what looks need until none is left; see `run_sweep`.
 
@@ -36,8 +37,9 @@ def run_until_decided(
         folds, study, store, machine: see `run_sweep`.
         deciding: makes what decides, given what prints a line.
         plan: adds trials to the study's plan.
+        at_most: trials that are left if no further arm is decided.
     """
-    view = Progress((), sum(map(len, specs)))
+    view = Progress((), at_most)
     return run_trials(
         lambda sweep: (UntilDecided(specs, deciding(view.say), plan, Claims(study, sweep.run), view.say), None),
         folds,

@@ -69,6 +69,12 @@ class Deciding:
                 self._step = self._next()
         return self._step
 
+    def at_most(self) -> int:
+        """How many trials are left if no further arm is decided."""
+        step, end = self.step(), self._state.schedule.end(self._most)
+        arms = [self._state.reference, *step.sits] if step.look else []
+        return int((~self._done[arms, :end]).sum())
+
     def _next(self) -> Step:
         state = self._state
         return next_step(state.schedule, state.taken, state.reference, self._done, self._failed, self._most)

@@ -97,6 +97,7 @@ def _sweep(
         machine(options),
         deciding=deciding,
         plan=add,
+        at_most=here.at_most(),
     )
     for failure in failures:
         spec = failure.spec

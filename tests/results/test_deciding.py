@@ -81,6 +81,15 @@ def test_it_goes_from_look_to_look_and_stops(study):
     assert len(garm) == 4, "a decided arm gets no further trial"
 
 
+def test_what_is_left_at_most_falls_to_nothing(study):
+    deciding = begin(study)
+    assert deciding.at_most() == SEEDS * len(ARMS)
+    go_on(study, trials=16)
+    assert begin(study).at_most() <= (SEEDS - 4) * (len(ARMS) - 1)
+    go_on(study)
+    assert begin(study).at_most() == 0
+
+
 def test_killed_in_the_middle_of_a_look_and_continued_it_is_the_same(study, tmp_path):
     whole = Study(tmp_path / "whole")
     whole.create()
