@@ -9,12 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from sweeper.augmentation_config import AugmentationConfig, MixingConfig
-from sweeper.training_config import DistillationConfig
-
 from sweeper.model.config import SIZES
 from sweeper.search_spaces.recipes import paper, quick, small
 from sweeper.search_spaces.tuning import SPACE
 from sweeper.study import Arm, Recipe, Study, Table
+from sweeper.training_config import DistillationConfig
 
 SIGNAL_SET = ("gain", "polarity", "time_shift", "time_mask", "segment_gain", "cyclic_shift")
 _OFF = {f"augmentation.signal.{effect}_probability": 0.0 for effect in SIGNAL_SET}
@@ -42,7 +41,7 @@ ARMS = (
     _arm("no-resampling", "resampling", {"augmentation.resampling.probability": 0.0}),
     _arm("no-smoothing", "label smoothing", {"label_smoothing": 0.0}),
     _arm("no-clipping", "clipping of gradients", {"clip_norm": None}),
-    _arm("no-one-cycle", "one-cycle schedule, for a constant rate", {"schedule": "constant"}),
+    _arm("no-one-cycle", "one-cycle schedule, for a constant rate and first beta", {"schedule": "constant"}),
 )
 
 STUDY = Study(

@@ -28,7 +28,7 @@ def run_until_decided(
     *,
     deciding: Callable[[Callable[[str], None]], Deciding],
     plan: Callable[[Sequence[TrialSpec]], None],
-    at_most: int,
+    coming: Sequence[TrialSpec],
 ) -> tuple[Failure, ...]:
     """Run what looks need until none is left; see `run_sweep`.
 
@@ -37,9 +37,9 @@ def run_until_decided(
         folds, study, store, machine: see `run_sweep`.
         deciding: makes what decides, given what prints a line.
         plan: adds trials to the study's plan.
-        at_most: trials that are left if no further arm is decided.
+        coming: trials that are left if no further arm is decided.
     """
-    view = Progress((), at_most)
+    view = Progress((), coming)
     return run_trials(
         lambda sweep: (UntilDecided(specs, deciding(view.say), plan, Claims(study, sweep.run), view.say), None),
         folds,

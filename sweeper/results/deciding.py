@@ -14,7 +14,7 @@ from sweeper.results.attempts import HEARTBEAT_SECONDS
 from sweeper.results.looks import LOOKS, Sequential, look_record, read_sequential
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
-from sweeper.statistics.sequential import GIVE_UP, Look, Step, next_step, take_look
+from sweeper.statistics.sequential import GIVE_UP, Cell, Look, Step, next_step, take_look
 
 
 class Deciding:
@@ -69,11 +69,11 @@ class Deciding:
                 self._step = self._next()
         return self._step
 
-    def at_most(self) -> int:
-        """How many trials are left if no further arm is decided."""
+    def left(self) -> list[Cell]:
+        """The trials that are left if no further arm is decided."""
         step, end = self.step(), self._state.schedule.end(self._most)
         arms = [self._state.reference, *step.sits] if step.look else []
-        return int((~self._done[arms, :end]).sum())
+        return [(arm, block) for block in range(end) for arm in arms if not self._done[arm, block]]
 
     def _next(self) -> Step:
         state = self._state

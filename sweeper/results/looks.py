@@ -4,6 +4,7 @@
 whoever takes it, and never loses or changes one. What was said of a decided arm is read from there, not derived again.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,7 +109,7 @@ def read_sequential(plan: Mapping[str, Any]) -> Sequential | None:
 
 def look_record(look: Look, study: Sequential, margin: float) -> dict[str, Any]:
     """A look that was taken, for the plan."""
-    said = {study.arms[arm]: vars(found) for arm, found in look.arms.items()}
+    said = {study.arms[arm]: _finite(vars(found)) for arm, found in look.arms.items()}
     level = study.schedule.level(look.blocks)
     return {"blocks": look.blocks, "end": look.end, "level": level, "margin": margin, "arms": said}
 
@@ -130,5 +131,14 @@ def needed_trials(plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _look(told: Mapping[str, Any], arms: tuple[str, ...]) -> Look:
-    said = {arms.index(arm): Said(**found) for arm, found in told["arms"].items()}
+    said = {arms.index(arm): Said(**_NOTHING | _finite(found)) for arm, found in told["arms"].items()}
     return Look(int(told["blocks"]), int(told["end"]), said)
+
+
+_NOTHING = {"diff": math.nan, "low": math.nan, "high": math.nan}
+
+
+def _finite(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is not known, which JSON has no number for."""
+    unknown = {name for name, value in said.items() if isinstance(value, float) and not math.isfinite(value)}
+    return {name: value for name, value in said.items() if name not in unknown}

@@ -39,7 +39,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
         margin: largest difference that doesn't matter, as a fraction of 1.
     """
     frame = trial_frame(trials)
-    arms = study_arms(plan)
+    arms = study_arms(plan, trials["dataset"][0].as_py() if trials.num_rows else None)
     planned = _planned(plan)
     sequential = read_sequential(plan)
     summary = []

@@ -6,6 +6,7 @@ from typing import Any
 from sweeper import signals
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
+from sweeper.execution.time_left import Course
 from sweeper.plan import Plan, TrialSpec, build_plan
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
@@ -57,15 +58,15 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
     extended = extensions(study, plan, done)
-    check_begin(options, study, plan.describe()["design"], missing)
-    for line in describe(plan, len(missing), run):
+    for line in describe(plan, len(missing), run):  # first: what follows takes seconds
         say(line)
+    check_begin(options, study, plan.describe()["design"], missing)
     if options.dry_run:
         for line in [*describe_reach(plan, run.dataset, study, options.results), *expected_cost(missing, run.dataset)]:
             say(line)
         return Outcome(OK, None)
     with resumable(study):
-        store = run.open(options)
+        store = run.open(options, say)
         study.write_plan(plan.describe() | run.facts(options, store) | extended)
         if not missing:
             say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
@@ -93,12 +94,19 @@ def extensions(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
     return {"extended": [*old.get("extended", ()), {"blocks": len(blocks), "to": len(blocks | more), "finished": seen}]}
 
 
-def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, study: Study, say: Say) -> int:
+def sweep(
+    options: RunOptions,
+    missing: Sequence[TrialSpec],
+    store: ClipStore,
+    study: Study,
+    say: Say,
+    course: Course | None = None,
+) -> int:
     """Run planned trials, all scored on test clips or all on validation clips; returns the exit code."""
     folds = cut(store, options.split, sorted({trial.data.fold for trial in missing}), selecting=missing[0].selects)
     from sweeper.execution.sweep import run_sweep  # Ray takes seconds to import: wrong input is told without it
 
-    failures = run_sweep(missing, folds, study, store, machine(options))
+    failures = run_sweep(missing, folds, study, store, machine(options), course)
     left = {trial.trial_id for trial in missing} - study.finished() - {f.spec.trial_id for f in failures}
     for failure in failures:
         spec = failure.spec

@@ -59,7 +59,7 @@ def run_until_decided(options: AblationOptions, run: Run, say: Say) -> Outcome:
             say(line)
         return Outcome(OK, None)
     with resumable(study):
-        store = run.open(options)
+        store = run.open(options, say)
         base = plan.describe() | run.facts(options, store) | facts | {"trials": []}
         study.write_plan(base)
         return Outcome(_sweep(options, specs, store, study, say, base, most), study)
@@ -97,7 +97,7 @@ def _sweep(
         machine(options),
         deciding=deciding,
         plan=add,
-        at_most=here.at_most(),
+        coming=[specs[arm][block] for arm, block in here.left()],
     )
     for failure in failures:
         spec = failure.spec

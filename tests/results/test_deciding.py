@@ -1,5 +1,7 @@
 """A sequential study in its folder: looks are planned once and taken once; kills change nothing."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,6 +15,7 @@ from sweeper.results.plans import merge, parse_plan, plan_bytes
 from sweeper.results.schema import TRIAL
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
+from sweeper.statistics.sequential import Look, Said
 from tests.results.rows import prediction, trial_row
 
 ARMS = ("full", "garm", "macem-a", "macem-b")
@@ -83,11 +86,11 @@ def test_it_goes_from_look_to_look_and_stops(study):
 
 def test_what_is_left_at_most_falls_to_nothing(study):
     deciding = begin(study)
-    assert deciding.at_most() == SEEDS * len(ARMS)
+    assert len(deciding.left()) == SEEDS * len(ARMS)
     go_on(study, trials=16)
-    assert begin(study).at_most() <= (SEEDS - 4) * (len(ARMS) - 1)
+    assert len(begin(study).left()) <= (SEEDS - 4) * (len(ARMS) - 1)
     go_on(study)
-    assert begin(study).at_most() == 0
+    assert begin(study).left() == []
 
 
 def test_killed_in_the_middle_of_a_look_and_continued_it_is_the_same(study, tmp_path):
@@ -256,3 +259,12 @@ def test_a_line_tells_each_look(study):
         deciding.note(IDS[ARMS[arm], seed], failed=False)
     assert said[0].startswith("look after 4 seeds: garm is worse, -") and "that was the last one" in said[-1]
     assert module.describe_look(looks(study)[0], read_sequential(study.read_plan())) == said[0]
+
+
+def test_a_look_that_shows_no_interval_is_kept_as_json_knows_it(study):
+    state = read_sequential(study.read_plan())
+    unknown = Said(math.nan, math.nan, math.nan, False, "", 1.0)
+    record = module.look_record(Look(4, 8, {1: unknown}), state, 0.01)
+    study.write_plan(study.read_plan() | {"looks": [record]})
+    (found,) = looks(study)
+    assert math.isnan(found.arms[1].low) and not found.arms[1].decided
