@@ -107,7 +107,7 @@ def _complain(message: str, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from sweeper.cli import data, doctor, model, report, run, watch
+    from sweeper.cli import data, doctor, gate, merge, model, report, run, watch
     from sweeper.cli.version import Version
 
     parser = argparse.ArgumentParser(
@@ -121,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_parser(commands, _show)
     _add_status(commands)
     report.add_parsers(commands)
+    gate.add_parser(commands)
+    merge.add_parser(commands)
     watch.add_parser(commands)
     data.add_parser(commands)
     model.add_parsers(commands)

@@ -158,6 +158,15 @@ def _add_training(training: argparse._ArgumentGroup) -> None:
 
 def _add_grid(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
     _add_seeds(grid, defaults)
+    grid.add_argument(
+        "--until",
+        choices=("decided",),
+        help="instead of --seeds: add seeds until each arm is worse, better or equivalent within --margin, with looks "
+        "that are planned beforehand, so that the error holds whenever it ends",
+    )
+    grid.add_argument(
+        "--max-seeds", type=int, default=defaults.max_seeds, metavar="N", help="with --until decided, at most so many"
+    )
     _add_table(grid, defaults)
     _add_arms(grid, "only these arms; --list names them")
     grid.add_argument(

@@ -10,6 +10,7 @@ from sweeper.plan import Stage
 from sweeper.report.cells import count, difference, points
 from sweeper.report.rerun import rerun_command
 from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.looks import read_sequential
 from sweeper.results.reach import Design, design_of, spread_of, steps_to
 from sweeper.results.searching import Found, read_searches
 
@@ -74,6 +75,13 @@ def _remedy(board: Leaderboard) -> list[str]:
     """What this design finds, and the command of one that would find the margin."""
     if any(row["n"] < row["planned"] for row in board.ablation):
         return ["Trials are missing, so nothing is called: the command that began the study continues it."]
+    if (sequential := read_sequential(board.plan)) is not None:
+        after = [look for look in sequential.schedule.looks if look > sequential.end]
+        if not after:
+            return ["No further look is planned."]
+        seeds = after[0] // len(sequential.folds)
+        command = rerun_command(board.plan, seeds=seeds)
+        return [f"To go on to {count(seeds, 'seed')}, where the next look is planned:", command]
     design, spread = design_of(board.grid), spread_of(board.grid)
     if spread is None:
         seen = "One block shows no spread" if design.folds * design.seeds == 1 else "There is no spread to go by"

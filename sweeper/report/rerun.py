@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from sweeper.results.looks import read_sequential
 from sweeper.results.study_arms import study_arms
 
 
@@ -43,7 +44,11 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> s
     words += ["--split", design["data"]["split"], "--folds", ",".join(map(str, chosen))]
     if not searches or tuned:
         run = [trial["replicate"] for trial in plan["trials"] if trial.get("kind", "ablation") != "search"]
-        words += ["--seeds", str(seeds or max(run) + 1)] if run else []
+        if (sequential := read_sequential(plan)) is not None:
+            most = seeds or sequential.end // len(sequential.folds)
+            words += ["--until", "decided", "--max-seeds", str(most)]
+        else:
+            words += ["--seeds", str(seeds or max(run) + 1)] if run else []
     words += ["--recipe", name]
     words += ["--epochs", str(epochs)] if study.recipes.get(name) != epochs else []
     words += ["--arm", *arms] if len(arms) < len(study.switches) else []

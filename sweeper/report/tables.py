@@ -26,6 +26,7 @@ from sweeper.report.cells import (
 from sweeper.report.effect_table import effect_notes, effects_table
 from sweeper.report.search_tables import search_notes, search_tables
 from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.looks import read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED
 from sweeper.results.searching import read_searches
 from sweeper.results.study_arms import StudyTable
@@ -245,7 +246,15 @@ def rule_notes(board: Leaderboard) -> list[str]:
     span = f"{units[0]} to {units[-1]} {first['unit']}s" if len(units) > 1 else count(units[0], first["unit"])
     seeds = ", each the mean of its seeds" if first["unit"] == "fold" and len(board.grid.seeds) > 1 else ""
     notes = [f"difference: to {reference}, in points, paired over {span}{seeds}; {first['claim']}"]
-    if any(row["diff_low"] is not None for row in compared):
+    if (sequential := read_sequential(board.plan)) is not None:
+        looks = [look.blocks for look in sequential.taken]
+        notes += [
+            f"{count(len(looks), 'look')}, as planned before the first, after {', '.join(map(str, looks))} "
+            f"{sequential.unit}s; each arm's difference is that of the last look at it",
+            f"[95 %]: holds for all {count(len(sequential.arms) - 1, 'arm')} at all looks together in 95 of 100 "
+            "studies, whoever stops when; *: significant, the interval excludes 0",
+        ]
+    elif any(row["diff_low"] is not None for row in compared):
         family = sum(row["arm"] != reference for row in board.ablation)
         how = "the spread is each arm's own"
         if any(row["pooled"] for row in compared):
@@ -274,5 +283,10 @@ def _hole_note(summary: Sequence[Row]) -> list[str]:
     withheld = any(row["diff"] is not None and row["significant"] is None for row in summary)
     holes = any(row["n"] < row["planned"] for row in summary)
     return (
-        ["no arm is called anything where trials of it or of the reference are missing"] if withheld and holes else []
+        [
+            "no arm is called anything where trials of it or of the reference are missing; intervals are for the "
+            "finished study, and do not hold for who stops when they look good"
+        ]
+        if withheld and holes
+        else []
     )

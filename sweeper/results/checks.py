@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sweeper.results.looks import needed_trials
+
 SHOWN = 6  # trials listed by name
 _CODE = ("git_commit", "sweeper_version", "torch_version")
 _DESIGN = ("dataset", "split", "recipe", "sample_rate", "clip_seconds")
@@ -33,6 +35,7 @@ def find_problems(trials: pa.Table, plan: Mapping[str, Any]) -> tuple[Problem, .
     """
     return (
         *_holes(trials, plan),
+        *_extensions(plan),
         *_failures(trials),
         *_doubles(trials),
         *_mixtures(trials, plan),
@@ -51,10 +54,22 @@ def _holes(trials: pa.Table, plan: Mapping[str, Any]) -> Iterable[Problem]:
         yield Problem("unplanned", f"{_trials(len(foreign))} of searches not in plan.json: {_listed(foreign)}")
     present = set(trials.filter(pc.not_equal(trials["kind"], "search"))["trial_id"].to_pylist())
     planned = {trial["trial_id"]: trial for trial in plan["trials"]}
-    if missing := [trial for name, trial in planned.items() if name not in present]:
-        yield Problem("missing", f"{len(missing)} of {_trials(len(planned))}: {_listed(missing)}")
+    needed = {trial["trial_id"] for trial in needed_trials(plan)}
+    if missing := [trial for name, trial in planned.items() if name in needed - present]:
+        yield Problem("missing", f"{len(missing)} of {_trials(len(needed))}: {_listed(missing)}")
     if unplanned := present - planned.keys():
         yield Problem("unplanned", f"{_trials(len(unplanned))} not in plan.json: {_short(sorted(unplanned))}")
+
+
+def _extensions(plan: Mapping[str, Any]) -> Iterable[Problem]:
+    """Blocks that were added by hand after results could be seen: intervals and stars allow for one look."""
+    if grown := plan.get("extended", ()):
+        sizes = " → ".join(str(size) for size in (grown[0]["blocks"], *(step["to"] for step in grown)))
+        yield Problem(
+            "looked at before",
+            f"the study was extended when it could be seen ({sizes} blocks), so this is look {len(grown) + 1}, and "
+            "intervals and stars, which allow for one, err more often than they say; --until decided plans its looks",
+        )
 
 
 def _failures(trials: pa.Table) -> Iterable[Problem]:

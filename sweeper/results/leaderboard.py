@@ -10,6 +10,7 @@ import pyarrow as pa
 from sweeper.results import schema
 from sweeper.results.checks import SHOWN, Problem, find_problems
 from sweeper.results.effects import effect_rows
+from sweeper.results.looks import SEQUENTIAL
 from sweeper.results.row_files import Doubts
 from sweeper.results.score_grid import REFERENCE_KIND, ScoreGrid, score_grid, trial_frame
 from sweeper.results.soundness import leave_out, unplanned
@@ -84,7 +85,8 @@ def derive(study: Study, margin: float = MARGIN) -> Leaderboard:
     summary = summarise(trials, plan, study, margin)
     grid = score_grid(trial_frame(trials), plan, REFERENCE_KIND, arms)
     planned = {row["arm"]: row["planned"] for row in summary if row["kind"] == REFERENCE_KIND}
-    effects = effect_rows(grid, arms, planned)
+    # Arms that stopped at different looks make no factorial, and its intervals allow for one look.
+    effects = [] if plan.get(SEQUENTIAL) else effect_rows(grid, arms, planned)
     unwritten = ""
     try:
         study.write_table(LEADERBOARD, trials, schema.TRIAL)

@@ -23,6 +23,16 @@ _SHAPE: Shape = {  # without trials, of which there may be 100,000
     "skipped": list,
     "all_folds": [int],
     "software": Values(str | None),
+    "sequential": {
+        "arms": [str],
+        "reference": str,
+        "folds": [int],
+        "seeds": int,
+        "looks": [int],
+        "levels": [float],
+    },
+    "looks": [{"blocks": int, "end": int, "level": float, "margin": float, "arms": Values(dict)}],
+    "extended": [{"blocks": int, "to": int, "finished": int}],
     "design": {
         "recipe": str,
         "code": str,
@@ -87,7 +97,9 @@ def plan_bytes(plan: Mapping[str, Any]) -> bytes:
 
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any], study: str) -> dict[str, Any]:
-    """Both plans' trials and searches; where both say something of one, and of all else, the new one counts.
+    """Both plans' trials, searches and looks; where both say something of one, and of all else, the new one counts.
+
+    But of looks, taken or to be taken, the old one counts: they may not follow from what has been seen since.
 
     Raises:
         StudyError: they are of another design or other data, which must not be mixed; the message names the `study`.
@@ -96,6 +108,11 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any], study: str) -> dict[st
     merged = {**old, **new, "trials": _joined(old, new, "trials", lambda trial: trial["trial_id"])}
     if "searches" in merged:
         merged["searches"] = _joined(old, new, "searches", lambda search: (search["arm"], search["fold"]))
+    merged |= {"sequential": old["sequential"]} if "sequential" in old else {}
+    if "looks" in merged:
+        known = {look["blocks"] for look in old.get("looks", ())}
+        new_looks = [look for look in new.get("looks", ()) if look["blocks"] not in known]
+        merged["looks"] = sorted([*old.get("looks", ()), *new_looks], key=lambda look: int(look["blocks"]))
     return merged
 
 

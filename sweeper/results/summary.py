@@ -15,12 +15,14 @@ import pandas as pd
 import pyarrow as pa
 
 from sweeper.results import schema
+from sweeper.results.looks import Sequential, needed_trials, read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED, ScoreGrid, score_grid, trial_frame
 from sweeper.results.single_split import single_split_columns
 from sweeper.results.store import Study
 from sweeper.results.study_arms import StudyArms, study_arms
 from sweeper.results.verdict import protocol_differences, verdict
 from sweeper.statistics import ArmComparison, verdicts
+from sweeper.statistics.arms import verdict as verdict_of
 
 MARGIN = 0.01  # differences this small don't matter, unless the user says otherwise
 
@@ -39,6 +41,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
     frame = trial_frame(trials)
     arms = study_arms(plan, trials["dataset"][0].as_py() if trials.num_rows else None)
     planned = _planned(plan)
+    sequential = read_sequential(plan)
     summary = []
     for kind, names in _arms_by_kind(frame, planned, arms).items():
         mine = frame[frame["kind"] == kind]
@@ -53,6 +56,8 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
         if kind != UNCOMPARED:
             grid = score_grid(frame, plan, kind, arms)
             _compare(rows, grid, margin, whole_reference=_is_whole(arms.reference, frame, planned))
+            if kind == REFERENCE_KIND and sequential is not None:
+                _as_looked_at(rows, sequential, margin)
             if kind == REFERENCE_KIND:
                 single_split_columns(rows, complete, grid, study)
                 _against_published(rows, complete, arms)
@@ -63,7 +68,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
 def _planned(plan: Mapping[str, Any]) -> dict[tuple[str, str], int]:
     """Number of planned trials by kind and arm."""
     counts: dict[tuple[str, str], int] = {}
-    for trial in plan.get("trials", ()):
+    for trial in needed_trials(plan):
         key = (trial.get("kind", REFERENCE_KIND), trial["arm"])
         counts[key] = counts.get(key, 0) + 1
     return counts
@@ -112,6 +117,25 @@ def _compare(rows: list[Row], grid: ScoreGrid, margin: float, whole_reference: b
             # Trials are seldom missing at random: what is left of an arm with holes can't be called anything.
             if row["n"] == row["planned"] and whole_reference and row["diff_low"] is not None:
                 row["significant"], row["outcome"] = bool(found.significant[index]), words[index]
+
+
+def _as_looked_at(rows: list[Row], study: Sequential, margin: float) -> None:
+    """What the last look at each arm said of it, in place of what a fixed study would say of these trials."""
+    said = study.said()
+    for row in rows:
+        if row["outcome"] in ("reference", ""):
+            continue
+        row.update(dict.fromkeys(("diff", "diff_low", "diff_high", "p", "df", "pooled", "significant")))
+        row["outcome"] = "undecided"
+        if row["arm"] not in said:
+            continue
+        blocks, found = said[row["arm"]]
+        row["units"] = min(blocks, len(study.folds)) if len(study.folds) > 1 else blocks
+        row["diff"] = found.diff
+        if math.isfinite(found.low):
+            low, high = max(found.low, -1.0), min(found.high, 1.0)
+            row.update({"diff_low": low, "diff_high": high, "significant": found.significant})
+            row["outcome"] = verdict_of(low, high, found.significant, margin)
 
 
 def _numbers(found: ArmComparison, index: int) -> Row:

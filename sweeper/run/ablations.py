@@ -1,13 +1,15 @@
 """`sweeper run ablations`: data, plan, what is missing, sweep; in that order."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sweeper import signals
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
 from sweeper.execution.time_left import Course
-from sweeper.plan import TrialSpec, build_plan
+from sweeper.plan import Plan, TrialSpec, build_plan
 from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 from sweeper.run.checks import check_begin
 from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import (
@@ -36,6 +38,10 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
     run = prepare_run(options)
+    if options.until is not None:
+        from sweeper.run.until_decided import run_until_decided  # SciPy is slow
+
+        return run_until_decided(options, run, say)
     plan = build_plan(
         study=run.results.name,
         source=run.source,
@@ -51,6 +57,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     study = run.results
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
+    extended = extensions(study, plan, done)
     for line in describe(plan, len(missing), run):  # first: what follows takes seconds
         say(line)
     check_begin(options, study, plan.describe()["design"], missing)
@@ -60,11 +67,31 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         return Outcome(OK, None)
     with resumable(study):
         store = run.open(options, say)
-        study.write_plan(plan.describe() | run.facts(options, store))
+        study.write_plan(plan.describe() | run.facts(options, store) | extended)
         if not missing:
             say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
             return Outcome(OK, study)
         return Outcome(sweep(options, missing, store, study, say), study)
+
+
+def extensions(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
+    """What the plan shall say of how the study grew, after results could be seen, by blocks; nothing where it did not.
+
+    Raises:
+        StudyError: its looks were planned, which fixed seeds would pass by.
+    """
+    old = study.read_plan() or {}
+    if old.get("sequential"):
+        raise StudyError(
+            f"{study} goes on until its arms are decided: use --until decided, or --study NAME to start another study"
+        )
+    trials = [trial for trial in old.get("trials", ()) if trial.get("kind", "ablation") == "ablation"]
+    blocks = {(trial["fold"], trial["replicate"]) for trial in trials}
+    more = {(trial.data.fold, trial.replicate) for trial in plan.trials} - blocks
+    seen = sum(trial["trial_id"] in done for trial in trials)
+    if not (more and seen):
+        return {}
+    return {"extended": [*old.get("extended", ()), {"blocks": len(blocks), "to": len(blocks | more), "finished": seen}]}
 
 
 def sweep(

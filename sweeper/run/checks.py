@@ -26,6 +26,7 @@ from sweeper.waiting import waiting
 # take minutes to plan; how much a machine has, the machine says.
 LIMITS: Mapping[str, tuple[float, float]] = {
     "seeds": (1, 1_000),
+    "max_seeds": (1, 1_000),
     "epochs": (1, 1_000_000),
     "trials": (1, 100_000),
     "top": (1, 100),

@@ -53,6 +53,8 @@ class AblationOptions(RunOptions):
     design: ClassVar[str] = "ablations"
 
     seeds: int = 2
+    until: Literal["decided"] | None = None
+    max_seeds: int = 20
     table: str = "all"
     arms: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()

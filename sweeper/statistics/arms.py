@@ -145,19 +145,21 @@ def verdicts(comparison: ArmComparison, margin: float) -> tuple[Verdict, ...]:
     excludes 0: such a difference is real and too small to matter, which is what the margin was set for; that it is real
     the star says. "undecided" is anything else: the study can't tell.
     """
+    columns = zip(comparison.low, comparison.high, comparison.significant, strict=True)
+    return tuple(verdict(float(low), float(high), bool(star), margin) for low, high, star in columns)
+
+
+def verdict(low: float, high: float, star: bool, margin: float) -> Verdict:
+    """See `verdicts`."""
     if not margin >= 0:
         raise ValueError(f"margin: expected a number of at least 0, got {margin}")
-    words: list[Verdict] = []
-    for low, high, star in zip(comparison.low, comparison.high, comparison.significant, strict=True):
-        if math.isnan(low):
-            words.append("")
-        elif -margin <= low and high <= margin:
-            words.append("equivalent")
-        elif star:
-            words.append("better" if low > 0 else "worse")
-        else:
-            words.append("undecided")
-    return tuple(words)
+    if math.isnan(low):
+        return ""
+    if -margin <= low and high <= margin:
+        return "equivalent"
+    if star:
+        return "better" if low > 0 else "worse"
+    return "undecided"
 
 
 @dataclass(frozen=True)

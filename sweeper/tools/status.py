@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sweeper.report.escaping import plain
 from sweeper.results.attempts import held, read_attempts
+from sweeper.results.looks import needed_trials
 from sweeper.results.row_files import Doubts
 from sweeper.results.searching import read_searches
 from sweeper.results.soundness import unplanned
@@ -40,7 +41,7 @@ def status(study: Study) -> Status:
     plan = study.read_plan()
     if plan is None:
         raise StudyError(f"{study} has no plan.json: no run has begun there")
-    planned = {trial["trial_id"]: trial for trial in plan["trials"]}
+    planned = {trial["trial_id"]: trial for trial in needed_trials(plan)}
     doubts = Doubts()
     rows = study.trials(doubts)
     attempts = read_attempts(study, doubts=doubts).to_pylist()

@@ -1,0 +1,120 @@
+"""A sweep that ends when each arm is decided: trials are chosen while it runs, look by look, in one run of Tune.
+
+While the last trials of a look run, those of the next one begin; if the look decides their arm, they are stopped.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sweeper.audio.fold_data import FoldData
+from sweeper.audio.store import ClipStore
+from sweeper.execution.fits import Machine
+from sweeper.execution.interrupt import TrialSource
+from sweeper.execution.progress import Progress
+from sweeper.execution.sweep import Failure, run_trials
+from sweeper.plan import TrialSpec
+from sweeper.results.claims import Claims
+from sweeper.results.deciding import Deciding
+from sweeper.results.store import Study
+from sweeper.statistics.sequential import Cell
+
+
+def run_until_decided(
+    specs: Sequence[Sequence[TrialSpec]],
+    folds: Mapping[int, FoldData],
+    study: Study,
+    store: ClipStore,
+    machine: Machine,
+    *,
+    deciding: Callable[[Callable[[str], None]], Deciding],
+    plan: Callable[[Sequence[TrialSpec]], None],
+    coming: Sequence[TrialSpec],
+) -> tuple[Failure, ...]:
+    """Run what looks need until none is left; see `run_sweep`.
+
+    Args:
+        specs: of each arm and block, `[arms][blocks]`.
+        folds, study, store, machine: see `run_sweep`.
+        deciding: makes what decides, given what prints a line.
+        plan: adds trials to the study's plan.
+        coming: trials that are left if no further arm is decided.
+    """
+    view = Progress((), coming)
+    return run_trials(
+        lambda sweep: (UntilDecided(specs, deciding(view.say), plan, Claims(study, sweep.run), view.say), None),
+        folds,
+        study,
+        store,
+        machine,
+        like=[of_arm[0] for of_arm in specs],
+        ahead=len(specs),
+        view=view,
+    )
+
+
+class UntilDecided(TrialSource):
+    """Gives Tune what the next look needs, then what the one after it may need.
+
+    Args:
+        specs: of each arm and block.
+        deciding: what decides.
+        plan: adds trials to the study's plan, before they run.
+        claims, say: see `TrialSource`.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[Sequence[TrialSpec]],
+        deciding: Deciding,
+        plan: Callable[[Sequence[TrialSpec]], None],
+        claims: Claims | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        super().__init__(claims, say)
+        self._specs, self._deciding, self._plan = specs, deciding, plan
+        self._planned: set[str] = set()
+        self._stopped: set[str] = set()
+
+    def next(self) -> TrialSpec | None:
+        """The next trial that nobody is at."""
+        step = self._deciding.step()
+        taken = {spec.trial_id for spec in self._running.values()} | self.claimed().keys()
+        for cells in (step.now, step.ahead):
+            for spec in map(self._spec, cells):
+                if spec.trial_id not in taken:
+                    self._add(list(map(self._spec, step.now)) if cells is step.now else [spec])
+                    return spec
+        return None
+
+    def is_over(self) -> bool:
+        """Whether no look is left to take, or none can be."""
+        return not self._deciding.step().look
+
+    def yields(self, name: str) -> bool:
+        """Whether this trial, which runs, is needed no more, or is to be left to another run."""
+        spec = self._running.get(name)
+        if spec is None or self._is_needed(spec):
+            return super().yields(name)
+        if name not in self._stopped:
+            self._stopped.add(name)
+            self._say(f"{spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: stopped, the look has decided")
+        return True
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Take in what became of a trial; one that was left or stopped may come again."""
+        spec = self._running.pop(trial_id, None)
+        if spec is not None:
+            self._deciding.note(spec.trial_id, failed=error or (result or {}).get("outcome") == "failed")
+
+    def _is_needed(self, spec: TrialSpec) -> bool:
+        step = self._deciding.step()
+        return any(self._spec(cell).trial_id == spec.trial_id for cell in (*step.now, *step.ahead))
+
+    def _spec(self, cell: Cell) -> TrialSpec:
+        arm, block = cell
+        return self._specs[arm][block]
+
+    def _add(self, specs: Sequence[TrialSpec]) -> None:
+        if fresh := [spec for spec in specs if spec.trial_id not in self._planned]:
+            self._plan(fresh)
+            self._planned |= {spec.trial_id for spec in fresh}

@@ -1,0 +1,116 @@
+"""A gate: is an arm better than another one, so far? Asked again and again, it errs no more often than once.
+
+Each question that new trials make a new one is a look, whatever arm it is about, and the k-th of a study is asked at
+0.05 / (k (k + 1)); these sum to 0.05 for ever. The same question about the same trials gets the same answer and spends
+nothing. All of them are kept in `gates.json`, in the study.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sweeper.results.looks import needed_trials, read_sequential
+from sweeper.results.score_grid import REFERENCE_KIND, score_grid, trial_frame
+from sweeper.results.store import Study
+from sweeper.results.study_arms import study_arms
+from sweeper.results.tables import StudyError
+from sweeper.statistics import compare_arms, verdicts
+from sweeper.statistics.arms import verdict
+
+GATES = "gates.json"
+ERROR = 0.05
+
+
+def ask_gate(study: Study, arm: str, against: str | None, margin: float) -> dict[str, Any]:
+    """What can be said of an arm now: its outcome, the difference with its interval, and what the answer spent.
+
+    Only the two arms are asked about, over the units that both have; of a sequential study, what its looks said counts.
+
+    Args:
+        study: with trials of both.
+        arm: which arm.
+        against: compared with which; None: the study's reference.
+        margin: largest difference that doesn't matter, as a fraction of 1.
+
+    Raises:
+        StudyError: there is no such arm, or the study can't be read.
+    """
+    plan = study.read_plan() or {}
+    arms = study_arms(plan)
+    against = arms.reference if against is None else against
+    grid = score_grid(trial_frame(study.trials()), plan, REFERENCE_KIND, arms)
+    for name in (arm, against):
+        if name not in grid.arms:
+            raise StudyError(f"{study} has no arm {name!r}; its arms are: {', '.join(grid.arms)}")
+    if arm == against:
+        raise StudyError(f"{arm!r} can't be compared with itself; name another arm with --against")
+    found: dict[str, Any] = {"arm": arm, "against": against, "margin": margin, "outcome": "undecided"}
+    sequential = read_sequential(plan)
+    if sequential is not None and against == arms.reference:
+        blocks, said = sequential.said().get(arm, (0, None))
+        if said is None:
+            return found | {"why": "no look has been taken at it yet"}
+        words = verdict(said.low, said.high, said.significant, margin)
+        numbers = {"diff": said.diff, "low": said.low, "high": said.high}
+        return found | numbers | {"outcome": words or "undecided", "why": f"as the look after {blocks} blocks said"}
+    scores = grid.scores[[grid.arms.index(against), grid.arms.index(arm)]]
+    planned = [trial for trial in needed_trials(plan) if trial["arm"] in (arm, against)]
+    if missing := sum(trial.get("kind", REFERENCE_KIND) == REFERENCE_KIND for trial in planned) - int(
+        np.isfinite(scores).sum()
+    ):
+        return found | {"why": f"{missing} of its trials are missing"}
+    scores[:, np.isnan(scores).any(axis=0)] = np.nan
+    digest = hashlib.sha256(json.dumps([arm, against]).encode() + scores.tobytes()).hexdigest()[:16]
+
+    def answer(level: float) -> dict[str, Any]:
+        compared = compare_arms(
+            scores,
+            0,
+            test_train_ratio=grid.test_train_ratio,
+            folds_in_all=grid.folds_in_all,
+            confidence=1 - level,
+            limits=(0.0, 1.0),
+            resolution=grid.resolution,
+        )
+        told = {"diff": compared.diff[1], "low": compared.low[1], "high": compared.high[1]}
+        known = {name: float(value) for name, value in told.items() if np.isfinite(value)}
+        units = {"units": int(compared.units[1]), "unit": compared.unit, "claim": compared.claim}
+        return known | units | {"outcome": verdicts(compared, margin)[1] or "undecided"}
+
+    kept: dict[str, Any] = {}
+
+    def change(data: bytes | None) -> bytes:
+        nonlocal kept
+        asked = _asked(data, study)
+        if (kept := next((gate for gate in asked if gate["trials"] == digest), {})) == {}:
+            number = len(asked) + 1
+            kept = {"arm": arm, "against": against, "trials": digest, "gate": number}
+            kept["level"] = ERROR / (number * (number + 1))
+            asked.append(kept)
+        return (json.dumps(asked, indent=1, sort_keys=True) + "\n").encode()
+
+    if not np.isfinite(scores).sum() > 2:
+        return found | {"why": "one block shows no spread"}
+    study.storage.update(GATES, change)
+    return found | {"gate": kept["gate"], "level": kept["level"]} | answer(kept["level"])
+
+
+def _asked(data: bytes | None, study: Study) -> list[dict[str, Any]]:
+    try:
+        asked = [] if data is None else json.loads(data)
+        numbers = [gate["gate"] for gate in asked if isinstance(gate["trials"], str) and gate["level"] > 0]
+    except (ValueError, TypeError, KeyError):
+        numbers, asked = [0], []
+    if numbers != list(range(1, len(asked) + 1)):
+        raise StudyError(f"{study}/{GATES} is damaged: what gates have spent can't be told; restore it from a copy")
+    return list(asked)
+
+
+def passes(answer: Mapping[str, Any], equivalent: bool) -> int:
+    """0: better, or where that is enough equivalent; 1: worse; 2: undecided, or equivalent where that isn't enough."""
+    if answer["outcome"] == "better" or (equivalent and answer["outcome"] == "equivalent"):
+        return 0
+    return 1 if answer["outcome"] == "worse" else 2

@@ -1,0 +1,76 @@
+"""Studies of the same data, design and code become one: half of the seeds run here and half there are one whole study.
+
+Rows are taken as they are, with what their trials left. Of a trial that two studies hold, the first one's counts.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+from sweeper.results import schema
+from sweeper.results.attempts import read_attempts
+from sweeper.results.evidence import FOLDERS
+from sweeper.results.plans import merge
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError, table_bytes
+
+_CODE = ("git_commit", "sweeper_version")
+
+
+def merge_studies(parts: Sequence[Study], whole: Study) -> int:
+    """Put the trials of some studies into a new one; returns how many there are.
+
+    Raises:
+        StudyError: they can't be one study, one of them is still at work, or the new one is there already.
+    """
+    if whole.exists():
+        raise StudyError(f"{whole} is there already; name another one with --study")
+    plans = [_plan(part) for part in parts]
+    for part, plan in zip(parts[1:], plans[1:], strict=True):
+        _refuse_other_code(str(parts[0]), plans[0], str(part), plan)
+    together = reduce(lambda old, new: merge(old, new, "together they are no study: the first"), plans)
+    for part in parts:
+        if "running" in set(read_attempts(part)["outcome"].to_pylist()):
+            raise StudyError(f"{part} is still at work; wait for its end, or for half a minute if it was killed")
+    whole.create()
+    whole.write_plan(together | {"study": whole.name})
+    taken: set[str] = set()
+    for part in parts:
+        _copy(part, whole, taken)
+    return len(taken)
+
+
+def _plan(part: Study) -> dict[str, Any]:
+    plan = part.read_plan()
+    if plan is None:
+        raise StudyError(f"{part} has no plan.json; run its command again")
+    if plan.get("searches") or plan.get("sequential"):
+        what = "searches" if plan.get("searches") else "goes on until its arms are decided"
+        raise StudyError(f"{part} {what}, and what comes next there depends on what came before: it can't be merged")
+    return plan
+
+
+def _refuse_other_code(first: str, one: dict[str, Any], second: str, other: dict[str, Any]) -> None:
+    for name in _CODE:
+        values = [plan.get("software", {}).get(name) for plan in (one, other)]
+        if values[0] != values[1]:
+            raise StudyError(f"{first} and {second} are of other code ({name} {values[0]} and {values[1]})")
+
+
+def _copy(part: Study, whole: Study, taken: set[str]) -> None:
+    """Copy what isn't `taken`, and note what was; evidence comes before its row."""
+    rows = [row for row in part.trials().to_pylist() if row["trial_id"] not in taken]
+    mine = {row["trial_id"]: row for row in rows if row["status"] != "failed"}
+    for folder in FOLDERS:
+        for name in part.storage.files(folder):
+            if name.partition(".")[0] in mine:
+                (content,) = part.storage.read(f"{folder}/{name}")
+                whole.storage.write(f"{folder}/{name}", content)
+    for row in rows:
+        files = whole.rows if row["trial_id"] in mine else whole.failures
+        whole.storage.write(files.path(row["trial_id"]), table_bytes([row], schema.TRIAL))
+    for row in read_attempts(part).to_pylist():
+        if row["trial_id"] not in taken:
+            name = whole.attempts.path(f"{row['trial_id']}-{row['attempt_id']}")
+            whole.storage.write(name, table_bytes([row], schema.ATTEMPT))
+    taken.update(mine)

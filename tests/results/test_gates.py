@@ -1,0 +1,82 @@
+"""A gate may be asked again and again: what it spends is kept, and how seldom it errs is simulated."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sweeper.results.gates import ERROR, GATES, ask_gate, passes
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
+from tests.results.rows import plan_of, prediction, trial_row
+
+MARGIN = 0.01
+
+
+@pytest.fixture
+def study(tmp_path):
+    found = Study(tmp_path / "study")
+    found.create()
+    return found
+
+
+def add(study, scores, first=0):
+    """Commit trials of `full` and others, by seed."""
+    for arm, values in scores.items():
+        for seed, accuracy in enumerate(values, first):
+            row = trial_row(arm, 1, seed, accuracy=float(accuracy), train_clips=8000, test_clips=2000)
+            study.write_plan(plan_of([row]) | {"design": {}})
+            study.commit(row, [], [prediction(row["trial_id"])])
+
+
+def noisy(mean, seeds=5, seed=0):
+    return mean + 0.005 * np.random.default_rng(seed).normal(size=seeds)
+
+
+def test_better_worse_undecided_and_equivalent(study):
+    add(study, {"full": noisy(0.6), "garm": noisy(0.8, seed=1), "macem-a": noisy(0.4, seed=2), "macem-b": noisy(0.6)})
+    outcomes = {arm: ask_gate(study, arm, None, MARGIN) for arm in ("garm", "macem-a")}
+    assert [found["outcome"] for found in outcomes.values()] == ["better", "worse"]
+    assert [passes(found, equivalent=False) for found in outcomes.values()] == [0, 1]
+    same = ask_gate(study, "macem-b", None, 0.2)
+    assert same["outcome"] == "equivalent"
+    assert (passes(same, equivalent=True), passes(same, equivalent=False)) == (0, 2)
+    assert ask_gate(study, "garm", "macem-a", MARGIN)["outcome"] == "better"
+
+
+def test_each_new_question_spends_less_and_the_same_one_nothing(study):
+    add(study, {"full": noisy(0.6), "garm": noisy(0.8, seed=1), "macem-a": noisy(0.5, seed=2)})
+    first = ask_gate(study, "garm", None, MARGIN)
+    assert (first["gate"], first["level"]) == (1, ERROR / 2)
+    assert ask_gate(study, "garm", None, MARGIN) == first
+    assert ask_gate(study, "macem-a", None, MARGIN)["level"] == ERROR / 6
+    assert ask_gate(study, "garm", None, 0.5)["gate"] == 1, "another margin reads the same interval"
+    add(study, {arm: noisy(0.6, 1, seed=9) for arm in ("full", "garm")}, first=5)
+    third = ask_gate(study, "garm", None, MARGIN)
+    assert (third["gate"], third["level"], third["units"]) == (3, ERROR / 12, 6)
+    assert len(json.loads((study.folder / GATES).read_text())) == 3
+
+
+def test_what_cannot_be_told_spends_nothing(study):
+    add(study, {"full": [0.6], "garm": [0.8]})
+    assert "no spread" in ask_gate(study, "garm", None, MARGIN)["why"]
+    missing = trial_row("garm", 1, 1)
+    study.write_plan(plan_of([missing]) | {"design": {}})
+    assert ask_gate(study, "garm", None, MARGIN)["why"] == "1 of its trials are missing"
+    assert not (study.folder / GATES).exists()
+
+
+def test_wrong_names_are_refused(study):
+    add(study, {"full": noisy(0.6), "garm": noisy(0.8)})
+    with pytest.raises(StudyError, match="no arm 'gram'; its arms are: garm, full"):
+        ask_gate(study, "gram", None, MARGIN)
+    with pytest.raises(StudyError, match="itself"):
+        ask_gate(study, "full", None, MARGIN)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '[{"gate": 2, "trials": "x", "level": 0.1}]'])
+def test_what_was_spent_is_not_forgotten_where_the_file_is_damaged(study, content):
+    add(study, {"full": noisy(0.6), "garm": noisy(0.8)})
+    (study.folder / GATES).write_text(content)
+    with pytest.raises(StudyError, match=r"gates\.json is damaged"):
+        ask_gate(study, "garm", None, MARGIN)

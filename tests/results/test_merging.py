@@ -1,0 +1,82 @@
+"""Two half studies are one whole, row for row; what can't be one study is refused, and nothing is begun."""
+
+import pytest
+
+from sweeper.results import leaderboard
+from sweeper.results.attempts import attempt
+from sweeper.results.merging import merge_studies
+from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
+from tests.results.rows import FAILED, grid, plan_of, prediction
+
+SOFTWARE = {"git_commit": "abc", "sweeper_version": "0.1"}
+
+
+def make(folder, rows, **plan):
+    study = Study(folder)
+    study.create()
+    study.write_plan(plan_of(rows) | {"design": {"a": 1}, "software": SOFTWARE, "all_folds": [1, 2, 3]} | plan)
+    for row in rows:
+        with attempt(study, row["trial_id"], device="cpu", cpus=1, gpus=0) as running:
+            running.outcome = "complete"
+        study.commit(row, [], [prediction(row["trial_id"])] * 20)
+    return study
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return grid(("full", "garm", "macem-a"))
+
+
+def test_two_halves_are_the_whole(tmp_path, rows):
+    halves = [make(tmp_path / str(seed), [row for row in rows if row["replicate"] == seed]) for seed in (0, 1)]
+    whole, merged = make(tmp_path / "whole", rows), Study(tmp_path / "merged")
+    assert merge_studies(halves, merged) == len(rows)
+    assert merged.trials().equals(whole.trials())
+    expected, found = leaderboard.derive(whole), leaderboard.derive(merged)
+    assert found.summary == expected.summary and found.problems == expected.problems == ()
+    for row in rows:
+        assert merged.evidence.predictions(row) is not None
+    assert len(merged.attempts.single()) == len(rows)
+
+
+def test_of_a_trial_that_both_hold_the_first_ones_counts(tmp_path, rows):
+    one = make(tmp_path / "1", rows)
+    other = make(tmp_path / "2", [row | {"accuracy": 0.1, "evidence": "0" * 12} for row in rows])
+    merged = Study(tmp_path / "merged")
+    assert merge_studies([one, other], merged) == len(rows)
+    assert merged.trials().equals(one.trials())
+
+
+def test_failures_come_along(tmp_path, rows):
+    study = make(tmp_path / "1", rows[1:])
+    study.write_plan(study.read_plan() | plan_of(rows))
+    study.write_table(study.failures.path(rows[0]["trial_id"]), [rows[0] | FAILED], study.trials().schema)
+    merged = Study(tmp_path / "merged")
+    assert merge_studies([study], merged) == len(rows) - 1
+    assert merged.row(rows[0]["trial_id"])["error"] == "boom"
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ({"data_digest": "other"}, "other data"),
+        ({"design": {"a": 2}}, "another design"),
+        ({"software": SOFTWARE | {"git_commit": "def"}}, "other code"),
+        ({"sequential": {"arms": []}}, "goes on until its arms are decided"),
+    ],
+)
+def test_what_cannot_be_one_study_is_refused(tmp_path, rows, plan, words):
+    parts = [make(tmp_path / "1", rows[:2]), make(tmp_path / "2", rows[2:4], **plan)]
+    with pytest.raises(StudyError, match=words):
+        merge_studies(parts, merged := Study(tmp_path / "merged"))
+    assert not merged.exists()
+
+
+def test_a_study_at_work_or_a_name_that_is_taken_is_refused(tmp_path, rows):
+    study = make(tmp_path / "1", rows[:2])
+    with pytest.raises(StudyError, match="is there already"):
+        merge_studies([study], study)
+    running = attempt(study, rows[0]["trial_id"], device="cpu", cpus=1, gpus=0)
+    with running, pytest.raises(StudyError, match="still at work"):
+        merge_studies([study], Study(tmp_path / "merged"))
