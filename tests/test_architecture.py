@@ -26,7 +26,7 @@ MAY_IMPORT = {
     ],
     "sweeper.model": ["sweeper.study"],
     "sweeper.cluster": [],
-    "sweeper.search_spaces": ["sweeper.model.config", "sweeper.space", "sweeper.study"],
+    "sweeper.search_spaces": ["sweeper.model.config", "sweeper.model.rivals", "sweeper.space", "sweeper.study"],
     "sweeper.statistics": [],
     "sweeper.audio": ["sweeper.search_spaces.augmentation"],
     "sweeper.training": [
@@ -42,7 +42,18 @@ ONLY_UNDER = {"ray": "sweeper.execution", "optuna": "sweeper.search", "fsspec": 
 
 WITHOUT_TORCH = [
     f"sweeper.{name}"
-    for name in ("model.config", "plan", "study", "study_file", "code_digest", "definition", "space", "factorial")
+    for name in (
+        "model.config",
+        "model.checks",
+        "model.rivals",
+        "plan",
+        "study",
+        "study_file",
+        "code_digest",
+        "definition",
+        "space",
+        "factorial",
+    )
 ]
 
 

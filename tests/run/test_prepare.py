@@ -89,7 +89,7 @@ def test_names_of_results_say_the_study_but_for_the_default(file, tmp_path):
         ({"table": "6"}, "unknown table '6'; the tables are: arms, or all"),
         ({"recipe": "paper"}, "unknown recipe 'paper'; the recipes are: quick"),
         ({"arms": ("garm",)}, "unknown arm 'garm'; the arms are: full, mean-pool"),
-        ({"peers": ("ast",)}, "unknown peer 'ast'; the peers are: eat-s, acdnet"),
+        ({"peers": ("ast",)}, "unknown peer 'ast'; the peers are: eat-s, acdnet, envnet-v2, "),
         ({"epochs": 0}, "--epochs 0: at least 1"),
         ({"seeds": 0}, "--seeds 0: at least 1"),
         ({"folds": (9,)}, "the official split of demo has here the folds 1,2,3,4,5"),
