@@ -137,7 +137,7 @@ class _Padded(nn.Sequential):
         self.reach = reach
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(_reflected(x, self.reach))  # type: ignore[no-any-return]
+        return super().forward(_reflected(x, self.reach))  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _reflected(x: Tensor, reach: int) -> Tensor:

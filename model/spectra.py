@@ -74,4 +74,5 @@ class MFCC(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """See the class."""
         with torch.autocast(waveform.device.type, enabled=False):
-            return (self.log_mel(waveform).transpose(1, 2) @ self.cosines).transpose(1, 2)
+            bands: Tensor = self.log_mel(waveform)
+            return (bands.transpose(1, 2) @ self.cosines).transpose(1, 2)

@@ -140,6 +140,9 @@ def to_json(board: Leaderboard) -> str:
         "answer": answer(board),
         "arms": board.summary,
         "effects": board.effects,
+        "floor": None
+        if board.floor is None
+        else {"method": board.floor.method, "accuracy": board.floor.accuracy(), "folds": [*board.floor.confusions]},
         "problems": [{"kind": problem.kind, "message": problem.message} for problem in board.problems],
     }
     return json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)

@@ -9,6 +9,7 @@ from sweeper.plan import TrialSpec, build_plan
 from sweeper.results.store import Study
 from sweeper.run.checks import check_begin
 from sweeper.run.describe import describe, describe_reach, expected_cost
+from sweeper.run.floor import keep_floor
 from sweeper.run.options import (
     FAILED,
     OK,
@@ -60,6 +61,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     with resumable(study):
         store = run.open(options)
         study.write_plan(plan.describe() | run.facts(options, store))
+        keep_floor(study, store, options.split, run.folds, say)
         if not missing:
             say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
             return Outcome(OK, study)
