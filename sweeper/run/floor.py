@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sweeper.audio.sides import cut
+from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
 from sweeper.results.floors import Floor, read_floor, write_floor
 from sweeper.results.store import Study

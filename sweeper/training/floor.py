@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from sweeper.audio.clips import Clips
-from sweeper.audio.sides import Sides
+from sweeper.audio.fold_data import FoldData
 from sweeper.model.spectra import LogMel
 from sweeper.training.batches import normalise
 from sweeper.training.metrics import confusion_matrix
@@ -41,7 +41,7 @@ class FoldFloor:
     train_clips: int
 
 
-def floors(folds: dict[int, Sides], classes: int) -> dict[int, FoldFloor]:
+def floors(folds: dict[int, FoldData], classes: int) -> dict[int, FoldFloor]:
     """The floor of each fold; a clip's statistics are computed once, however many folds it is in.
 
     Args:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sweeper.audio.augmentation import mixing
 from sweeper.audio.augmentation.draws import Draws
 from sweeper.audio.augmentation.stft import istft, stft
-from sweeper.search_spaces.augmentation import MixingConfig
+from sweeper.augmentation_config import MixingConfig
 
 KINDS = ("mixup", "time_mix", "frequency_mix", "phase_mix")
 

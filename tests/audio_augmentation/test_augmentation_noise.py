@@ -7,7 +7,7 @@ import torch
 from sweeper.audio.augmentation import noise
 from sweeper.audio.augmentation.draws import Draws
 from sweeper.audio.augmentation.stft import istft, rotate, scaled_size, stft
-from sweeper.search_spaces.augmentation import NoiseConfig
+from sweeper.augmentation_config import NoiseConfig
 
 KINDS = ("white", "pink", "red", "blue", "violet", "uniform", "sine", "phase")
 RATE = 8000

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sweeper.audio.augmentation import augment
-from sweeper.search_spaces.augmentation import (
+from sweeper.augmentation_config import (
     AugmentationConfig,
     MixingConfig,
     NoiseConfig,

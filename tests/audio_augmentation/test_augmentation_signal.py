@@ -8,7 +8,7 @@ from scipy import signal as scipy_signal
 
 from sweeper.audio.augmentation import effects, filters, signal
 from sweeper.audio.augmentation.draws import Draws
-from sweeper.search_spaces.augmentation import AugmentationConfig, SignalConfig
+from sweeper.augmentation_config import AugmentationConfig, SignalConfig
 
 OFF = AugmentationConfig.off().signal
 RATE = 1000  # 0.1 s are 100 samples

@@ -36,9 +36,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from sweeper.audio.clips import Clips
+from sweeper.augmentation_config import AugmentationConfig, MixingConfig
 from sweeper.model.config import SIZES, EATConfig
 from sweeper.plan import TrialSpec, build_plan
-from sweeper.search_spaces.augmentation import AugmentationConfig, MixingConfig
 from sweeper.search_spaces.recipes import Recipe, paper
 from sweeper.training import batches as batches_module
 from sweeper.training import fit as fit_module

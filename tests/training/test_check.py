@@ -8,9 +8,9 @@ from torch import nn
 
 from sweeper.model.config import SIZES
 from sweeper.model.pairing import NetworkError
-from sweeper.search_spaces.config import DistillationConfig, TrainingConfig
 from sweeper.study import Network
 from sweeper.training.check import check_network
+from sweeper.training_config import DistillationConfig, TrainingConfig
 from tests.networks import BODIES, WIDTH, Branched, Faulty, Framed, Tiny
 
 CLIP = {"classes": 3, "sample_rate": 8000, "samples": 2000}

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from sweeper.search_spaces.augmentation import AugmentationConfig, MixingConfig
+from sweeper.augmentation_config import AugmentationConfig, MixingConfig
 from sweeper.training import batches as batches_module
 from sweeper.training import checkpoint
 from sweeper.training import fit as fit_module

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sweeper.search_spaces.config import EMAConfig
 from sweeper.training.ema import EMA
+from sweeper.training_config import EMAConfig
 
 
 def test_follows_weights_and_batch_norm_statistics():

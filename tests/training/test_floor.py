@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sweeper.audio.clips import Clips
-from sweeper.audio.sides import Sides
+from sweeper.audio.fold_data import FoldData
 from sweeper.training.floor import BANDS, floors, statistics
 
 RATE = 8000
@@ -32,14 +32,14 @@ TONES = (300, 900, 2000)
 
 
 def test_what_can_be_told_by_its_spectrum_is_told():
-    found = floors({1: Sides((clips(TONES),), (clips(TONES, seed=1),), "")}, 3)[1]
+    found = floors({1: FoldData((clips(TONES),), (clips(TONES, seed=1),), "")}, 3)[1]
     assert found.confusion.tolist() == np.diag([4, 4, 4]).tolist()
     assert found.train_clips == 12
 
 
 def test_it_is_the_same_each_time_and_folds_do_not_touch_one_another():
     one, two = clips(TONES), clips(TONES[::-1], seconds=0.3, seed=2)
-    folds = {1: Sides((one,), (two,), ""), 2: Sides((two,), (one,), "")}
+    folds = {1: FoldData((one,), (two,), ""), 2: FoldData((two,), (one,), "")}
     both, again, alone = floors(folds, 3), floors(folds, 3), floors({2: folds[2]}, 3)
     for fold in folds:
         assert np.array_equal(both[fold].confusion, again[fold].confusion)
@@ -49,7 +49,7 @@ def test_it_is_the_same_each_time_and_folds_do_not_touch_one_another():
 
 def test_a_class_without_training_clips_is_missed_and_counted():
     scored = clips(TONES, seed=3)
-    found = floors({1: Sides((clips(TONES[:2]),), (scored,), "")}, 3)[1]
+    found = floors({1: FoldData((clips(TONES[:2]),), (scored,), "")}, 3)[1]
     assert found.confusion.sum() == 12 and found.confusion[:, 2].sum() == 0
 
 

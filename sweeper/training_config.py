@@ -7,7 +7,7 @@ be readable (and hashable into trial ids) without importing torch.
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from sweeper.search_spaces.augmentation import AugmentationConfig
+from sweeper.augmentation_config import AugmentationConfig
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,9 @@ class TrainingConfig:
     compile: bool = False
     # "constant": max_lr in every step, and `pct_start` without effect.
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    # A test clip is heard at so many places, evenly from its start to its end, and the answers are averaged; 1: at its
+    # middle. One that is no longer than the network's input is heard once.
+    crops: int = 1
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -72,6 +75,8 @@ class TrainingConfig:
             raise ValueError(f"max_lr must be positive, got {self.max_lr}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be positive, or None for no clipping, got {self.clip_norm}")
+        if self.crops < 1:
+            raise ValueError(f"crops must be at least 1, got {self.crops}")
         if self.schedule not in ("one-cycle", "constant"):
             raise ValueError(f"schedule={self.schedule!r} is unknown; choose 'one-cycle' or 'constant'")
 
@@ -80,4 +85,6 @@ class TrainingConfig:
         fields = asdict(self)
         if self.schedule == "one-cycle":
             del fields["schedule"]
+        if self.crops == 1:
+            del fields["crops"]
         return fields
