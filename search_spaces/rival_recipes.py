@@ -8,12 +8,12 @@ What differs from both papers
   ratio (KL divergence). Ours mixes by EAT's set, of which mixup by levels is a fourth, with both labels in full.
 - SGD with Nesterov's momentum 0.9, 0.1 at first (a tenth of that for the first ten epochs), a tenth after 0.3, 0.6 and
   0.9 of the epochs; ours is AdamW by a one-cycle schedule, as for all networks. Their weight decay, 5e-4, is ours here.
-- Clips are padded by half of the input's length at both ends before they are cropped, in training and in tests. Ours are
-  not, so each crop lies within the clip.
+- Clips are padded by half of the input's length at both ends before they are cropped, in training and in tests. Ours
+  are not, so each crop lies within the clip.
 - Training clips are stretched by up to 1.25 and amplified by up to 6 dB at random; ours are resampled by 0.8 to 1.2 and
   augmented by EAT's set.
 - Clips are divided by full scale; ours are brought to a peak of 0.95, each.
-- The last epoch's weights count; theirs are the best epoch's on the test clips for ACDNet, the last one's for EnvNet-v2.
+- The last epoch's weights count, as for EnvNet-v2; ACDNet's code keeps those of the best epoch on the test clips.
 
 What differs from one of them: see the functions.
 """

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sweeper.results.store import Study, studies_under, study_of
@@ -23,7 +23,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="print Tables 6 and 7 of a study, from its trials",
         description="Derive leaderboard, summary and effects.parquet from a study's trials, and print Tables 6 and 7.",
     )
-    _add_study(board)
+    _add_studies(board)
     board.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
     board.add_argument(
         "--rebuild",
@@ -40,8 +40,13 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="write one HTML page about a study",
         description="Write one HTML page that needs nothing else: tables, figures, provenance, how to run it again.",
     )
-    _add_study(report)
-    report.add_argument("--output", type=Path, metavar="FILE", help="default: report.html in the study's folder")
+    _add_studies(report)
+    report.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="default: report.html in the study's folder; with --benchmark, benchmark.html in --results",
+    )
     report.add_argument(
         "--data", type=Path, metavar="DIR", help="where the data set lies, for the t-SNE; not needed for demo"
     )
@@ -116,6 +121,64 @@ def _add_study(parser: argparse.ArgumentParser, name: str = "study", metavar: st
     )
 
 
+def _add_studies(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "studies", metavar="STUDY", nargs="*", help="a study's folder or URL, or its name under --results"
+    )
+    parser.add_argument(
+        "--benchmark",
+        action="store_true",
+        help="Tables 1 to 5 of the studies of `run benchmark`: those named, or all in a folder of studies; default: "
+        "all under --results",
+    )
+    parser.add_argument(
+        "--results", default=RESULTS, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
+    )
+
+
+def _one(args: argparse.Namespace) -> Study:
+    """The one study that was named; raises StudyError for none or several."""
+    if len(args.studies) != 1:
+        raise StudyError(f"{len(args.studies)} studies named: one is shown at a time, or several with --benchmark")
+    return resolve_study(args.studies[0], args.results)
+
+
+def resolve_benchmark(given: Sequence[str], results: str) -> list[Study]:
+    """The benchmark's studies that were named, or that lie in a named folder of studies; none named: under `results`.
+
+    Raises:
+        StudyError: there is none, or one that was named is no benchmark.
+    """
+    from sweeper.results.benchmark import is_benchmark
+    from sweeper.results.storage import under
+
+    found: list[Study] = []
+    for place in given or [results]:
+        names = [] if Study(place).exists() else studies_under(place)
+        inside = [Study(under(place, name)) for name in names]
+        found += [study for study in inside if is_benchmark(study.read_plan())] if inside else []
+        if not inside and given:
+            found.append(resolve_study(place, results))
+    if not found:
+        where = ", ".join(given or [results])
+        raise StudyError(f"no benchmark in {where}; make one with: python -m sweeper run benchmark")
+    return found
+
+
+def print_benchmark(studies: Sequence[Study], form: str, margin: float) -> tuple[str, ...]:
+    """Derive the studies' tables and print Tables 1 to 5; returns what is wrong with them. `margin` in points."""
+    from sweeper.report import benchmark
+    from sweeper.report.formats import DOCUMENTS
+    from sweeper.results import leaderboard
+
+    boards = [leaderboard.derive(study, margin / 100) for study in studies]
+    if form == "csv":
+        raise StudyError("--format csv: a benchmark has several tables; take json, markdown, latex or table")
+    shown = benchmark.document(boards)
+    print(benchmark.to_json(shown) if form == "json" else DOCUMENTS[form](shown))
+    return shown.problems
+
+
 def _add_price(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--price-per-hour",
@@ -126,8 +189,10 @@ def _add_price(parser: argparse.ArgumentParser) -> None:
 
 
 def _leaderboard(args: argparse.Namespace) -> int:
-    study = resolve_study(args.study, args.results)
-    problems = _print_leaderboard(study, args.format, args.price_per_hour, args.margin)
+    if args.benchmark:
+        problems = print_benchmark(resolve_benchmark(args.studies, args.results), args.format, args.margin)
+    else:
+        problems = _print_leaderboard(_one(args), args.format, args.price_per_hour, args.margin)
     if not (args.strict and problems):
         return 0
     reasons = "1 reason" if len(problems) == 1 else f"{len(problems)} reasons"
@@ -160,7 +225,6 @@ def _complain(line: str) -> None:
 
 
 def _report(args: argparse.Namespace) -> int:
-    study = resolve_study(args.study, args.results)
     try:
         from sweeper.report.page import write_page
     except ModuleNotFoundError as error:
@@ -168,9 +232,28 @@ def _report(args: argparse.Namespace) -> int:
         if package not in {"jinja2", "plotly"}:
             raise
         raise StudyError(f"the report needs {package}: pip install 'sweeper[report]'") from None
+    if args.benchmark:
+        return _report_benchmark(args)
+    study = _one(args)
     against = None if args.against is None else resolve_study(args.against, args.results)
     path = write_page(study, args.output, args.data, args.price_per_hour, against, args.margin / 100, _complain)
     print(f"{path}: one file, opens in any browser, without a network")
+    return 0
+
+
+def _report_benchmark(args: argparse.Namespace) -> int:
+    from sweeper.report import benchmark
+    from sweeper.report.page import write_file
+    from sweeper.results import leaderboard
+    from sweeper.results.storage import locate
+
+    boards = [leaderboard.derive(study, args.margin / 100) for study in resolve_benchmark(args.studies, args.results)]
+    html = benchmark.page(boards)
+    if args.output is None:
+        locate(args.results).write("benchmark.html", html.encode())
+    else:
+        write_file(args.output, html)
+    print(f"{args.output or f'{args.results}/benchmark.html'}: one file, opens in any browser, without a network")
     return 0
 
 

@@ -16,14 +16,13 @@ from sweeper.report import escaping
 from sweeper.report.answer import answer
 from sweeper.report.cells import PaperTable
 from sweeper.report.escaping import plain
-from sweeper.report.tables import document
+from sweeper.report.tables import Document, document
 from sweeper.results import schema
 from sweeper.results.leaderboard import Leaderboard
 
 
-def terminal(board: Leaderboard) -> str:
+def terminal(shown: Document) -> str:
     """Tables for a terminal, with colours where there is one."""
-    shown = document(board)
     return print_grids(shown.heading, shown.tables, shown.notes, shown.problems, shown.answer)
 
 
@@ -69,9 +68,8 @@ def _side(table: PaperTable, column: str) -> JustifyMethod:
     return "left" if column in table.words else "right"
 
 
-def markdown(board: Leaderboard) -> str:
+def markdown(shown: Document) -> str:
     """GitHub's Markdown."""
-    shown = document(board)
     lines = [f"**{escaping.markdown(shown.heading)}**", "", *(f"- {_code(sentence)}" for sentence in shown.answer)]
     for table in shown.tables:
         rules = [":-:" if n in table.marks else ":--" if n in table.words else "--:" for n in table.header]
@@ -92,9 +90,8 @@ def _escaped(row: Sequence[str]) -> list[str]:
     return [escaping.markdown(cell).replace("* [", "\\* [") for cell in row]
 
 
-def latex(board: Leaderboard) -> str:
+def latex(shown: Document) -> str:
     """A `table` per table; needs the packages booktabs and amssymb."""
-    shown = document(board)
     blocks = [f"% {plain(shown.heading)}"]
     notes = [*shown.answer, *shown.notes, *shown.problems]
     for table in shown.tables:
@@ -148,6 +145,12 @@ def to_json(board: Leaderboard) -> str:
     return json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
 
 
+DOCUMENTS: Mapping[str, Callable[[Document], str]] = MappingProxyType(
+    {"table": terminal, "markdown": markdown, "latex": latex}
+)
 FORMATS: Mapping[str, Callable[[Leaderboard], str]] = MappingProxyType(
-    {"table": terminal, "markdown": markdown, "latex": latex, "csv": comma_separated, "json": to_json}
+    {
+        **{name: lambda board, shape=shape: shape(document(board)) for name, shape in DOCUMENTS.items()},
+        **{"csv": comma_separated, "json": to_json},
+    }
 )

@@ -74,16 +74,21 @@ def write_page(
         except StorageError as error:
             raise StudyError(f"{error}; or use --output FILE") from error
         return f"{study}/report.html"
+    if board.unwritten:
+        say(f"the study's own tables were not written: {board.unwritten}")
+    write_file(output, html)
+    return str(output)
+
+
+def write_file(output: Path, html: str) -> None:
+    """Write a page, or replace it, at once and whole; raises StudyError where that can't be."""
     temporary = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
     try:
-        if board.unwritten:
-            say(f"the study's own tables were not written: {board.unwritten}")
         temporary.write_text(html, "utf-8")
         temporary.replace(output)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StudyError(f"can't write {output}: {error.strerror}; use --output FILE") from error
-    return str(output)
 
 
 def render(
@@ -104,7 +109,7 @@ def render(
         **_searches(board),
         "designs": _designs(both, board.arms.reference),
     }
-    template = _environment().get_template("page.html")
+    template = environment().get_template("page.html")
     return template.render(
         document=shown,
         study=board.study.name,
@@ -138,7 +143,8 @@ def render(
     )
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Templates of this package, which escape what they are given."""
     loader = jinja2.FunctionLoader(lambda name: _HERE.joinpath(name).read_text("utf-8"))
     return jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined

@@ -78,8 +78,8 @@ class Run:
         }
 
 
-def prepare_run(options: AblationOptions | SearchOptions) -> Run:
-    """Check everything that can be known before audio is decoded.
+def prepare_run(options: AblationOptions | SearchOptions, known: Source | None = None) -> Run:
+    """Check everything that can be known before audio is decoded; `known`: the study, where no option names it.
 
     Raises:
         DatasetError, PlanError, StudyError: one line, for the user.
@@ -88,7 +88,7 @@ def prepare_run(options: AblationOptions | SearchOptions) -> Run:
     if options.study is not None:
         check_study_name(options.study)
     check_loggers(options.log, options.results)
-    source = find(options.source)
+    source = known or find(options.source)
     study = source.study
     recipe = choose_recipe(source, options.recipe, demo=options.dataset == "demo")
     if options.epochs is not None:
@@ -132,7 +132,7 @@ def choose_recipe(source: Source, name: str | None, *, demo: bool) -> Recipe:
 
 def results_name(design: str, source: Source, options: RunOptions, recipe: Recipe) -> str:
     """The name of the results where none was given: what distinguishes them from others."""
-    parts = [design, *([] if source.name == NAMES[0] else [source.name]), options.dataset, recipe.name]
+    parts = [design, *([] if source.name in (NAMES[0], design) else [source.name]), options.dataset, recipe.name]
     parts += [options.split] if options.split != "official" else []
     parts += [f"{options.epochs}epochs"] if options.epochs is not None else []
     return "-".join(parts)

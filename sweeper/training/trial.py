@@ -158,7 +158,8 @@ def predict(
 ) -> np.ndarray:
     """Class probabilities `[n, classes]` float32 of all clips, in float32 whatever the training precision.
 
-    Of several `crops` of a clip they are the mean. Each worker computes its share of the rows; adding zeros for the others' puts them together, in order and exactly.
+    Of several `crops` of a clip they are the mean. Each worker computes its share of the rows; adding zeros for the
+    others' puts them together, in order and exactly.
     """
     network.eval()
     probabilities = torch.zeros(len(batches), classes, device=batches.device)
