@@ -20,8 +20,8 @@ def add_parser(designs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "benchmark",
         help="the paper's network and its rivals on several data sets (Tables 1 to 5)",
         description="Train the paper's full network and its rivals on each data set, a study for each, and print "
-        "Tables 1 to 5 as the paper has them with what was measured in its place. The same command again trains only what is "
-        "missing.",
+        "Tables 1 to 5 as the paper has them with what was measured in its place. The same command again trains only "
+        "what is missing.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     data = parser.add_argument_group("data")
