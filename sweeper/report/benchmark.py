@@ -100,9 +100,9 @@ def comparison(board: Leaderboard, told: Printed) -> PaperTable:
         rows.append((row, by_arm[name] if name else None))
         if name:
             del measured[name]
-    for name, row in measured.items():  # the last printed row is the paper's own network
-        at = max((i + 1 for i, (other, _) in enumerate(rows) if other.model == row.model), default=len(rows) - 1)
-        rows.insert(at if rows else 0, (row, by_arm[name])) if told.rows else rows.append((row, by_arm[name]))
+    for name, row in measured.items():  # beside its namesake, else before the last row: the paper's own network
+        namesakes = [place for place, (other, _) in enumerate(rows, start=1) if other.model == row.model]
+        rows.insert(namesakes[-1] if namesakes else len(rows) - bool(told.rows), (row, by_arm[name]))
     cells = [_cells(row, found) for row, found in rows]
     if board.floor is not None:
         cells.append((FLOOR, "", "Mel-spec", "", NONE, percent(board.floor.accuracy()), NONE, NONE, ""))
