@@ -144,7 +144,7 @@ def scores(pairs: Sequence[tuple[Leaderboard, Printed]]) -> PaperTable:
         found = table_5(board)
         for weights in WEIGHTS:
             for average in ("macro", "weighted"):
-                if (by_name := found.get((weights, average))) is not None:  # type: ignore[call-overload]
+                if (by_name := found.get((weights, average))) is not None:
                     rows.append((name, weights, average, *(_score(by_name[score]) for score in SCORES)))
     header = ("data set", "weights", "average", "accuracy %", "precision %", "recall %", "F1 %")
     return PaperTable("Table 5 · the paper's network", header, tuple(rows), frozenset(header[:3]))

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 from rich import box
@@ -148,9 +149,12 @@ def to_json(board: Leaderboard) -> str:
 DOCUMENTS: Mapping[str, Callable[[Document], str]] = MappingProxyType(
     {"table": terminal, "markdown": markdown, "latex": latex}
 )
+
+
+def _shown(form: Callable[[Document], str], board: Leaderboard) -> str:
+    return form(document(board))
+
+
 FORMATS: Mapping[str, Callable[[Leaderboard], str]] = MappingProxyType(
-    {
-        **{name: lambda board, shape=shape: shape(document(board)) for name, shape in DOCUMENTS.items()},
-        **{"csv": comma_separated, "json": to_json},
-    }
+    {name: partial(_shown, form) for name, form in DOCUMENTS.items()} | {"csv": comma_separated, "json": to_json}
 )

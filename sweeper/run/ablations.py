@@ -95,7 +95,7 @@ def begin(grid: Grid, say: Say, facts: Mapping[str, Any] = MappingProxyType({}))
     """
     run, options, study = grid.run, grid.options, grid.run.results
     store = run.open(options)
-    study.write_plan(grid.plan.describe() | run.facts(options, store) | facts)
+    study.write_plan({**grid.plan.describe(), **run.facts(options, store), **facts})
     keep_floor(study, store, options.split, run.folds, say)
     if not grid.missing:
         say(f"Nothing to do: all {len(grid.plan.trials)} trials are committed in {study}. No training was done.")
