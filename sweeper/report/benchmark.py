@@ -16,7 +16,7 @@ from sweeper.report.cells import (
     planned,
 )
 from sweeper.report.floor import FLOOR, floor_note
-from sweeper.report.tables import Document, heading, rule_notes
+from sweeper.report.tables import Document, heading
 from sweeper.results.benchmark import SCORES, WEIGHTS, Printed, PrintedRow, Score, printed, table_5, verdict
 from sweeper.results.leaderboard import Leaderboard
 
@@ -46,10 +46,12 @@ def document(boards: Sequence[Leaderboard]) -> Document:
     pairs = list(zip(boards, told, strict=True))
     notes = [
         "printed: as the paper has it, of its own split, recipe and machine; acc: mean test accuracy of the last "
-        "epoch's weights, with the interval of the network alone; nothing that was measured here is pre-trained"
+        "epoch's weights, with the interval of the network alone; nothing that was measured here is pre-trained",
+        "difference: to the paper's network as measured here, in points, paired over folds or seeds; [95 %]: holds for "
+        "all rivals of a data set together in 95 of 100 studies; *: significant, it excludes 0",
     ]
     for board in boards:
-        notes += [f"{board.study.name}: {note}" for note in (*rule_notes(board), *floor_note(board))]
+        notes += [f"{board.study.name}: {note}" for note in floor_note(board)]
     notes.append(
         "Table 5: macro: each class alike; weighted: by its clips, so that recall is accuracy. The paper's "
         "UrbanSound8K row can only be weighted, its ESC-50 row only macro"
