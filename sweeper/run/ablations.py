@@ -8,6 +8,7 @@ from typing import Any
 from sweeper import signals
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
+from sweeper.execution.time_left import Course
 from sweeper.plan import Plan, Source, TrialSpec, build_plan
 from sweeper.results.store import Study
 from sweeper.run.checks import check_begin
@@ -81,9 +82,9 @@ def plan_grid(options: AblationOptions, say: Say, known: Source | None = None) -
     )
     done = run.results.finished()
     missing = tuple(trial for trial in plan.trials if trial.trial_id not in done)
-    check_begin(options, run.results, plan.describe()["design"], missing)
-    for line in describe(plan, len(missing), run):
+    for line in describe(plan, len(missing), run):  # first: what follows takes seconds
         say(line)
+    check_begin(options, run.results, plan.describe()["design"], missing)
     return Grid(options, run, plan, missing)
 
 
@@ -94,7 +95,7 @@ def begin(grid: Grid, say: Say, facts: Mapping[str, Any] = MappingProxyType({}))
         DatasetError, LeakError, StudyError: as `Run.open`.
     """
     run, options, study = grid.run, grid.options, grid.run.results
-    store = run.open(options)
+    store = run.open(options, say)
     study.write_plan({**grid.plan.describe(), **run.facts(options, store), **facts})
     keep_floor(study, store, options.split, run.folds, say)
     if not grid.missing:
@@ -102,12 +103,19 @@ def begin(grid: Grid, say: Say, facts: Mapping[str, Any] = MappingProxyType({}))
     return store
 
 
-def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, study: Study, say: Say) -> int:
+def sweep(
+    options: RunOptions,
+    missing: Sequence[TrialSpec],
+    store: ClipStore,
+    study: Study,
+    say: Say,
+    course: Course | None = None,
+) -> int:
     """Run planned trials, all scored on test clips or all on validation clips; returns the exit code."""
     folds = cut(store, options.split, sorted({trial.data.fold for trial in missing}), selecting=missing[0].selects)
     from sweeper.execution.sweep import run_sweep  # Ray takes seconds to import: wrong input is told without it
 
-    failures = run_sweep(missing, folds, study, store, machine(options))
+    failures = run_sweep(missing, folds, study, store, machine(options), course)
     left = {trial.trial_id for trial in missing} - study.finished() - {f.spec.trial_id for f in failures}
     for failure in failures:
         spec = failure.spec
