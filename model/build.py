@@ -16,12 +16,18 @@ from sweeper.model.config import ACDNetConfig, EATConfig, ModelConfig
 from sweeper.model.eat import CONVOLUTION_STD
 from sweeper.model.initialisation import initialise
 from sweeper.model.pairing import NetworkError, construct_paired
+from sweeper.model.rivals import CNN10Config, EnvNetV2Config, SBCNNConfig, TIMNetConfig
 from sweeper.study import Network
+
+KINDS: tuple[type[Network], ...] = (
+    *(ModelConfig, EATConfig, ACDNetConfig),
+    *(EnvNetV2Config, SBCNNConfig, CNN10Config, TIMNetConfig),
+)
 
 
 def is_of_this_package(config: Network) -> bool:
-    """Whether it is one of the three kinds of network that come with the package, and nothing derived from one."""
-    return type(config) in (ModelConfig, EATConfig, ACDNetConfig)
+    """Whether it is one of the kinds of network that come with the package, and nothing derived from one."""
+    return type(config) in KINDS
 
 
 def build(config: Network, seed: int, *, load: bool = True) -> nn.Module:
@@ -31,7 +37,7 @@ def build(config: Network, seed: int, *, load: bool = True) -> nn.Module:
     ``sweeper.study.Output``. The states of the global generators are the same afterwards.
 
     Args:
-        config: one of the three kinds of this package, or any other network.
+        config: one of the kinds of this package, or any other network.
         seed: of the initial values.
         load: whether pre-trained values are put in (``Network.load``); not needed where others will be.
 

@@ -6,14 +6,16 @@ The switches are the columns of Tables 6 and 7 of Sun et al. 2025. Three sizes:
     small   for training on real recordings at 8-16 kHz without an accelerator
     paper   the paper: 256 channels at 1/32 of the sample rate; the text names no other width
 
-``EATConfig`` and ``ACDNetConfig`` are two peers that the paper compares itself with, as published.
+``EATConfig`` and ``ACDNetConfig`` are two peers that the paper compares itself with, as published; more are in
+``model.rivals``.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from sweeper.model.checks import check_choice, check_dropout, check_heads, check_positive, check_widths, without
 from sweeper.study import Network
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 STAGES = 5
 STRIDE = 2**STAGES  # samples, or patches, to a frame of either branch
-EAT_SHORTEST = 32_768  # samples; shorter than its reflection padding reaches
+EAT_SHORTEST = 1024  # samples: one frame of what its Transformer reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +103,7 @@ class ModelConfig(Network):
         """Its fields; as they were before networks had a kind, so that trials of that time keep their ids."""
         # What a later version can switch counts only where it is switched.
         later = {"macem_a_merges": "concat", "transformer_norm": "pre"}
-        return _without(self, ModelConfig, "sample_rate", "samples", **later)
+        return without(self, ModelConfig, "sample_rate", "samples", **later)
 
     def _check_switches(self) -> None:
         if not self.semantic and not self.detail:
@@ -113,23 +115,23 @@ class ModelConfig(Network):
             )
         if not self.detail and self.garm:
             raise ValueError("garm=True needs the detail branch, but detail=False; turn garm off or the branch on")
-        _check_choice("fusion", self.fusion, ("guided", "sum", "concat"))
-        _check_choice("garm_pooling", self.garm_pooling, ("time", "channel"))
-        _check_choice("macem_a_merges", self.macem_a_merges, ("concat", "sum"))
-        _check_choice("transformer_norm", self.transformer_norm, ("pre", "post"))
+        check_choice("fusion", self.fusion, ("guided", "sum", "concat"))
+        check_choice("garm_pooling", self.garm_pooling, ("time", "channel"))
+        check_choice("macem_a_merges", self.macem_a_merges, ("concat", "sum"))
+        check_choice("transformer_norm", self.transformer_norm, ("pre", "post"))
 
     def _check_sizes(self) -> None:
-        _check_widths("semantic_widths", self.semantic_widths, STAGES)
-        _check_widths("detail_widths", self.detail_widths, STAGES)
-        _check_positive(self, "classes", "patch", "transformer_width", "transformer_layers")
-        _check_positive(self, "heads", "feedforward", "attention_reduction")
+        check_widths("semantic_widths", self.semantic_widths, STAGES)
+        check_widths("detail_widths", self.detail_widths, STAGES)
+        check_positive(self, "classes", "patch", "transformer_width", "transformer_layers")
+        check_positive(self, "heads", "feedforward", "attention_reduction")
         if self.transformer_width % 2:
             raise ValueError(
                 f"transformer_width={self.transformer_width} is odd; the BiLSTM and the sine-cosine "
                 "positions split it in two, so choose an even number"
             )
-        _check_heads(self.transformer_width, self.heads)
-        _check_dropout(self.dropout)
+        check_heads(self.transformer_width, self.heads)
+        check_dropout(self.dropout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +158,10 @@ class EATConfig(Network):
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_positive(self, "classes", "samples", "stem_width", "transformer_width", "transformer_layers")
-        _check_positive(self, "heads", "feedforward")
-        _check_heads(self.transformer_width, self.heads)
-        _check_dropout(self.dropout)
+        check_positive(self, "classes", "samples", "stem_width", "transformer_width", "transformer_layers")
+        check_positive(self, "heads", "feedforward")
+        check_heads(self.transformer_width, self.heads)
+        check_dropout(self.dropout)
 
     def build(self) -> nn.Module:
         """``sweeper.model.eat.EAT``."""
@@ -172,13 +174,13 @@ class EATConfig(Network):
         if samples < EAT_SHORTEST:
             raise ValueError(
                 f"EAT-S needs clips of at least {EAT_SHORTEST} samples, this recipe's have {samples} "
-                f"({samples / sample_rate:g} s at {sample_rate} Hz); leave out eat-s or take the recipe paper"
+                f"({samples / sample_rate:g} s at {sample_rate} Hz); leave out eat-s or take longer clips"
             )
         return replace(self, classes=classes, sample_rate=sample_rate, samples=max(self.samples, samples))
 
     def decides(self) -> dict[str, Any]:
         """See ``ModelConfig``."""
-        return _without(self, EATConfig, "sample_rate")
+        return without(self, EATConfig, "sample_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,10 +201,10 @@ class ACDNetConfig(Network):
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
-        _check_positive(self, "classes")
+        check_positive(self, "classes")
         if self.sample_rate < 400:
             raise ValueError(f"sample_rate={self.sample_rate} leaves 10 ms frames empty; choose at least 400")
-        _check_dropout(self.dropout)
+        check_dropout(self.dropout)
 
     def build(self) -> nn.Module:
         """``sweeper.model.acdnet.ACDNet``."""
@@ -212,43 +214,7 @@ class ACDNetConfig(Network):
 
     def decides(self) -> dict[str, Any]:
         """See ``ModelConfig``."""
-        return _without(self, ACDNetConfig, "samples")
-
-
-def _without(config: Network, kind: type[Network], *names: str, **defaults: Any) -> dict[str, Any]:
-    """The fields that ids are made of: without ``names``, and without those that have their default."""
-    if type(config) is not kind:  # a network that somebody derived from it
-        return Network.decides(config)
-    values = asdict(config)
-    left_out = {*names, *(name for name, value in defaults.items() if values[name] == value)}
-    return {name: value for name, value in values.items() if name not in left_out}
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, choices))}")
-
-
-def _check_positive(config: object, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name}={getattr(config, name)!r} must be at least 1")
-
-
-def _check_widths(name: str, widths: tuple[int, ...], count: int) -> None:
-    # A list would make the config unhashable, and unequal to the same config read back.
-    if not isinstance(widths, tuple) or len(widths) != count or min(widths) < 1:
-        raise ValueError(f"{name}={widths!r} must be a tuple of {count} widths of at least 1")
-
-
-def _check_heads(width: int, heads: int) -> None:
-    if width % heads:
-        raise ValueError(f"heads={heads} does not divide the Transformer's width {width}; choose a divisor")
-
-
-def _check_dropout(dropout: float) -> None:
-    if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"dropout={dropout!r} must lie in [0, 1)")
+        return without(self, ACDNetConfig, "samples")
 
 
 SIZES: dict[str, ModelConfig] = {

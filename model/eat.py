@@ -18,6 +18,8 @@ Differences to the authors' code
 - The class token and the positions start at N(0, 0.02) instead of zero, linear layers as
   ``model.initialisation`` says.
 - Clips shorter than ``samples`` are accepted and use the first positions.
+- Where fewer frames are left than a kernel reaches to each side (63 at 1/512 of the rate, so in clips of less than
+  32,768 samples), what reflection can't fill is zeros; theirs takes no such clips.
 """
 
 from __future__ import annotations
@@ -33,12 +35,11 @@ from sweeper.study import Output
 CONVOLUTION_STD = 0.02
 STRIDE = 1024
 SLOPE = 0.2
-# At 1/512 of the rate, dilated kernels reach 63 frames to each side: reflections need more frames than that.
 MIN_SAMPLES = EAT_SHORTEST
 
 
 class EAT(nn.Module):
-    """``[batch, 1, time] -> Output`` for 32,768 samples and up to ``config.samples``."""
+    """``[batch, 1, time] -> Output`` for 1,024 samples and up to ``config.samples``."""
 
     def __init__(self, config: EATConfig) -> None:
         super().__init__()
@@ -111,7 +112,7 @@ class _Down(nn.Module):
         self.register_buffer("triangle", (triangle / triangle.sum()).repeat(2 * channels, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.pad(self.conv(x), (self.factor, self.factor), mode="reflect")
+        x = _reflected(self.conv(x), self.factor)
         return functional.conv1d(x, self.triangle, stride=self.factor, groups=x.shape[1])
 
 
@@ -128,19 +129,29 @@ class _Residual(nn.Module):
         return self.shortcut(x) + self.pointwise(x) + self.depthwise(x)  # type: ignore[no-any-return]
 
 
+class _Padded(nn.Sequential):
+    """Layers whose first is a convolution, after so much padding that the length is kept."""
+
+    def __init__(self, reach: int, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.reach = reach
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(_reflected(x, self.reach))  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _reflected(x: Tensor, reach: int) -> Tensor:
+    """``[B, C, L] -> [B, C, reach + L + reach]``: reflected as far as there is something, zeros beyond."""
+    inside = min(reach, x.shape[2] - 1)
+    x = functional.pad(x, (inside, inside), mode="reflect")
+    return x if inside == reach else functional.pad(x, (reach - inside, reach - inside))
+
+
 def _conv(in_channels: int, out_channels: int, kernel: int, dilation: int = 1, groups: int = 1) -> nn.Sequential:
     """Convolution, batch normalisation, LeakyReLU; the length is kept."""
-    return nn.Sequential(
-        nn.Conv1d(
-            in_channels,
-            out_channels,
-            kernel,
-            padding=dilation * (kernel // 2),
-            dilation=dilation,
-            groups=groups,
-            bias=False,
-            padding_mode="reflect",
-        ),
+    return _Padded(
+        dilation * (kernel // 2),
+        nn.Conv1d(in_channels, out_channels, kernel, dilation=dilation, groups=groups, bias=False),
         nn.BatchNorm1d(out_channels),
         nn.LeakyReLU(SLOPE, inplace=True),
     )

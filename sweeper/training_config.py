@@ -49,7 +49,7 @@ class DistillationConfig:
 
 
 # What later versions can say of a training, with what ran before they could: left out of ids, so that ids stay.
-_LATER = {"schedule": "one-cycle", "momentum": (0.85, 0.95), "decay_all": False}
+_LATER = {"crops": 1, "schedule": "one-cycle", "momentum": (0.85, 0.95), "decay_all": False}
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,9 @@ class TrainingConfig:
     # back. None: it stays at `betas[0]`. torch cycles it unless told not to, and so did all versions before this field.
     momentum: tuple[float, float] | None = (0.85, 0.95)
     decay_all: bool = False  # weight decay on biases and norms, too
+    # A test clip is heard at so many places, evenly from its start to its end, and the answers are averaged; 1: at its
+    # middle. One that is no longer than the network's input is heard once.
+    crops: int = 1
 
     def __post_init__(self) -> None:
         for name in ("betas", "momentum"):  # JSON gives lists
@@ -94,6 +97,8 @@ class TrainingConfig:
             raise ValueError(f"max_lr must be positive, got {self.max_lr}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be positive, or None for no clipping, got {self.clip_norm}")
+        if self.crops < 1:
+            raise ValueError(f"crops must be at least 1, got {self.crops}")
         if self.schedule not in ("one-cycle", "constant"):
             raise ValueError(f"schedule={self.schedule!r} is unknown; choose 'one-cycle' or 'constant'")
         if self.momentum is not None:

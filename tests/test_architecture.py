@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "sweeper.cluster": [],
     "sweeper.search_spaces": [
         *("sweeper.augmentation_config", "sweeper.training_config", "sweeper.switches"),
-        *("sweeper.model.config", "sweeper.space", "sweeper.study"),
+        *("sweeper.model.config", "sweeper.model.rivals", "sweeper.space", "sweeper.study"),
     ],
     "sweeper.statistics": [],
     "sweeper.audio": ["sweeper.augmentation_config"],
@@ -52,7 +52,18 @@ ONLY_UNDER = {"ray": "sweeper.execution", "optuna": "sweeper.search.suggest", "f
 
 WITHOUT_TORCH = [
     f"sweeper.{name}"
-    for name in ("model.config", "plan", "study", "study_file", "code_digest", "definition", "space", "factorial")
+    for name in (
+        "model.config",
+        "model.checks",
+        "model.rivals",
+        "plan",
+        "study",
+        "study_file",
+        "code_digest",
+        "definition",
+        "space",
+        "factorial",
+    )
 ]
 
 

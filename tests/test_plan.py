@@ -249,7 +249,7 @@ def test_ids_and_designs_of_the_papers_trials_stay():
     found = {}
     for recipe in RECIPES:
         made = RECIPES[recipe]()
-        peers = PEERS if recipe == "paper" else {"acdnet": PEERS["acdnet"]}
+        peers = {name: PEERS[name] for name in (("eat-s", "acdnet") if recipe == "paper" else ("acdnet",))}
         for dataset in ("demo", "fsdd"):
             trials = plan(recipe=made, dataset=dataset, folds=(1,), replicates=1, peers=peers).trials
             found |= {f"{recipe}/{dataset}/{trial.arm}": trial.trial_id for trial in trials}
@@ -320,11 +320,12 @@ def test_seeds_are_pinned():
 def test_peers_are_planned_beside_the_arms():
     recipe = RECIPES["paper"]()
     trials = plan(recipe=recipe, peers=PEERS, folds=(1,), replicates=1).trials
-    assert [(trial.kind, trial.arm) for trial in trials[-2:]] == [("peer", "eat-s"), ("peer", "acdnet")]
+    assert [(trial.kind, trial.arm) for trial in trials[-len(PEERS) :]] == [("peer", name) for name in PEERS]
     assert len({trial.seed for trial in trials}) == 1
     assert all(trial.model.classes == 10 for trial in trials)
-    with pytest.raises(PlanError, match="EAT-S needs clips of at least 32768 samples, this recipe's have 8000"):
-        plan(peers=PEERS)
+    assert len(plan(peers=PEERS, folds=(1,), replicates=1).trials) == len(ARMS) + len(PEERS), "also on 1 s at 8 kHz"
+    with pytest.raises(PlanError, match=r"EnvNet-v2 needs clips of about 0\.4 s, this recipe's have 1600 samples"):
+        plan(recipe=replace(RECIPES["quick"](), seconds=0.2), peers={"envnet-v2": PEERS["envnet-v2"]})
 
 
 SCOPE = SearchScope("accuracy")

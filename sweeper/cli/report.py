@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sweeper.results.store import Study, studies_under, study_of
@@ -24,7 +24,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Derive leaderboard.parquet, summary.parquet and effects.parquet from a study's trials, and print "
         "its tables.",
     )
-    _add_study(board)
+    _add_studies(board)
     board.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
     board.add_argument(
         "--rebuild",
@@ -44,12 +44,13 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="Write one HTML page that needs nothing else: tables, figures, provenance, how to run it again. Of "
         "several studies, each of another data set: what holds on all of them.",
     )
-    _add_study(report, more=True)
+    _add_studies(report)
     report.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="default: report.html in the study's folder; of several, data-sets.html here",
+        help="default: report.html in the study's folder; of several, data-sets.html here; with --benchmark, "
+        "benchmark.html in --results",
     )
     report.add_argument(
         "--data", type=Path, metavar="DIR", help="where the data set lies, for the t-SNE; not needed for demo"
@@ -125,15 +126,69 @@ def _margin(text: str) -> float:
     return value
 
 
-def _add_study(
-    parser: argparse.ArgumentParser, name: str = "study", metavar: str = "STUDY", *, more: bool = False
-) -> None:
+def _add_study(parser: argparse.ArgumentParser, name: str = "study", metavar: str = "STUDY") -> None:
+    parser.add_argument(name, metavar=metavar, help="a study's folder or URL, or its name under --results")
     parser.add_argument(
-        name, metavar=metavar, help="a study's folder or URL, or its name under --results", nargs="+" if more else None
+        "--results", default=RESULTS, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
+    )
+
+
+def _add_studies(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "studies", metavar="STUDY", nargs="*", help="a study's folder or URL, or its name under --results"
+    )
+    parser.add_argument(
+        "--benchmark",
+        action="store_true",
+        help="Tables 1 to 5 of the studies of `run benchmark`: those named, or all in a folder of studies; default: "
+        "all under --results",
     )
     parser.add_argument(
         "--results", default=RESULTS, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
     )
+
+
+def _one(args: argparse.Namespace) -> Study:
+    """The one study that was named; raises StudyError for none or several."""
+    if len(args.studies) != 1:
+        raise StudyError(f"{len(args.studies)} studies named: one is shown at a time, or several with --benchmark")
+    return resolve_study(args.studies[0], args.results)
+
+
+def resolve_benchmark(given: Sequence[str], results: str) -> list[Study]:
+    """The benchmark's studies that were named, or that lie in a named folder of studies; none named: under `results`.
+
+    Raises:
+        StudyError: there is none, or one that was named is no benchmark.
+    """
+    from sweeper.results.benchmark import is_benchmark
+    from sweeper.results.storage import under
+
+    found: list[Study] = []
+    for place in given or [results]:
+        names = [] if Study(place).exists() else studies_under(place)
+        inside = [Study(under(place, name)) for name in names]
+        found += [study for study in inside if is_benchmark(study.read_plan())] if inside else []
+        if not inside and given:
+            found.append(resolve_study(place, results))
+    if not found:
+        where = ", ".join(given or [results])
+        raise StudyError(f"no benchmark in {where}; make one with: python -m sweeper run benchmark")
+    return found
+
+
+def print_benchmark(studies: Sequence[Study], form: str, margin: float) -> tuple[str, ...]:
+    """Derive the studies' tables and print Tables 1 to 5; returns what is wrong with them. `margin` in points."""
+    from sweeper.report import benchmark
+    from sweeper.report.formats import DOCUMENTS
+    from sweeper.results import leaderboard
+
+    boards = [leaderboard.derive(study, margin / 100) for study in studies]
+    if form == "csv":
+        raise StudyError("--format csv: a benchmark has several tables; take json, markdown, latex or table")
+    shown = benchmark.document(boards)
+    print(benchmark.to_json(shown) if form == "json" else DOCUMENTS[form](shown))
+    return shown.problems
 
 
 def _add_price(parser: argparse.ArgumentParser) -> None:
@@ -146,8 +201,10 @@ def _add_price(parser: argparse.ArgumentParser) -> None:
 
 
 def _leaderboard(args: argparse.Namespace) -> int:
-    study = resolve_study(args.study, args.results)
-    problems = _print_leaderboard(study, args.format, args.price_per_hour, args.margin)
+    if args.benchmark:
+        problems = print_benchmark(resolve_benchmark(args.studies, args.results), args.format, args.margin)
+    else:
+        problems = _print_leaderboard(_one(args), args.format, args.price_per_hour, args.margin)
     if not (args.strict and problems):
         return 0
     reasons = "1 reason" if len(problems) == 1 else f"{len(problems)} reasons"
@@ -182,7 +239,11 @@ def _complain(line: str) -> None:
 
 
 def _report(args: argparse.Namespace) -> int:
-    studies = [resolve_study(given, args.results) for given in args.study]
+    if args.benchmark:
+        return _report_benchmark(args)
+    if not args.studies:
+        raise StudyError("no study named: name one, or several of different data sets, or use --benchmark")
+    studies = [resolve_study(given, args.results) for given in args.studies]
     try:
         from sweeper.report.data_sets import write_data_sets
         from sweeper.report.page import write_page
@@ -209,6 +270,22 @@ def _report(args: argparse.Namespace) -> int:
     print(f"{path}: one file, opens in any browser, without a network")
     if args.tsne is not None:
         print(args.tsne)
+    return 0
+
+
+def _report_benchmark(args: argparse.Namespace) -> int:
+    from sweeper.report import benchmark
+    from sweeper.report.page import save_page
+    from sweeper.results import leaderboard
+    from sweeper.results.storage import locate
+
+    boards = [leaderboard.derive(study, args.margin / 100) for study in resolve_benchmark(args.studies, args.results)]
+    html = benchmark.page(boards)
+    if args.output is None:
+        locate(args.results).write("benchmark.html", html.encode())
+    else:
+        save_page(html, args.output)
+    print(f"{args.output or f'{args.results}/benchmark.html'}: one file, opens in any browser, without a network")
     return 0
 
 

@@ -56,11 +56,14 @@ def add_parser(
         "of each difference survives.",
     )
     grid = tuned.add_argument_group("grid")
-    _add_seeds(grid, TunedOptions())
+    add_seeds(grid, TunedOptions())
     _add_table(grid, TunedOptions())
     _add_arms(grid, "only these arms; --list names them")
     _add_budget(tuned.add_argument_group("search"), TunedOptions())
     _set(tuned, TunedOptions, _tuned, show)
+    from sweeper.cli import benchmark  # it takes its options from here
+
+    benchmark.add_parser(designs)
 
 
 def _design(
@@ -80,9 +83,9 @@ def _design(
     )
     parser.add_argument("--list", action="store_true", help="list the studies and their arms, and stop")
     _add_data(parser.add_argument_group("data"), defaults)
-    _add_training(parser.add_argument_group("training"))
+    add_training(parser.add_argument_group("training"))
     _add_results(parser.add_argument_group("results"), defaults, name)
-    _add_machine(parser.add_argument_group("machine"), defaults)
+    add_machine(parser.add_argument_group("machine"), defaults)
     return parser
 
 
@@ -107,7 +110,7 @@ def _set(
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         streams.keep_on()
         with signals.deadline(args.grace + END_SECONDS):
-            outcome = run(options(**given), _say)
+            outcome = run(options(**given), say)
         show(outcome, args.margin)
         return outcome.code
 
@@ -140,7 +143,7 @@ def _add_data(data: argparse._ArgumentGroup, defaults: RunOptions) -> None:
     data.add_argument("--data", type=Path, metavar="DIR", help="folder of the data set; not needed for the demo")
     data.add_argument("--split", default=defaults.split, metavar="NAME", help=f"one of: {', '.join(splits.NAMES)}")
     few = "fold 1 for the demo, else all" if isinstance(defaults, AblationOptions | TunedOptions) else "the first"
-    data.add_argument("--folds", type=_integers, metavar="1,2,…", help=f"test folds; default: {few}")
+    data.add_argument("--folds", type=integers, metavar="1,2,…", help=f"test folds; default: {few}")
     data.add_argument(
         "--bad-clips",
         choices=("fail", "skip"),
@@ -149,15 +152,17 @@ def _add_data(data: argparse._ArgumentGroup, defaults: RunOptions) -> None:
     )
 
 
-def _add_training(training: argparse._ArgumentGroup) -> None:
-    training.add_argument(
-        "--recipe", metavar="NAME", help="recipe of the study; default: its first one for the demo, else its last one"
-    )
+def add_training(
+    training: argparse._ArgumentGroup,
+    recipes: str = "recipe of the study; default: its first one for the demo, else its last one",
+) -> None:
+    """Add --recipe, with these words, and --epochs."""
+    training.add_argument("--recipe", metavar="NAME", help=recipes)
     training.add_argument("--epochs", type=int, metavar="N", help="number of epochs, instead of the recipe's")
 
 
 def _add_grid(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
-    _add_seeds(grid, defaults)
+    add_seeds(grid, defaults)
     grid.add_argument(
         "--until",
         choices=("decided",),
@@ -178,7 +183,8 @@ def _add_grid(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
     )
 
 
-def _add_seeds(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedOptions) -> None:
+def add_seeds(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedOptions) -> None:
+    """Add --seeds."""
     grid.add_argument(
         "--seeds",
         type=int,
@@ -247,17 +253,23 @@ def _add_objectives(group: argparse._ArgumentGroup, defaults: SearchOptions) -> 
 
 
 def _add_results(place: argparse._ArgumentGroup, defaults: RunOptions, design: str) -> None:
+    place.add_argument("--study", metavar="NAME", help=f"default: {design}-DATASET-RECIPE")
+    add_place(place, defaults)
+
+
+def add_place(place: argparse._ArgumentGroup, defaults: RunOptions) -> None:
+    """Add --results, --dry-run and --margin."""
     place.add_argument(
         "--results", default=defaults.results, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
     )
-    place.add_argument("--study", metavar="NAME", help=f"default: {design}-DATASET-RECIPE")
     place.add_argument(
         "--dry-run", action="store_true", help="check the command, print the plan and what it will cost, and stop"
     )
     add_margin(place)
 
 
-def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None:
+def add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None:
+    """Add what each trial holds, and where."""
     machine.add_argument(
         "--workers-per-trial",
         type=int,
@@ -325,11 +337,13 @@ def _list(source: str) -> int:
     return 0
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print a line, at once."""
     print(line, flush=True)
 
 
-def _integers(text: str) -> tuple[int, ...]:
+def integers(text: str) -> tuple[int, ...]:
+    """Numbers such as 1,2,3."""
     try:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError as error:

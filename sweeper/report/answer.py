@@ -8,6 +8,7 @@ from typing import Any
 
 from sweeper.plan import Stage
 from sweeper.report.cells import count, difference, points
+from sweeper.report.floor import floor_sentence
 from sweeper.report.rerun import rerun_command
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.looks import read_sequential
@@ -27,7 +28,7 @@ def answer(board: Leaderboard) -> list[str]:
         return [_gain(found) for found in read_searches(board.study)] or ["Nothing was found yet."]
     compared = [row for row in rows if row["diff"] is not None]
     if not compared:
-        return [f"No arm could be compared with {board.arms.reference}.", *_held(rows)]
+        return [f"No arm could be compared with {board.arms.reference}.", *floor_sentence(board), *_held(rows)]
     by_outcome = {word: [row for row in compared if row["outcome"] == word] for word in _SAID}
     sentences = []
     for word, found in by_outcome.items():
@@ -42,7 +43,7 @@ def answer(board: Leaderboard) -> list[str]:
             else ", ".join(row["arm"] for row in undecided)
         )
         sentences += [f"Undecided at {margin(board)}: {which}. That is not “no difference”.", *_remedy(board)]
-    return [*sentences, *_outweighed(board), *_held(rows)]
+    return [*sentences, *floor_sentence(board), *_outweighed(board), *_held(rows)]
 
 
 def in_a_sentence(board: Leaderboard) -> str:

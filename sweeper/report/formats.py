@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 from rich import box
@@ -28,9 +29,8 @@ ANY_WIDTH = 1000  # characters, where nobody says how many there are
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
-def terminal(board: Leaderboard) -> str:
+def terminal(shown: Document) -> str:
     """Tables for a terminal, with colours where there is one."""
-    shown = document(board)
     return print_grids(shown.heading, shown.tables, shown.notes, shown.problems, shown.answer)
 
 
@@ -102,16 +102,9 @@ def _side(table: PaperTable, column: str) -> JustifyMethod:
     return "left" if column in table.words else "right"
 
 
-def _shown(board: Leaderboard) -> Document:
-    """The document, in which a column that says the same in every row is a note."""
-    shown = document(board)
-    tables, notes = without_repeats(shown.tables)
-    return replace(shown, tables=tuple(tables), notes=(*notes, *shown.notes))
-
-
-def markdown(board: Leaderboard) -> str:
+def markdown(shown: Document) -> str:
     """GitHub's Markdown."""
-    shown = _shown(board)
+    shown = _without_repeats(shown)
     lines = [f"**{escaping.markdown(shown.heading)}**", "", *(f"- {_code(sentence)}" for sentence in shown.answer)]
     for table in shown.tables:
         rules = [":-:" if n in table.marks else ":--" if n in table.words else "--:" for n in table.header]
@@ -132,9 +125,9 @@ def _escaped(row: Sequence[str]) -> list[str]:
     return [escaping.markdown(cell).replace("* [", "\\* [") for cell in row]
 
 
-def latex(board: Leaderboard) -> str:
+def latex(shown: Document) -> str:
     """A `table` per table; needs the packages booktabs and amssymb."""
-    shown = _shown(board)
+    shown = _without_repeats(shown)
     notes = [*shown.answer, *shown.notes, *shown.problems]
     tables = [latex_table(table, f"{table.title}. {shown.heading}", notes) for table in shown.tables]
     return "\n\n".join([f"% {plain(shown.heading)}", *tables])
@@ -196,11 +189,29 @@ def to_json(board: Leaderboard) -> str:
         "answer": answer(board),
         "arms": board.summary,
         "effects": board.effects,
+        "floor": None
+        if board.floor is None
+        else {"method": board.floor.method, "accuracy": board.floor.accuracy(), "folds": [*board.floor.confusions]},
         "problems": [{"kind": problem.kind, "message": problem.message} for problem in board.problems],
     }
     return escaping.json(json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False))
 
 
+DOCUMENTS: Mapping[str, Callable[[Document], str]] = MappingProxyType(
+    {"table": terminal, "markdown": markdown, "latex": latex}
+)
+
+
+def _without_repeats(shown: Document) -> Document:
+    """The document, in which a column that says the same in every row is a note."""
+    tables, notes = without_repeats(shown.tables)
+    return replace(shown, tables=tuple(tables), notes=(*notes, *shown.notes))
+
+
+def _shown(form: Callable[[Document], str], board: Leaderboard) -> str:
+    return form(document(board))
+
+
 FORMATS: Mapping[str, Callable[[Leaderboard], str]] = MappingProxyType(
-    {"table": terminal, "markdown": markdown, "latex": latex, "csv": comma_separated, "json": to_json}
+    {name: partial(_shown, form) for name, form in DOCUMENTS.items()} | {"csv": comma_separated, "json": to_json}
 )

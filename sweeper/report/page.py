@@ -177,7 +177,7 @@ def page(
         for table in tables
     }
     return (
-        _environment()
+        environment()
         .get_template(template)
         .render(
             **content,
@@ -196,7 +196,8 @@ def _text(name: str) -> str:
     return _HERE.joinpath(name).read_text("utf-8")
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Templates of this package, which escape what they are given."""
     return jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),
         autoescape=True,

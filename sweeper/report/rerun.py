@@ -39,8 +39,10 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> s
     words = ["python", "-m", "sweeper", "run", "tuned-ablations" if tuned else "search" if searches else "ablations"]
     study = study_arms(plan)
     words += [study.argument] if study.argument else []
-    words += ["--dataset", design["data"]["dataset"]]
-    words += [] if plan.get("synthetic") else ["--data", "DIR"]
+    benchmark, dataset = "benchmark" in plan, design["data"]["dataset"]
+    words[4] = "benchmark" if benchmark else words[4]
+    words += ["--dataset", dataset]
+    words += [] if plan.get("synthetic") else ["--data", f"{dataset}=DIR" if benchmark else "DIR"]
     words += ["--split", design["data"]["split"], "--folds", ",".join(map(str, chosen))]
     if not searches or tuned:
         run = [trial["replicate"] for trial in plan["trials"] if trial.get("kind", "ablation") != "search"]
@@ -51,6 +53,8 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> s
             words += ["--seeds", str(seeds or max(run) + 1)] if run else []
     words += ["--recipe", name]
     words += ["--epochs", str(epochs)] if study.recipes.get(name) != epochs else []
+    if benchmark:  # its name follows from the rest
+        return shlex.join([*words, "--networks", *arms, *dict.fromkeys(names.get("peer", ()))])
     words += ["--arm", *arms] if len(arms) < len(study.switches) else []
     words += ["--peers", *dict.fromkeys(names["peer"])] if "peer" in names else []
     words += _search_words(plan["search"], tuned) if searches else []

@@ -24,6 +24,7 @@ from sweeper.report.cells import (
     points,
 )
 from sweeper.report.effect_table import effect_notes, effects_table
+from sweeper.report.floor import FLOOR, floor_note
 from sweeper.report.search_tables import search_notes, search_tables
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.looks import read_sequential
@@ -106,17 +107,23 @@ def _unlisted(board: Leaderboard, by_arm: Mapping[str, Row]) -> list[StudyTable]
 
 def _table(board: Leaderboard, table: StudyTable, by_arm: Mapping[str, Row]) -> PaperTable:
     rows = [by_arm[arm] for arm in table.arms if arm in by_arm]
+    floor = [] if board.floor is None else [_floor_cells(board.floor.accuracy(), len(table.columns))]
     marks = {heading for switch, heading in table.columns.items() if isinstance(board.arms.values.get(switch), bool)}
     return PaperTable(
         title=_titled(table.title, rows),
         header=("arm", *table.columns.values(), *_compared_header(board)),
-        rows=tuple((row["arm"], *_switches(board, table, row["arm"]), *_compared(row)) for row in rows),
+        rows=(*((row["arm"], *_switches(board, table, row["arm"]), *_compared(row)) for row in rows), *floor),
         words=frozenset({"arm", *(set(table.columns.values()) - marks), _compared_header(board)[-1]}),
         marks=frozenset(marks),
         reference=board.arms.reference,
         repeats=frozenset({*table.columns.values(), "n", _compared_header(board)[-1]}),
         least=("n", "sd", *table.columns.values()),
     )
+
+
+def _floor_cells(accuracy: float, switches: int) -> tuple[str, ...]:
+    """The floor's row: what it gets, and nothing of what arms are compared by."""
+    return (FLOOR, *("",) * switches, NONE, percent(accuracy), NONE, NONE, "")
 
 
 def _switches(board: Leaderboard, table: StudyTable, arm: str) -> tuple[str, ...]:
@@ -212,6 +219,7 @@ def _notes(board: Leaderboard) -> list[str]:
             f"recordings: 95 % interval of the difference for other recordings and seeds, of each arm alone, from the "
             f"answers to {count(tested, 'test recording')}"
         )
+    notes += floor_note(board)
     notes += effect_notes(board.effects)
     notes += [*_hole_note(rows), *_published_note(board)]
     verdicts: dict[str, list[str]] = {}

@@ -10,6 +10,7 @@ import pyarrow as pa
 from sweeper.results import schema
 from sweeper.results.checks import SHOWN, Problem, find_problems
 from sweeper.results.effects import effect_rows
+from sweeper.results.floors import Floor, read_floor
 from sweeper.results.looks import SEQUENTIAL
 from sweeper.results.row_files import Doubts
 from sweeper.results.score_grid import REFERENCE_KIND, ScoreGrid, score_grid, trial_frame
@@ -36,6 +37,7 @@ class Leaderboard:
         grid: the ablation's scores.
         margin: largest difference that doesn't matter, as a fraction of 1.
         problems: holes, failures, mixtures, leaks; empty for a study that can be published.
+        floor: what a plain method gets on the same folds; None where it was not computed.
         unwritten: why its tables could not be written, if so: a colleague's study, or an archive, can be read all the
             same.
     """
@@ -49,6 +51,7 @@ class Leaderboard:
     grid: ScoreGrid
     margin: float
     problems: tuple[Problem, ...]
+    floor: Floor | None = None
     unwritten: str = ""
 
     @property
@@ -95,8 +98,19 @@ def derive(study: Study, margin: float = MARGIN) -> Leaderboard:
             study.write_table(EFFECTS, pa.Table.from_pylist(effects, schema=schema.EFFECTS), schema.EFFECTS)
     except OSError as error:
         unwritten = str(error)
-    problems = (*_doubtful(doubts), *find_problems(trials, plan))
-    return Leaderboard(study, plan, arms, trials, tuple(summary), tuple(effects), grid, margin, problems, unwritten)
+    floor, doubt = _floor(study, plan)
+    problems = (*_doubtful(doubts), *doubt, *find_problems(trials, plan))
+    return Leaderboard(
+        study, plan, arms, trials, tuple(summary), tuple(effects), grid, margin, problems, floor, unwritten
+    )
+
+
+def _floor(study: Study, plan: Mapping[str, Any]) -> tuple[Floor | None, list[Problem]]:
+    """The study's floor, or what is wrong with it: its arms can be compared without."""
+    try:
+        return read_floor(study, plan), []
+    except StudyError as error:
+        return None, [Problem("floor", str(error))]
 
 
 def _doubtful(doubts: Doubts) -> list[Problem]:

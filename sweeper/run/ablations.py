@@ -1,17 +1,20 @@
 """`sweeper run ablations`: data, plan, what is missing, sweep; in that order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sweeper import signals
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
 from sweeper.execution.time_left import Course
-from sweeper.plan import Plan, TrialSpec, build_plan
+from sweeper.plan import Plan, Source, TrialSpec, build_plan
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.run.checks import check_begin
 from sweeper.run.describe import describe, describe_reach, expected_cost
+from sweeper.run.floor import keep_floor
 from sweeper.run.options import (
     FAILED,
     OK,
@@ -23,8 +26,22 @@ from sweeper.run.options import (
     machine,
     resumable,
 )
-from sweeper.run.prepare import prepare_run
+from sweeper.run.prepare import Run, prepare_run
 from sweeper.run.words import count
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A planned grid, checked: what was asked, what it comes to, and the trials that are not committed yet.
+
+    `extended`: what the plan shall say of how the study grew, see `extensions`.
+    """
+
+    options: AblationOptions
+    run: Run
+    plan: Plan
+    missing: tuple[TrialSpec, ...]
+    extended: Mapping[str, Any]
 
 
 def run_ablations(options: AblationOptions, say: Say) -> Outcome:
@@ -37,11 +54,29 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
-    run = prepare_run(options)
     if options.until is not None:
         from sweeper.run.until_decided import run_until_decided  # SciPy is slow
 
-        return run_until_decided(options, run, say)
+        return run_until_decided(options, prepare_run(options), say)
+    grid = plan_grid(options, say)
+    study = grid.run.results
+    if options.dry_run:
+        reach = describe_reach(grid.plan, grid.run.dataset, study, options.results)
+        for line in [*reach, *expected_cost(grid.missing, grid.run.dataset)]:
+            say(line)
+        return Outcome(OK, None)
+    with resumable(study):
+        store = begin(grid, say)
+        return Outcome(sweep(options, grid.missing, store, study, say) if grid.missing else OK, study)
+
+
+def plan_grid(options: AblationOptions, say: Say, known: Source | None = None) -> Grid:
+    """Plan a grid and say what is about to run; `known` as for `prepare_run`.
+
+    Raises:
+        DatasetError, PlanError, StudyError: one line each, for the user.
+    """
+    run = prepare_run(options, known)
     plan = build_plan(
         study=run.results.name,
         source=run.source,
@@ -54,24 +89,28 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         replicates=options.seeds,
         peers=run.peers,
     )
-    study = run.results
-    done = study.finished()
-    missing = [trial for trial in plan.trials if trial.trial_id not in done]
-    extended = extensions(study, plan, done)
+    done = run.results.finished()
+    extended = extensions(run.results, plan, done)
+    missing = tuple(trial for trial in plan.trials if trial.trial_id not in done)
     for line in describe(plan, len(missing), run):  # first: what follows takes seconds
         say(line)
-    check_begin(options, study, plan.describe()["design"], missing)
-    if options.dry_run:
-        for line in [*describe_reach(plan, run.dataset, study, options.results), *expected_cost(missing, run.dataset)]:
-            say(line)
-        return Outcome(OK, None)
-    with resumable(study):
-        store = run.open(options, say)
-        study.write_plan(plan.describe() | run.facts(options, store) | extended)
-        if not missing:
-            say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
-            return Outcome(OK, study)
-        return Outcome(sweep(options, missing, store, study, say), study)
+    check_begin(options, run.results, plan.describe()["design"], missing)
+    return Grid(options, run, plan, missing, extended)
+
+
+def begin(grid: Grid, say: Say, facts: Mapping[str, Any] = MappingProxyType({})) -> ClipStore:
+    """Decode the clips, write the plan, with further `facts`, and the floor.
+
+    Raises:
+        DatasetError, LeakError, StudyError: as `Run.open`.
+    """
+    run, options, study = grid.run, grid.options, grid.run.results
+    store = run.open(options, say)
+    study.write_plan({**grid.plan.describe(), **run.facts(options, store), **grid.extended, **facts})
+    keep_floor(study, store, options.split, run.folds, say)
+    if not grid.missing:
+        say(f"Nothing to do: all {len(grid.plan.trials)} trials are committed in {study}. No training was done.")
+    return store
 
 
 def extensions(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What is about to run, what it can show and what it will cost, in lines."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,40 +103,59 @@ def _test_share(dataset: Dataset, split: str) -> float:
     return sum(clip.fold in folds for clip in dataset.clips) / len(folds) / len(dataset.clips)
 
 
+@dataclass(frozen=True)
+class ExpectedCost:
+    """What trials will take: device-seconds, of which networks, and in words how that is known."""
+
+    seconds: float
+    by_network: Mapping[str, float]
+    how: str
+
+
 def expected_cost(missing: Sequence[TrialSpec], dataset: Dataset) -> list[str]:
     """What the missing trials will take, from counted operations and one training step measured here."""
     if not missing:
         return ["expected cost: none, all trials are committed"]
     with waiting("timing a training step"):
-        return _expected_cost(missing, dataset)
+        cost = cost_of(missing, dataset)
+    shared = "which as many trials share as fit on the machine at once"
+    return [f"expected cost: {cost.how}, {hours(cost.seconds)}, {shared}"]
 
 
-def _expected_cost(missing: Sequence[TrialSpec], dataset: Dataset) -> list[str]:
+def hours(seconds: float) -> str:
+    """Device-seconds in words."""
+    import torch
+
+    return f"{seconds / 3600:,.3g} {'GPU-hours' if torch.cuda.is_available() else 'core-hours'}"
+
+
+def cost_of(missing: Sequence[TrialSpec], dataset: Dataset) -> ExpectedCost:
+    """What trials, of which there is one at least, will take; see `expected_cost`."""
+    import torch
+
     from sweeper.training.cost import count_operations, training_seconds_per_clip
 
     length = missing[0].data.length
     clips: dict[Any, int] = {}  # by network
+    names: dict[Any, str] = {}
     for trial in missing:
         trained = trial.training.epochs * _training_clips(dataset, trial)
         clips[trial.model] = clips.get(trial.model, 0) + trained
+        names.setdefault(trial.model, trial.arm)
     counted = {network: gflops for network in clips if (gflops := count_operations(network, length).gflops) is not None}
-    import torch
-
-    unit = "GPU-hours" if torch.cuda.is_available() else "core-hours"
-    shared = "which as many trials share as fit on the machine at once"
     if len(counted) < len(clips):
         # Speeds of different networks can't be compared without a count, so each is measured.
-        seconds = sum(number * training_seconds_per_clip(network, length) for network, number in clips.items())
-        torch.cuda.empty_cache()  # this process lives as long as the sweep, and would keep it from the trials
-        return [f"expected cost: by one training step of each network here, {seconds / 3600:,.3g} {unit}, {shared}"]
-    operations = sum(3 * gflops * clips[network] for network, gflops in counted.items())
-    largest = max(counted, key=lambda network: counted[network])
-    speed = 3 * counted[largest] / training_seconds_per_clip(largest, length)
-    torch.cuda.empty_cache()
-    return [
-        f"expected cost: {operations / 1e6:,.3g} PFLOP; at {speed:,.0f} GFLOP/s, measured here with one training step, "
-        f"{operations / speed / 3600:,.3g} {unit}, {shared}"
-    ]
+        spent = {network: number * training_seconds_per_clip(network, length) for network, number in clips.items()}
+        how = "by one training step of each network here"
+    else:
+        largest = max(counted, key=lambda network: counted[network])
+        speed = 3 * counted[largest] / training_seconds_per_clip(largest, length)
+        operations = {network: 3 * gflops * clips[network] for network, gflops in counted.items()}
+        spent = {network: done / speed for network, done in operations.items()}
+        total = sum(operations.values()) / 1e6
+        how = f"{total:,.3g} PFLOP; at {speed:,.0f} GFLOP/s, measured here with one training step"
+    torch.cuda.empty_cache()  # this process lives as long as the sweep, and would keep it from the trials
+    return ExpectedCost(sum(spent.values()), {names[network]: seconds for network, seconds in spent.items()}, how)
 
 
 def _training_clips(dataset: Dataset, trial: TrialSpec) -> int:

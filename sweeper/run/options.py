@@ -61,6 +61,13 @@ class AblationOptions(RunOptions):
 
 
 @dataclass(frozen=True)
+class BenchmarkOptions(AblationOptions):
+    """What `run benchmark` is asked of one data set; `peers` are the rivals."""
+
+    design: ClassVar[str] = "benchmark"
+
+
+@dataclass(frozen=True)
 class SearchOptions(RunOptions):
     """What `run search` is asked: `trials` for each arm and fold, `top` of them run again with `replicates` seeds.
 

@@ -77,8 +77,8 @@ class Run:
         }
 
 
-def prepare_run(options: AblationOptions | SearchOptions) -> Run:
-    """Check everything that can be known before audio is decoded.
+def prepare_run(options: AblationOptions | SearchOptions, known: Source | None = None) -> Run:
+    """Check everything that can be known before audio is decoded; `known`: the study, where no option names it.
 
     Raises:
         DatasetError, PlanError, StudyError: one line, for the user.
@@ -87,7 +87,7 @@ def prepare_run(options: AblationOptions | SearchOptions) -> Run:
     if options.study is not None:
         check_study_name(options.study)
     check_loggers(options.log, options.results)
-    source = find(options.source)
+    source = known or find(options.source)
     study = source.study
     recipe = choose_recipe(source, options.recipe, demo=options.dataset == "demo")
     if options.epochs is not None:

@@ -13,6 +13,7 @@ from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.run.checks import check_begin
 from sweeper.run.describe import describe_data, expected_cost
+from sweeper.run.floor import keep_floor
 from sweeper.run.options import (
     FAILED,
     OK,
@@ -62,6 +63,7 @@ def run_until_decided(options: AblationOptions, run: Run, say: Say) -> Outcome:
         store = run.open(options, say)
         base = plan.describe() | run.facts(options, store) | facts | {"trials": []}
         study.write_plan(base)
+        keep_floor(study, store, options.split, run.folds, say)
         return Outcome(_sweep(options, specs, store, study, say, base, most), study)
 
 

@@ -63,12 +63,18 @@ class Batches:
         """Batches in a training epoch: full ones only, at least one."""
         return max(1, len(self) // batch_size)
 
-    def evaluation(self, batch_size: int, rows: slice = slice(None)) -> Iterator[Batch]:
-        """The clips `rows`, by default all, in order, cropped at the centre: evaluation has nothing random in it."""
+    def evaluation(self, batch_size: int, rows: slice = slice(None), crop: float = 0.5) -> Iterator[Batch]:
+        """The clips `rows`, by default all, in order, by default cropped at the centre: nothing is random in it."""
         chosen = np.arange(len(self))[rows]
         for start in range(0, len(chosen), batch_size):
             batch = chosen[start : start + batch_size]
-            yield self.gather(batch, np.full(len(batch), 0.5))
+            yield self.gather(batch, np.full(len(batch), crop))
+
+    def crops(self, amount: int) -> list[float]:
+        """So many crop positions, evenly from the start to the end; the centre for one, or where no clip is longer."""
+        if amount == 1 or not (self._lengths > self.length).any():
+            return [0.5]
+        return [index / (amount - 1) for index in range(amount)]
 
     def gather(self, rows: np.ndarray, crops: np.ndarray) -> Batch:
         """The clips `rows`, each cut at its crop position: 0 is the clip's start, 1 its end."""

@@ -11,7 +11,7 @@ Objective = Literal["accuracy", "accuracy_ema"]
 
 @dataclass(frozen=True)
 class Metrics:
-    """Fractions of 1; precision, recall and F1 are macro averages over the classes. Raises ValueError for others."""
+    """Fractions of 1; precision, recall and F1 are averages over the classes. Raises ValueError for others."""
 
     accuracy: float
     precision: float
@@ -30,9 +30,13 @@ def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, classes: int) -
     return counts.reshape(classes, classes)
 
 
-def metrics(confusion: np.ndarray) -> Metrics:
-    """Accuracy and macro precision, recall, F1 of a confusion matrix `[classes, classes]`.
+Average = Literal["macro", "weighted"]
 
+
+def metrics(confusion: np.ndarray, average: Average = "macro") -> Metrics:
+    """Accuracy and precision, recall, F1 of a confusion matrix `[classes, classes]`.
+
+    Averaged over the classes, each alike (`macro`) or by its share of the clips (`weighted`: recall is then accuracy).
     A class nobody predicted has precision 0, one without clips recall 0; a class with neither is left out of the
     averages, as in scikit-learn (`zero_division=0` over the labels that occur).
     """
@@ -45,4 +49,8 @@ def metrics(confusion: np.ndarray) -> Metrics:
     total = confusion.sum()
     if not total:
         raise ValueError("no clips were evaluated: the confusion matrix is empty")
-    return Metrics(hits.sum() / total, precision.mean(), recall.mean(), f1.mean())
+    if average == "macro":
+        return Metrics(hits.sum() / total, precision.mean(), recall.mean(), f1.mean())
+    shares = true[occurs] / total
+    # A sum of products may exceed 1 by a rounding.
+    return Metrics(hits.sum() / total, *(min(1.0, float(shares @ values)) for values in (precision, recall, f1)))

@@ -86,7 +86,7 @@ def run_trial(
         TrialLeft: see `fit`.
         ValueError: `follow` was asked of a trial that is scored on test clips.
     """
-    classes, batch_size = spec.model.classes, spec.training.batch_size
+    classes, batch_size, crops = spec.model.classes, spec.training.batch_size, spec.training.crops
     validate = None
     if follow:
         if not spec.selects:
@@ -95,7 +95,7 @@ def run_trial(
         clips, answers = Batches(watched, spec.data.length, device), np.concatenate([p.targets for p in watched])
 
         def validate(network: nn.Module) -> float:
-            found = predict(network, clips, batch_size, classes, worker)
+            found = predict(network, clips, batch_size, classes, worker, crops)
             _check_probabilities(found, ())
             return float((found.argmax(1) == answers).mean())
 
@@ -113,8 +113,8 @@ def run_trial(
     begin = time.perf_counter()
     scored = list(open_scored())
     batches = Batches(scored, spec.data.length, device)
-    raw = predict(fitted.network, batches, batch_size, classes, worker)
-    averaged = predict(fitted.averaged, batches, batch_size, classes, worker)
+    raw = predict(fitted.network, batches, batch_size, classes, worker, crops)
+    averaged = predict(fitted.averaged, batches, batch_size, classes, worker, crops)
     targets = np.concatenate([part.targets for part in scored])
     result = TrialResult(
         spec=spec,
@@ -153,14 +153,19 @@ def _scores(targets: np.ndarray, probabilities: np.ndarray, curve: Sequence[Epoc
 
 
 @torch.no_grad()
-def predict(network: nn.Module, batches: Batches, batch_size: int, classes: int, worker: Worker = ALONE) -> np.ndarray:
+def predict(
+    network: nn.Module, batches: Batches, batch_size: int, classes: int, worker: Worker = ALONE, crops: int = 1
+) -> np.ndarray:
     """Class probabilities `[n, classes]` float32 of all clips, in float32 whatever the training precision.
 
-    Each worker computes its share of the rows; adding zeros for the others' puts them together, in order and exactly.
+    Of several `crops` of a clip they are the mean. Each worker computes its share of the rows; adding zeros for the
+    others' puts them together, in order and exactly.
     """
     network.eval()
     probabilities = torch.zeros(len(batches), classes, device=batches.device)
-    for batch in batches.evaluation(batch_size, worker.rows(len(batches))):
-        rows = slice(int(batch.rows[0]), int(batch.rows[-1]) + 1)
-        probabilities[rows] = as_output(network(batch.waveforms)).logits.softmax(dim=1)
+    positions = batches.crops(crops)
+    for crop in positions:
+        for batch in batches.evaluation(batch_size, worker.rows(len(batches)), crop):
+            rows = slice(int(batch.rows[0]), int(batch.rows[-1]) + 1)
+            probabilities[rows] += as_output(network(batch.waveforms)).logits.softmax(dim=1) / len(positions)
     return worker.total(probabilities).cpu().numpy()

@@ -14,15 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from sweeper.model.build import build, is_of_this_package
-from sweeper.model.config import ACDNetConfig, EATConfig, ModelConfig
+from sweeper.model.build import KINDS, build, is_of_this_package
 from sweeper.plan import TrialSpec
 from sweeper.study import Network
 from sweeper.training import checkpoint
 from sweeper.training.fit import Fitted
 
 NEEDS = "needs"  # the header's field
-_KINDS = {kind.__name__: kind for kind in (ModelConfig, EATConfig, ACDNetConfig)}
+_KINDS = {kind.__name__: kind for kind in KINDS}
 
 
 class WeightsError(ValueError):

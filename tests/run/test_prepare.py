@@ -125,7 +125,7 @@ def test_what_a_network_reads_and_no_worker_would_have_is_told(file, tmp_path, m
         ({"table": "6"}, "unknown table '6'; the tables are: arms, or all"),
         ({"recipe": "paper"}, "unknown recipe 'paper'; the recipes are: quick"),
         ({"arms": ("garm",)}, "unknown arm 'garm'; the arms are: full, mean-pool"),
-        ({"peers": ("ast",)}, "unknown peer 'ast'; the peers are: eat-s, acdnet"),
+        ({"peers": ("ast",)}, "unknown peer 'ast'; the peers are: eat-s, acdnet, envnet-v2, "),
         ({"epochs": 0}, "--epochs 0: at least 1"),
         ({"seeds": 0}, "--seeds 0: at least 1"),
         ({"folds": (9,)}, "the official split of demo has the folds 1,2,3,4,5"),

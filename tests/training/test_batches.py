@@ -76,3 +76,15 @@ def test_clips_go_to_the_gpu_by_what_this_process_can_still_get(monkeypatch):
     for fraction, expected in ((1.0, 70), (0.5, 40)):  # 30 free and 40 of its own cache; half the card less what it has
         monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda _device, f=fraction: f)
         assert batches_module._free_memory(torch.device("cuda")) == expected
+
+
+def test_crops_lie_evenly_from_the_start_to_the_end(train):
+    assert Batches(train, 2000, CPU).crops(1) == [0.5]
+    assert Batches(train, 2000, CPU).crops(3) == [0.0, 0.5, 1.0]
+    longest = max(int(part.lengths.max()) for part in train)
+    assert Batches(train, longest, CPU).crops(3) == [0.5], "where no clip is longer, all would be the same"
+    batches = Batches(train, 500, CPU)
+    at = [next(batches.evaluation(24, crop=crop)).waveforms for crop in batches.crops(2)]
+    lengths = np.concatenate([part.lengths for part in train])
+    differs = [not torch.equal(first, last) for first, last in zip(*at, strict=True)]
+    assert differs == (lengths > 500).tolist()

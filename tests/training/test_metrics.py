@@ -31,3 +31,13 @@ def test_counts_of_workers_add_up():
 def test_no_clips_is_an_error():
     with pytest.raises(ValueError, match="no clips"):
         metrics(np.zeros((3, 3), dtype=int))
+
+
+@pytest.mark.parametrize("average", ["macro", "weighted"])
+def test_averages_are_scikit_learns(average):
+    rng = np.random.default_rng(1)
+    targets = rng.choice(5, 200, p=[0.5, 0.2, 0.2, 0.1, 0.0])
+    predicted = np.where(rng.random(200) < 0.7, targets, rng.integers(0, 4, 200))
+    found = metrics(confusion_matrix(targets, predicted, 6), average)
+    expected = oracle.precision_recall_fscore_support(targets, predicted, average=average, zero_division=0)[:3]
+    assert (found.precision, found.recall, found.f1) == pytest.approx(expected)
