@@ -239,6 +239,7 @@ class _Run:
             loss = training_loss(answer, augmented.targets[rows], augmented.mixed, config, self.own_loss)
         self.slabs.zero_grad()
         torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
+        self.slabs.collect_grad()
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.slabs.wholes(), config.clip_norm)
         self.optimiser.step()

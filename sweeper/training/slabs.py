@@ -1,7 +1,7 @@
 """Parameters that lie one after another in one tensor, so that what is done to each is one operation, not hundreds.
 
 A step of a small network is short: AdamW, clipping and averaging of its 250 tensors one by one took a sixth of it. The
-parameters stay what they are, by name and shape; they are views of a slab now, and so are their gradients.
+parameters stay what they are, by name and shape; they are views of a slab now.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,12 +52,15 @@ class Slabs:
         return [slab.whole for slab in self]
 
     def zero_grad(self) -> None:
-        """Forget the gradients; a parameter by itself has none until the next backward pass."""
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def collect_grad(self) -> None:
+        """After a backward pass: put the members' gradients together."""
         for slab in self:
-            if slab.whole is slab.members[0]:
-                slab.whole.grad = None
-            elif slab.whole.grad is not None:
-                slab.whole.grad.zero_()
+            if slab.whole is not slab.members[0]:
+                slab.whole.grad = slab.join([p.grad for p in slab.members])  # type: ignore[misc]
 
 
 def apart(network: nn.Module) -> Slabs:
@@ -87,14 +90,9 @@ def _laid_out(group: Sequence[nn.Parameter], apart: set[int]) -> tuple[Slab, ...
     slabs = [Slab(p, (p,)) for p in group if id(p) in apart]
     members = tuple(p for p in group if id(p) not in apart)
     if len(members) > 1:
-        learned = members[0].requires_grad
-        whole = nn.Parameter(torch.cat([p.flatten() for p in members]), requires_grad=learned)
+        whole = nn.Parameter(torch.cat([p.flatten() for p in members]), members[0].requires_grad)
         slab = Slab(whole, members)
         for member, values in zip(members, slab.split(whole.data), strict=True):
             member.data = values
-        if learned:
-            whole.grad = torch.zeros_like(whole)
-            for member, gradient in zip(members, slab.split(whole.grad), strict=True):
-                member.grad = gradient
         return (*slabs, slab)
     return (*slabs, *(Slab(p, (p,)) for p in members))
