@@ -8,9 +8,10 @@ distillation, so the reference adds them, and each arm takes away one.
 from dataclasses import replace
 from typing import Any
 
+from sweeper.augmentation_config import AugmentationConfig, MixingConfig
+from sweeper.training_config import DistillationConfig
+
 from sweeper.model.config import SIZES
-from sweeper.search_spaces.augmentation import AugmentationConfig, MixingConfig
-from sweeper.search_spaces.config import DistillationConfig
 from sweeper.search_spaces.recipes import paper, quick, small
 from sweeper.search_spaces.tuning import SPACE
 from sweeper.study import Arm, Recipe, Study, Table

@@ -3,9 +3,10 @@
 A recipe is complete: reading it tells every value that is used. Three are named on the command line.
 """
 
+from sweeper.augmentation_config import AugmentationConfig
+from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
+
 from sweeper.model.config import SIZES
-from sweeper.search_spaces.augmentation import AugmentationConfig
-from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
 from sweeper.study import Recipe
 
 

@@ -7,14 +7,15 @@ as the recipe has it.
 from dataclasses import replace
 from typing import Any
 
-from sweeper.search_spaces.augmentation import (
+from sweeper.augmentation_config import (
     AugmentationConfig,
     MixingConfig,
     NoiseConfig,
     ResamplingConfig,
     SignalConfig,
 )
-from sweeper.search_spaces.config import TrainingConfig
+from sweeper.training_config import TrainingConfig
+
 from sweeper.space import Trial
 
 # The signal set of the paper, and what EAT's code has besides, off by default: each is on or off.

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from sweeper.definition import DataConfig, PlanError, Source, canonical_json, definition, design, filled_network, plain
-from sweeper.space import Scope, tuned
+from sweeper.space import SearchScope, tuned
 from sweeper.study import HEADS, Arm, Network, Recipe, Study, TrainingConfig, kind
 from sweeper.switches import flat_fields, switched
 
@@ -172,7 +172,7 @@ class Tuning:
     `scope`: of the searches that chose.
     """
 
-    scope: Scope
+    scope: SearchScope
     params: Mapping[tuple[str, int], str]
     trainings: Mapping[tuple[str, int], TrainingConfig]
 
@@ -188,7 +188,7 @@ class Tuning:
             raise PlanError(f"arm {arm.name!r}, fold {fold}: {', '.join(differing)} differ, which no search turned")
 
 
-def arm_training(study: Study, arm: Arm, recipe: Recipe, scope: Scope, params: str) -> TrainingConfig:
+def arm_training(study: Study, arm: Arm, recipe: Recipe, scope: SearchScope, params: str) -> TrainingConfig:
     """The training with what a search chose, and what the arm switches: that stays whatever was chosen."""
     base = study.recipe_training(recipe)
     chosen = json.loads(params)

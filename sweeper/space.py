@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sweeper.search_spaces.config import TrainingConfig
 from sweeper.switches import flat_fields
+from sweeper.training_config import TrainingConfig
 
 Value = float | int | bool | str
 
 
 @dataclass(frozen=True)
-class Scope:
+class SearchScope:
     """What a search goes by, and so what is worth asking for.
 
     Attributes:
@@ -32,10 +32,10 @@ class Trial(Protocol):
     """What a space asks for values: an Optuna trial, or a stand-in with the same methods; and what the search is for.
 
     Attributes:
-        scope: see `Scope`.
+        scope: see `SearchScope`.
     """
 
-    scope: Scope
+    scope: SearchScope
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -61,7 +61,7 @@ class Searched:
     recipe: Value | None
 
 
-def tuned(space: Space, scope: Scope, values: Mapping[str, Any], base: TrainingConfig) -> TrainingConfig:
+def tuned(space: Space, scope: SearchScope, values: Mapping[str, Any], base: TrainingConfig) -> TrainingConfig:
     """The training with values that were chosen before.
 
     Raises:
@@ -71,7 +71,7 @@ def tuned(space: Space, scope: Scope, values: Mapping[str, Any], base: TrainingC
     return space(Chosen(values, scope), base)
 
 
-def recipe_values(space: Space, scope: Scope, base: TrainingConfig) -> dict[str, Value]:
+def recipe_values(space: Space, scope: SearchScope, base: TrainingConfig) -> dict[str, Value]:
     """The values with which the space returns the recipe itself.
 
     A space may have a method `recipe_values(training)` that says them. Otherwise a value belongs to the field of the
@@ -93,7 +93,7 @@ def recipe_values(space: Space, scope: Scope, base: TrainingConfig) -> dict[str,
     return recipe.asked
 
 
-def _found_values(space: Space, scope: Scope, base: TrainingConfig) -> dict[str, Any]:
+def _found_values(space: Space, scope: SearchScope, base: TrainingConfig) -> dict[str, Any]:
     recipe = flat_fields(base)
     ends = [_Everything(scope), _Everything(scope, last=True)]
     made = [flat_fields(space(trial, base)) for trial in ends]
@@ -106,7 +106,7 @@ def _found_values(space: Space, scope: Scope, base: TrainingConfig) -> dict[str,
     return found
 
 
-def searched_fields(space: Space, scope: Scope, base: TrainingConfig) -> tuple[Searched, ...]:
+def searched_fields(space: Space, scope: SearchScope, base: TrainingConfig) -> tuple[Searched, ...]:
     """Every field that a search may turn, with its range and the recipe's value: None where that has it off."""
     everything = _Everything(scope)
     space(everything, base)
@@ -117,7 +117,7 @@ def searched_fields(space: Space, scope: Scope, base: TrainingConfig) -> tuple[S
     return tuple(Searched(name, words, values.get(name)) for name, words in everything.ranges.items())
 
 
-def fixed_fields(space: Space, scope: Scope, base: TrainingConfig) -> dict[str, Any]:
+def fixed_fields(space: Space, scope: SearchScope, base: TrainingConfig) -> dict[str, Any]:
     """The training fields that neither end of any range changes, as `a.b` and value."""
     least, most = (flat_fields(space(_Everything(scope, last=last), base)) for last in (False, True))
     recipe = flat_fields(base)
@@ -132,7 +132,7 @@ class Chosen:
         KeyError: there is no value of that name.
     """
 
-    def __init__(self, values: Mapping[str, Any], scope: Scope = Scope()) -> None:  # frozen
+    def __init__(self, values: Mapping[str, Any], scope: SearchScope = SearchScope()) -> None:  # frozen
         self.scope = scope
         self.asked: dict[str, Value] = {}
         self._values = values
@@ -202,10 +202,10 @@ def described_space(ranges: Mapping[str, str], tried: Iterable[Mapping[str, Any]
     return ask
 
 
-class Asking:
+class ScopedTrial:
     """An Optuna trial, as a space is given it."""
 
-    def __init__(self, trial: Any, scope: Scope) -> None:
+    def __init__(self, trial: Any, scope: SearchScope) -> None:
         self.scope = scope  # that of the search, whatever the trial's
         self.suggest_float = trial.suggest_float
         self.suggest_int = trial.suggest_int
@@ -215,7 +215,7 @@ class Asking:
 class _Everything:
     """A trial that switches everything on, and takes the lower end of each range, or the upper one."""
 
-    def __init__(self, scope: Scope, *, last: bool = False) -> None:
+    def __init__(self, scope: SearchScope, *, last: bool = False) -> None:
         self.scope = scope
         self.ranges: dict[str, str] = {}
         self.given: dict[str, Value] = {}

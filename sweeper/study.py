@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from sweeper.augmentation_config import AugmentationConfig
 from sweeper.factorial import combinations
-from sweeper.search_spaces.augmentation import AugmentationConfig
-from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
 from sweeper.space import Space
 from sweeper.switches import switched
+from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -12,10 +12,12 @@ STUDIES = ("model", "search_spaces", "study", "study_file", "definition")
 MAY_IMPORT = {
     "sweeper.factorial": [],
     "sweeper.switches": [],
-    "sweeper.space": ["sweeper.search_spaces.config", "sweeper.switches"],
+    "sweeper.augmentation_config": [],
+    "sweeper.training_config": ["sweeper.augmentation_config"],
+    "sweeper.space": ["sweeper.training_config", "sweeper.switches"],
     "sweeper.study": [
         *("sweeper.factorial", "sweeper.space", "sweeper.switches"),
-        *("sweeper.search_spaces.config", "sweeper.search_spaces.augmentation"),
+        *("sweeper.training_config", "sweeper.augmentation_config"),
     ],
     "sweeper.definition": ["sweeper.factorial", "sweeper.study"],
     "sweeper.plan": ["sweeper.definition", "sweeper.space", "sweeper.study", "sweeper.switches"],
@@ -26,11 +28,14 @@ MAY_IMPORT = {
     ],
     "sweeper.model": ["sweeper.study"],
     "sweeper.cluster": [],
-    "sweeper.search_spaces": ["sweeper.model.config", "sweeper.space", "sweeper.study"],
+    "sweeper.search_spaces": [
+        *("sweeper.augmentation_config", "sweeper.training_config"),
+        *("sweeper.model.config", "sweeper.space", "sweeper.study"),
+    ],
     "sweeper.statistics": [],
-    "sweeper.audio": ["sweeper.search_spaces.augmentation"],
+    "sweeper.audio": ["sweeper.augmentation_config"],
     "sweeper.training": [
-        *("sweeper.model", "sweeper.search_spaces.config", "sweeper.plan", "sweeper.audio", "sweeper.study"),
+        *("sweeper.model", "sweeper.training_config", "sweeper.plan", "sweeper.audio", "sweeper.study"),
     ],
     "sweeper.results.schema": [],
     "sweeper.results": ["sweeper", *(f"!sweeper.{room}" for room in (*STUDIES, "report", "execution", "cli", "run"))],
@@ -38,7 +43,7 @@ MAY_IMPORT = {
     "sweeper.execution": ["sweeper", "!sweeper.cli", "!sweeper.run", "!sweeper.report"],
     "sweeper": [],
 }
-ONLY_UNDER = {"ray": "sweeper.execution", "optuna": "sweeper.search", "fsspec": "sweeper.results.object_store"}
+ONLY_UNDER = {"ray": "sweeper.execution", "optuna": "sweeper.search.suggest", "fsspec": "sweeper.results.object_store"}
 
 WITHOUT_TORCH = [
     f"sweeper.{name}"

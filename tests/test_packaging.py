@@ -43,7 +43,7 @@ def test_files_of_the_user_do_not_shadow_ours(tmp_path):
 
 def test_there_is_a_console_command(installed):
     commands = {command.value for command in entry_points(group="console_scripts", name="sweeper")}
-    assert commands == {"sweeper.cli:main"}
+    assert commands == {"sweeper.cli.main:main"}
 
 
 def test_constraints_pin_everything_without_addresses():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from sweeper.search.plan import plan_searches
 
 from sweeper.model.config import SIZES
 from sweeper.plan import PlanError, Source, Tuning, build_plan, canonical_json, derive_seed, select_arms, variant
@@ -16,10 +17,9 @@ from sweeper.results.plans import merge
 from sweeper.results.searching import STAGES, Goal
 from sweeper.results.tables import StudyError
 from sweeper.run.search import digest
-from sweeper.search_plan import plan_searches
 from sweeper.search_spaces.peers import PEERS
 from sweeper.search_spaces.tuning import SPACE
-from sweeper.space import Chosen, Scope, recipe_values
+from sweeper.space import Chosen, SearchScope, recipe_values
 from sweeper.study import Arm, EMAConfig, Network, Recipe, Study, TrainingConfig
 from tests.studies import ARMS, PAPER, RECIPES, REFERENCE, STUDY, TABLES
 
@@ -256,7 +256,7 @@ def test_ids_and_designs_of_the_papers_trials_stay():
         for goal in (Goal("accuracy_ema"), Goal("accuracy"), Goal("accuracy_ema", "gflops")):
             searches = plan_searches(
                 study="s", source=PAPER, arms=select_arms(STUDY, names=["full", "garm", "semantic-only"]), recipe=made,
-                dataset="demo", split="official", folds=(2,), classes=10, scope=Scope(goal.objective, goal.cost),
+                dataset="demo", split="official", folds=(2,), classes=10, scope=SearchScope(goal.objective, goal.cost),
             )  # fmt: skip
             for search in searches:
                 key = f"search/{recipe}/{goal.objective}-{goal.cost}/{search.arm.name}"
@@ -327,7 +327,7 @@ def test_peers_are_planned_beside_the_arms():
         plan(peers=PEERS)
 
 
-SCOPE = Scope("accuracy")
+SCOPE = SearchScope("accuracy")
 
 
 def tuning(arm="full", **changes):
@@ -360,7 +360,7 @@ def test_the_confound_guard_lets_arms_differ_in_what_was_tuned_alone(changes):
 def test_a_trial_that_selects_is_another_trial():
     (search,) = plan_searches(
         study="s", source=PAPER, arms=select_arms(STUDY, names=["full"]), recipe=RECIPES["quick"](), dataset="demo",
-        split="official", folds=(1,), classes=10, scope=Scope("accuracy_ema"),
+        split="official", folds=(1,), classes=10, scope=SearchScope("accuracy_ema"),
     )  # fmt: skip
     trials = [trial for stage in STAGES for trial in search.trials(stage, [search.recipe_params], 2)]
     assert len({trial.seed for trial in trials}) == len(trials) == 8

@@ -11,11 +11,11 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeper.doctor import Check, clock, examine_machine, examine_results
 from sweeper.execution.address import asks_for_token
 from sweeper.execution.cluster import cluster
 from sweeper.plan import PlanError
 from sweeper.results.storage import locate
+from sweeper.tools.doctor import Check, clock, examine_machine, examine_results
 
 ANSWER_SECONDS = 60.0  # a node that is asked first has to start a process and import torch
 

@@ -103,7 +103,7 @@ def host_memory(trial: TrialSpec, nodes: Sequence[Node]) -> int:
     """
     import torch
 
-    from sweeper.profiling import peak_training_memory
+    from sweeper.tools.profile import peak_training_memory
 
     needed = int(PROCESS_BYTES + RESERVE * peak_training_memory(trial, torch.device("cpu")))
     most = max(node.get("memory", 0.0) for node in nodes if node.get("CPU"))

@@ -26,7 +26,7 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 LEAVE_SECONDS = 10.0  # for trials that were told to leave: to look, to end a step, to keep their state
 
 
-class Source(Searcher):
+class TrialSource(Searcher):
     """Where Tune gets its trials from, until there are none or `drain` was called. Tune calls that a searcher.
 
     Args:
@@ -87,12 +87,12 @@ class Source(Searcher):
         """Nothing was kept."""
 
 
-class Planned(Source):
+class PlannedTrials(TrialSource):
     """The planned trials in their order, but those that other runs are at come last.
 
     Args:
         trials: the trials.
-        claims, say: see `Source`.
+        claims, say: see `TrialSource`.
     """
 
     def __init__(
@@ -100,15 +100,22 @@ class Planned(Source):
     ) -> None:
         super().__init__(claims, say)
         self._left = {trial.trial_id: trial for trial in trials}
-        if claimed := self.claimed().keys() & self._left.keys():
-            others = "; others come first" if len(claimed) < len(self._left) else ""
-            say(f"{len(claimed)} of these trials are run by another command on this study{others}")
+        self._told = False
+        self._mention(self.claimed())
 
     def next(self) -> TrialSpec | None:
         """The next planned trial that nobody is at."""
         claimed = self.claimed()
+        self._mention(claimed)
         found = next((trial_id for trial_id in self._left if trial_id not in claimed), None)
         return None if found is None else self._left.pop(found)
+
+    def _mention(self, claimed: Mapping[str, Claim]) -> None:
+        """Say once that another run is at the study, whenever it came."""
+        if not self._told and (theirs := claimed.keys() & self._left.keys()):
+            self._told = True
+            others = "; others come first" if len(theirs) < len(self._left) else ""
+            self._say(f"{len(theirs)} of these trials are run by another command on this study{others}")
 
     def is_over(self) -> bool:
         """Whether all that is left is another run's, and that lives: while ours run, it may still be lost."""
@@ -133,7 +140,7 @@ class Ending(Stopper):
         tell: tells all running trials "keep" or "leave"; what it returns is held.
     """
 
-    def __init__(self, source: Source, grace: float, tell: Callable[[Any], Any] = put_up) -> None:
+    def __init__(self, source: TrialSource, grace: float, tell: Callable[[Any], Any] = put_up) -> None:
         self._source, self._grace, self._tell = source, grace, tell
         self._running: set[str] = set()
         self._told: dict[str, Any] = {}

@@ -16,9 +16,9 @@ from sweeper.audio.places import cache_folder
 from sweeper.execution.cluster import nodes
 from sweeper.execution.fits import TrialResources, host_memory, judge_gpu, largest
 from sweeper.plan import TrialSpec
-from sweeper.profiling import peak_training_memory
 from sweeper.results.store import Study
 from sweeper.study_file import with_network
+from sweeper.tools.profile import peak_training_memory
 
 
 def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources, study: Study) -> int:

@@ -26,12 +26,12 @@ from sweeper.execution.train_run import Actor, Link, Work
 from sweeper.execution.worker import (
     STARTED,
     Row,
-    Sweep,
+    SweepContext,
     commit_result,
     epoch_reporter,
     opened,
     recorded,
-    see_through,
+    run_with_retries,
 )
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import Attempt
@@ -44,7 +44,7 @@ GROWTH = 8  # trials that a growing cluster is asked to run at once, if no more 
 
 
 @contextlib.contextmanager
-def trainable(sweep: Sweep, workers: int, memory: int, batch: int, ahead: int) -> Iterator[tuple[Any, int]]:
+def trainable(sweep: SweepContext, workers: int, memory: int, batch: int, ahead: int) -> Iterator[tuple[Any, int]]:
     """Tune's trainable for the sweep's trials, and how many of them may run, or wait for nodes, at once.
 
     On leaving, what still runs is stopped, and no process or placement group of it is left.
@@ -90,12 +90,12 @@ def _room(resources: dict[str, float], workers: int) -> int:
 
 
 def train_trial(
-    config: dict[str, Any], sweep: Sweep, workers: int, resources: dict[str, float], runs: Sequence[Actor]
+    config: dict[str, Any], sweep: SweepContext, workers: int, resources: dict[str, float], runs: Sequence[Actor]
 ) -> None:
     """Tune's function trainable: run and commit the trial `config["spec"]` on several workers, by one of `runs`."""
     spec: TrialSpec = config["spec"]
     work = Work(spec.trial_id, train_loop, {"sweep": sweep, "spec": spec}, workers, resources)
-    see_through(sweep, spec, lambda: _follow(work, runs))
+    run_with_retries(sweep, spec, lambda: _follow(work, runs))
 
 
 def _follow(work: Work, runs: Sequence[Actor]) -> Row:
@@ -125,7 +125,7 @@ def _start(work: Work, runs: Sequence[Actor]) -> tuple[Actor, str]:
 
 def train_loop(config: dict[str, Any]) -> Row | None:
     """What each of Train's workers does; the first one commits the result and returns its row."""
-    sweep: Sweep = config["sweep"]
+    sweep: SweepContext = config["sweep"]
     spec = opened(config["spec"], sweep)
     link: Link = config["run"]
     link.join()

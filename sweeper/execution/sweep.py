@@ -17,18 +17,18 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
 from sweeper import signals
-from sweeper.audio.sides import Sides
+from sweeper.audio.fold_data import FoldData
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, trial_resources
 from sweeper.execution.fits import Machine, share_of_batch
-from sweeper.execution.interrupt import Ending, Planned, Source
+from sweeper.execution.interrupt import Ending, PlannedTrials, TrialSource
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.packing import Packing
 from sweeper.execution.progress import Progress
 from sweeper.execution.watchdog import Watchdog
-from sweeper.execution.worker import FoldClips, Sweep, train_trial
+from sweeper.execution.worker import FoldClips, SweepContext, train_trial
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.results.attempts import new_run
 from sweeper.results.claims import Claims
@@ -47,7 +47,7 @@ class Failure:
 
 def run_sweep(
     trials: Sequence[TrialSpec],
-    folds: Mapping[int, Sides],
+    folds: Mapping[int, FoldData],
     study: Study,
     store: ClipStore,
     machine: Machine = _USUAL,
@@ -63,7 +63,7 @@ def run_sweep(
     """
     view = Progress(trials, len(trials))
     return run_trials(
-        lambda sweep: (Planned(trials, Claims(study, sweep.run), view.say), None),
+        lambda sweep: (PlannedTrials(trials, Claims(study, sweep.run), view.say), None),
         folds,
         study,
         store,
@@ -74,12 +74,12 @@ def run_sweep(
     )
 
 
-Making = Callable[[Sweep], tuple[Source, TrialScheduler | None]]
+Making = Callable[[SweepContext], tuple[TrialSource, TrialScheduler | None]]
 
 
 def run_trials(
     make: Making,
-    folds: Mapping[int, Sides],
+    folds: Mapping[int, FoldData],
     study: Study,
     store: ClipStore,
     machine: Machine,
@@ -116,7 +116,7 @@ def run_trials(
         memory = memory_per_trial(shares, resources, study)
         # Each node fetches them once, whatever it trains.
         references = {key: ray.put(part) for key, part in parts.items()}
-        sweep = Sweep(
+        sweep = SweepContext(
             study=study,
             folds={
                 fold: FoldClips(

@@ -39,7 +39,7 @@ STARTED: Row = {"outcome": "started"}  # a trial's first report, after which Tun
 
 @dataclass(frozen=True)
 class FoldClips:
-    """References to one fold's `Sides` in the object store."""
+    """References to one fold's `FoldData` in the object store."""
 
     train: tuple["ray.ObjectRef[Any]", ...]
     scored: tuple["ray.ObjectRef[Any]", ...]
@@ -47,7 +47,7 @@ class FoldClips:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepContext:
     """What all trials of a sweep share. Small: the clips are references."""
 
     study: Study
@@ -67,7 +67,7 @@ def tune_config(spec: TrialSpec) -> dict[str, Any]:
     return {"trial_id": spec.trial_id, "spec": spec}
 
 
-def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
+def train_trial(config: dict[str, Any], sweep: SweepContext) -> None:
     """Tune's function trainable: run and commit the trial `config["spec"]` in this process."""
     spec = opened(config["spec"], sweep)
     fold = sweep.folds[spec.data.fold]
@@ -95,15 +95,15 @@ def train_trial(config: dict[str, Any], sweep: Sweep) -> None:
             return commit_result(sweep, result, fitted, running)
 
     tune.report(STARTED)  # returns unless Tune stops the trial here
-    see_through(sweep, spec, run)
+    run_with_retries(sweep, spec, run)
 
 
-def opened(spec: TrialSpec, sweep: Sweep) -> TrialSpec:
+def opened(spec: TrialSpec, sweep: SweepContext) -> TrialSpec:
     """The trial with its network: what was sent is data, and a user's code lies in the study's results."""
     return with_network(spec, sweep.study.storage, cache_folder())
 
 
-def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
+def run_with_retries(sweep: SweepContext, spec: TrialSpec, run: Callable[[], Row]) -> None:
     """`run` a trial until it is committed or has failed too often, and tell Tune how it ended.
 
     An exception is retried in this process, from the trial's own checkpoint; divergence is not, it would only happen
@@ -145,7 +145,7 @@ def see_through(sweep: Sweep, spec: TrialSpec, run: Callable[[], Row]) -> None:
 
 
 @contextlib.contextmanager
-def recorded(sweep: Sweep, spec: TrialSpec, workers: int = 1) -> Iterator[Attempt]:
+def recorded(sweep: SweepContext, spec: TrialSpec, workers: int = 1) -> Iterator[Attempt]:
     """An attempt at a trial by so many workers. One that ends because that was wished has not failed."""
     held = {"cpus": workers * sweep.cpus, "gpus": workers * sweep.gpus}
     with attempt(sweep.study, spec.trial_id, device=device_name(sweep), run=sweep.run, **held) as running:
@@ -163,7 +163,7 @@ def _free_gpu() -> None:
         torch.cuda.empty_cache()
 
 
-def commit_result(sweep: Sweep, result: TrialResult, fitted: Fitted, running: Attempt) -> Row:
+def commit_result(sweep: SweepContext, result: TrialResult, fitted: Fitted, running: Attempt) -> Row:
     """Write weights, predictions and curve, and then the row that declares the trial finished; returns the row."""
     spec, mark = result.spec, new_mark()
     cost = cost_of_running(sweep.study, spec.trial_id, complete=True, running=running)
@@ -175,7 +175,7 @@ def commit_result(sweep: Sweep, result: TrialResult, fitted: Fitted, running: At
     return row
 
 
-def circumstances(sweep: Sweep, spec: TrialSpec, threads: int | None = None) -> Circumstances:
+def circumstances(sweep: SweepContext, spec: TrialSpec, threads: int | None = None) -> Circumstances:
     """What the trial's row says about data and machine; `threads`: of its worker, if that is another process."""
     return Circumstances(
         synthetic=sweep.synthetic,
@@ -186,7 +186,7 @@ def circumstances(sweep: Sweep, spec: TrialSpec, threads: int | None = None) -> 
     )
 
 
-def device_name(sweep: Sweep) -> str:
+def device_name(sweep: SweepContext) -> str:
     """'cpu', or the name of the GPU that this process may use; 'GPU' where only its workers have one."""
     if not sweep.gpus:
         return "cpu"

@@ -90,7 +90,7 @@ def curves(board: Leaderboard) -> Curves | None:
 
 def search_importances(found: Found, plan: Mapping[str, Any]) -> dict[str, float]:
     """Share of each searched field in a search's scores; empty where there are too few trials, or no ranges."""
-    from sweeper.search import importances  # Optuna takes a second to import
+    from sweeper.search.suggest import importances  # Optuna takes a second to import
 
     ranges = plan.get("design", {}).get("search", {}).get("space", {})
     try:

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from sweeper.audio import datasets
 from sweeper.audio.clips import Clips
 from sweeper.audio.datasets import DatasetError
-from sweeper.audio.sides import cut
+from sweeper.audio.fold_data import cut
 from sweeper.audio.store import prepare
 from sweeper.results.evidence import mark_of
 from sweeper.results.leaderboard import Leaderboard

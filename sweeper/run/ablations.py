@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sweeper import signals
-from sweeper.audio.sides import cut
+from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
 from sweeper.plan import TrialSpec, build_plan
 from sweeper.results.store import Study

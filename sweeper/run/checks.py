@@ -80,7 +80,7 @@ def check_begin(
         digest = old.get("data_digest")  # of our own data it is known only once they are decoded
         merge(old, {"design": design, "data_digest": digest, "trials": ()}, str(study))
     if isinstance(options, SearchOptions) and options.storage is not None:
-        from sweeper.search import check_database  # Optuna takes a second to import
+        from sweeper.search.suggest import check_database  # Optuna takes a second to import
 
         check_database(options.storage)
     if trials:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sweeper import signals
-from sweeper.audio.sides import cut
+from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
 from sweeper.definition import definition, design
 from sweeper.plan import PlanError, Stage, TrialSpec, canonical_json
@@ -33,8 +33,8 @@ from sweeper.run.options import (
 )
 from sweeper.run.prepare import Run, prepare_run
 from sweeper.run.words import count
-from sweeper.search_plan import ArmSearch, plan_searches
-from sweeper.space import Scope
+from sweeper.search.plan import ArmSearch, plan_searches
+from sweeper.space import SearchScope
 
 
 def run_search(options: SearchOptions, say: Say) -> Outcome:
@@ -67,7 +67,7 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
         store = run.open(options)
         write_search_plan(study, searches, options, run.facts(options, store))
         with ExitStack() as stack:
-            seeker = Seeker(options, searches, study, store, say, stack)
+            seeker = SearchStages(options, searches, study, store, say, stack)
             code = seeker.name_winners()
             if seeker.named():
                 code = max(code, seeker.score_winners())
@@ -86,11 +86,11 @@ def arm_searches(run: Run, options: SearchOptions) -> tuple[ArmSearch, ...]:
         split=options.split,
         folds=run.folds,
         classes=len(run.dataset.classes),
-        scope=Scope(options.objective, options.cost),
+        scope=SearchScope(options.objective, options.cost),
     )
 
 
-class Seeker:
+class SearchStages:
     """The stages of a study's searches, each of which runs only what is missing."""
 
     def __init__(
@@ -136,8 +136,8 @@ class Seeker:
         return {(f.arm, f.fold): f for f in read_searches(self.study) if (f.arm, f.fold) in mine}
 
     def _explore(self) -> int:
-        from sweeper.execution.search import run_searches  # Ray and Optuna take seconds to import
-        from sweeper.search import Search, open_storage
+        from sweeper.execution.searches import run_searches  # Ray and Optuna take seconds to import
+        from sweeper.search.suggest import Search, open_storage
 
         found = self.found()
         goal = goal_of(self.options)

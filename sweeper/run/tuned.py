@@ -16,7 +16,7 @@ from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.options import OK, Outcome, Say, TunedOptions, resumable
 from sweeper.run.prepare import Run, prepare_run
 from sweeper.run.search import (
-    Seeker,
+    SearchStages,
     arm_searches,
     describe_searches,
     describe_space,
@@ -25,7 +25,7 @@ from sweeper.run.search import (
     write_search_plan,
 )
 from sweeper.run.words import count
-from sweeper.search_plan import ArmSearch
+from sweeper.search.plan import ArmSearch
 
 
 def run_tuned(options: TunedOptions, say: Say) -> Outcome:
@@ -52,7 +52,7 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
         facts = run.facts(options, store) | {"design": design, "fixed_study": run.fixed}
         write_search_plan(study, searches, options, facts)
         with ExitStack() as stack:
-            seeker = Seeker(options, searches, study, store, say, stack)
+            seeker = SearchStages(options, searches, study, store, say, stack)
             code = seeker.name_winners()
             write_searches(study, read_searches(study))
             if seeker.named():

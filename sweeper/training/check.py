@@ -23,7 +23,6 @@ from sweeper.model.build import build, is_of_this_package
 from sweeper.model.output import as_output
 from sweeper.model.pairing import NetworkError, named_tensors, seeded_outside_torch
 from sweeper.plan import canonical_json
-from sweeper.search_spaces.config import TrainingConfig
 from sweeper.study import Network, Output
 from sweeper.training import checkpoint
 from sweeper.training.cost import count_operations
@@ -33,6 +32,7 @@ from sweeper.training.fit import optimiser
 from sweeper.training.loss import training_loss
 from sweeper.training.slabs import apart
 from sweeper.training.weights import restored
+from sweeper.training_config import TrainingConfig
 
 CLIPS = 2
 SEED, OTHER_SEED = 1, 2

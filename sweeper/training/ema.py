@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from sweeper.search_spaces.config import EMAConfig
 from sweeper.training.slabs import Slabs, apart, together
+from sweeper.training_config import EMAConfig
 
 
 class EMA:

@@ -24,13 +24,13 @@ from sweeper.model.build import build, is_of_this_package
 from sweeper.model.output import as_output
 from sweeper.model.pairing import seeded_outside_torch
 from sweeper.plan import TrialSpec, derive_seed
-from sweeper.search_spaces.config import TrainingConfig
 from sweeper.training import checkpoint
 from sweeper.training.batches import Batch, Batches
 from sweeper.training.distributed import ALONE, Drift, Worker
 from sweeper.training.ema import EMA
 from sweeper.training.loss import OwnLoss, training_loss
 from sweeper.training.slabs import Slabs, apart, together
+from sweeper.training_config import TrainingConfig
 
 CHECKPOINT_SECONDS = 30.0
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sweeper.model.output import as_output
-from sweeper.search_spaces.config import DistillationConfig, TrainingConfig
 from sweeper.study import Output
+from sweeper.training_config import DistillationConfig, TrainingConfig
 
 OwnLoss = Callable[[Any, Tensor], Tensor | None]
 

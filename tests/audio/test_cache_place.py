@@ -10,7 +10,7 @@ from sweeper.audio.datasets import DatasetError, load
 from sweeper.audio.fetch import FetchError, fetch
 from sweeper.audio.places import cache_folder
 from sweeper.audio.store import StoreError, prepare
-from sweeper.cli import main
+from sweeper.cli.main import main
 
 
 @pytest.fixture

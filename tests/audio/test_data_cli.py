@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from sweeper import cli, data_cli
 from sweeper.audio.check import check
 from sweeper.audio.datasets import NAMES, load
 from sweeper.audio.datasets.base import Clip, Dataset
+from sweeper.cli import data as data_cli
+from sweeper.cli.main import main as cli
 
 
 @pytest.fixture
@@ -188,7 +189,7 @@ def test_a_sample_rate_that_is_none(run, capsys, rate):
 
 def test_help_is_fast_and_loads_no_heavy_library():
     code = (
-        "import argparse, sys; from sweeper import data_cli; p = argparse.ArgumentParser();"
+        "import argparse, sys; from sweeper.cli import data as data_cli; p = argparse.ArgumentParser();"
         "data_cli.add_parser(p.add_subparsers()); data_cli.definition('esc50');"
         "print(sorted({'torch', 'sklearn', 'matplotlib', 'soundfile', 'pooch', 'rich'} & set(sys.modules)))"
     )

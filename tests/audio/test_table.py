@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import soundfile
 
-from sweeper import cli
 from sweeper.audio import splits
 from sweeper.audio.datasets import DatasetError, load
 from sweeper.audio.datasets.base import VALIDATION
-from sweeper.audio.sides import cut
+from sweeper.audio.fold_data import cut
 from sweeper.audio.splits import LeakError
 from sweeper.audio.store import prepare
+from sweeper.cli.main import main as cli
 
 
 def write(path: Path, seed: int = 0, **options) -> Path:

@@ -6,15 +6,15 @@ import json
 import numpy as np
 import pytest
 import torch
-
-from sweeper.audio.augmentation import augment
-from sweeper.search_spaces.augmentation import (
+from sweeper.augmentation_config import (
     AugmentationConfig,
     MixingConfig,
     NoiseConfig,
     ResamplingConfig,
     SignalConfig,
 )
+
+from sweeper.audio.augmentation import augment
 
 PAPER = AugmentationConfig()
 EVERYTHING = dataclasses.replace(

@@ -64,10 +64,9 @@ def make(folder: Path, trials: int, *, packed: bool) -> Study:
     plan = {"study": study.name, "kind": "ablation", "design": {}, "data_digest": "x", "trials": listed}
     (folder / "plan.json").write_text(json.dumps(plan))
     for files, content in ((study.rows, table), (study.attempts, attempts(table))):
-        name = files.path("pack-{:016x}" if packed else "{}")
         whole = len(table) // PACK_ROWS * PACK_ROWS if packed else 0
         for start in range(0, whole, PACK_ROWS):
-            (folder / name.format(start)).write_bytes(table_bytes(content.slice(start, PACK_ROWS), content.schema))
+            (folder / files.path(f"pack-{start:016x}")).write_bytes(table_bytes(content.slice(start, PACK_ROWS), content.schema))
         for start in range(whole, len(table)):
             row = content.slice(start, 1)
             one = "-".join(row[column][0].as_py() for column in row.column_names[: 1 if files is study.rows else 2])
@@ -78,7 +77,7 @@ def make(folder: Path, trials: int, *, packed: bool) -> Study:
 def measure(command: str, study: Study, *options: str) -> str:
     """Seconds and peak memory (GB) of the command."""
     code = (
-        "import resource, sys; from sweeper.cli import main; code = main(sys.argv[1:]); "
+        "import resource, sys; from sweeper.cli.main import main; code = main(sys.argv[1:]); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, file=sys.stderr); sys.exit(code)"
     )
     began = time.perf_counter()

@@ -12,12 +12,12 @@ from dataclasses import replace
 import numpy as np
 import optuna
 from scipy import stats
+from sweeper.search.plan import ArmSearch, plan_searches
+from sweeper.training_config import TrainingConfig
 
 from sweeper.results.searching import Goal
-from sweeper.search import Search
-from sweeper.search_plan import ArmSearch, plan_searches
-from sweeper.search_spaces.config import TrainingConfig
-from sweeper.space import Scope
+from sweeper.search.suggest import Search
+from sweeper.space import SearchScope
 from tests.studies import ARMS, PAPER, RECIPES
 
 NOISE = 0.01  # of a score, standard deviation: about what another seed does to an accuracy on a few hundred clips
@@ -34,7 +34,7 @@ def arm_search(name: str = "race", *, ema: bool = True) -> ArmSearch:
         split="official",
         folds=(1,),
         classes=10,
-        scope=Scope("accuracy_ema" if ema else "accuracy"),
+        scope=SearchScope("accuracy_ema" if ema else "accuracy"),
     )
     return search
 

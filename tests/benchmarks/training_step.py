@@ -33,12 +33,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from sweeper.augmentation_config import AugmentationConfig, MixingConfig
 from torch.profiler import ProfilerActivity, profile
 
 from sweeper.audio.clips import Clips
 from sweeper.model.config import SIZES, EATConfig
 from sweeper.plan import TrialSpec, build_plan
-from sweeper.search_spaces.augmentation import AugmentationConfig, MixingConfig
 from sweeper.search_spaces.recipes import Recipe, paper
 from sweeper.training import batches as batches_module
 from sweeper.training import fit as fit_module

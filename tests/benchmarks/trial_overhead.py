@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 from ray import tune
+from sweeper.audio.fold_data import cut
 
 from sweeper.audio import datasets
-from sweeper.audio.sides import cut
 from sweeper.audio.store import prepare
 from sweeper.execution import sweep as sweep_module
-from sweeper.execution.worker import Sweep, circumstances
+from sweeper.execution.worker import SweepContext, circumstances
 from sweeper.plan import build_plan
 from sweeper.results.attempts import Cost
 from sweeper.results.rows import failed_row
@@ -27,7 +27,7 @@ from sweeper.results.store import Study
 from tests.studies import ARMS, PAPER, RECIPES
 
 
-def trains_nothing(config: dict[str, Any], sweep: Sweep) -> None:
+def trains_nothing(config: dict[str, Any], sweep: SweepContext) -> None:
     """Commits a row at once."""
     spec = config["spec"]
     row = failed_row(spec, circumstances(sweep, spec), "")

@@ -57,7 +57,7 @@ class Laptop:
             text=True,
         )
 
-    def ray(self, *arguments, code=0, seconds=400):
+    def ray(self, *arguments, code=0, seconds=900):
         """Run a command of Ray's to its end; returns what was printed."""
         process = self.start(sys.executable, "-m", "ray.scripts.scripts", *arguments)
         output, _ = process.communicate(timeout=seconds)
@@ -85,4 +85,5 @@ def laptop():
         network = hosts.Network(folder / "hosts", shared)
         laptop = Laptop(network, folder / "laptop")
         with network:
+            laptop.ray("get-auth-token", "--generate")  # as the header of each file says
             yield laptop

@@ -8,11 +8,12 @@ from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
 from tests.cluster.conftest import ROOT, SETUP, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 WORKERS = {"w1": "172.31.0.11", "w2": "172.31.0.12", "w3": "172.31.0.13"}
 RAYLET = "pgrep -of '[r]aylet/raylet'"
 CLIPS = 9.8  # MB that the demo's clips take
-RUN = "cd ~/sweeper && . .venv/bin/activate && python -m sweeper run ablations --address auto"
+RUN = "cd ~/sweeper && . .venv/bin/activate && cd {} && python -m sweeper run ablations {} --address auto"
+PAPER, OWN = RUN.format(".", ""), RUN.format("~/mine", "two_files.py")
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_sweeps_over_hosts_of_which_one_is_lost(laptop, cluster):
     laptop.say("all hosts are in the cluster")
     before = {host: network.received(host) for host in WORKERS}
     options = f"--arm full garm semantic-only --seeds 3 --epochs 1 --results {laptop.results} --study single"
-    output = laptop.ray("exec", cluster, f"{RUN} {options}")
+    output = laptop.ray("exec", cluster, f"{PAPER} {options}")
     laptop.say("nine trials of one worker each are committed")
     assert "9 trials" in output
     rows = pd.read_parquet(laptop.results / "single/trials")
@@ -57,10 +58,22 @@ def test_sweeps_over_hosts_of_which_one_is_lost(laptop, cluster):
     assert max(received.values()) < 2 * CLIPS, "each host receives the clips once, for all its trials"
     print(rows[["node", "arm", "seconds"]].to_string())
 
+    for file in ("two_files.py", "blocks.py"):
+        text = (ROOT / "tests/study_files" / file).read_text()
+        written = network.ssh("head", f"mkdir -p ~/mine && cat > ~/mine/{file} <<'END'\n{text}\nEND")
+        assert written.returncode == 0, written.stderr
+    options = f"--seeds 2 --epochs 1 --results {laptop.results} --study own"
+    output = laptop.ray("exec", cluster, f"{OWN} {options}")
+    laptop.say("a user's study, whose files only the head has, is committed")
+    own = pd.read_parquet(laptop.results / "own/trials")
+    assert set(own.status) == {"complete"}
+    assert len(set(own.node)) > 1 and set(own.node) <= set(WORKERS)
+    assert not any(network.ssh(host, "ls -d ~/mine").returncode == 0 for host in WORKERS)
+
     options = (
         f"--arm full semantic-only --seeds 1 --epochs 6 --workers-per-trial 2 --results {laptop.results} --study two"
     )
-    sweep = laptop.start("ray", "exec", cluster, f"{RUN} {options} --study two")
+    sweep = laptop.start("ray", "exec", cluster, f"{PAPER} {options} --study two")
     study = laptop.results / "two"
     wait_for(lambda: sweep.poll() is not None or list(study.glob("attempts/*.parquet")), "a trial")
     assert sweep.poll() is None, sweep.stdout.read()
@@ -69,7 +82,7 @@ def test_sweeps_over_hosts_of_which_one_is_lost(laptop, cluster):
     assert len(spanned) == 2
     network.kill(spanned[-1])
     laptop.say(f"{spanned[-1]} is lost")
-    output, _ = sweep.communicate(timeout=400)
+    output, _ = sweep.communicate(timeout=900)
     laptop.say("both trials of two workers are committed")
     assert sweep.returncode == 0, output
     assert len(pd.read_parquet(study / "trials")) == 2

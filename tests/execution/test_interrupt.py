@@ -8,7 +8,7 @@ import pytest
 
 from sweeper import signals
 from sweeper.execution import interrupt
-from sweeper.execution.interrupt import Ending, Planned
+from sweeper.execution.interrupt import Ending, PlannedTrials
 from sweeper.results.claims import Claim
 
 
@@ -54,14 +54,14 @@ UNSEEN = Claim("host", alive=False, yields=False)
 
 
 def test_trials_come_in_their_order(said):
-    source = Planned(trials("a", "b"), Others(), said.append)
+    source = PlannedTrials(trials("a", "b"), Others(), said.append)
     assert [given(source, name) for name in "123"] == ["a", "b", source.FINISHED]
     assert said == []
 
 
 def test_what_others_run_comes_last_and_is_left_to_them_if_they_live(said):
     others = Others(a=AWAY)
-    source = Planned(trials("a", "b", "c"), others, said.append)
+    source = PlannedTrials(trials("a", "b", "c"), others, said.append)
     assert said == ["1 of these trials are run by another command on this study; others come first"]
     assert [given(source, name) for name in "12"] == ["b", "c"]
     assert given(source, "3") is None, "it may still be lost while ours run"
@@ -72,7 +72,7 @@ def test_what_others_run_comes_last_and_is_left_to_them_if_they_live(said):
 
 def test_what_others_have_lost_is_run_after_all(said):
     others = Others(a=UNSEEN)
-    source = Planned(trials("a", "b"), others, said.append)
+    source = PlannedTrials(trials("a", "b"), others, said.append)
     assert given(source, "1") == "b"
     source.on_trial_complete("1")
     assert given(source, "2") is None, "nothing was heard of it yet: it may be lost"
@@ -82,7 +82,7 @@ def test_what_others_have_lost_is_run_after_all(said):
 
 def test_a_trial_that_another_run_began_first_is_stopped_and_comes_again(said):
     others = Others()
-    source = Planned(trials("a", "b"), others, said.append)
+    source = PlannedTrials(trials("a", "b"), others, said.append)
     stopper = Ending(source, 20.0, tell=lambda _wish: None)
     assert given(source, "1") == "a"
     assert not stopper("1", {"epoch": 1})
@@ -99,7 +99,7 @@ def test_a_trial_that_another_run_began_first_is_stopped_and_comes_again(said):
 
 def test_ctrl_c_waits_for_what_runs_and_twice_tells_it_to_leave(asked):
     told = []
-    stopper = Ending(Planned((), Others(), print), 20.0, tell=told.append)
+    stopper = Ending(PlannedTrials((), Others(), print), 20.0, tell=told.append)
     stopper("1", {"outcome": "started"})
     assert not stopper.stop_all()
     asked(signal.SIGINT, ago=1000.0)
@@ -115,7 +115,7 @@ def test_ctrl_c_waits_for_what_runs_and_twice_tells_it_to_leave(asked):
 
 def test_sigterm_leaves_so_many_seconds_and_then_some_for_leaving(asked, monkeypatch):
     told = []
-    stopper = Ending(Planned((), Others(), print), 20.0, tell=told.append)
+    stopper = Ending(PlannedTrials((), Others(), print), 20.0, tell=told.append)
     stopper("1", {"epoch": 1})
     asked(signal.SIGTERM, ago=19.0)
     assert not stopper.stop_all()
@@ -128,7 +128,7 @@ def test_sigterm_leaves_so_many_seconds_and_then_some_for_leaving(asked, monkeyp
 
 
 def test_when_nothing_runs_there_is_nothing_to_wait_for(asked):
-    stopper = Ending(Planned((), Others(), print), 0.0, tell=lambda _wish: None)
+    stopper = Ending(PlannedTrials((), Others(), print), 0.0, tell=lambda _wish: None)
     stopper("1", {"outcome": "started"})
     stopper("1", {"outcome": "complete"})
     asked(signal.SIGTERM, ago=1.0)

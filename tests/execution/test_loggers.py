@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from sweeper.cli import main
+from sweeper.cli.main import main
 from sweeper.execution import loggers
 from sweeper.execution.loggers import check_loggers
 from sweeper.plan import PlanError

@@ -16,16 +16,16 @@ import pytest
 import ray
 import torch
 from ray import tune
+from sweeper.audio.fold_data import FoldData
+from sweeper.augmentation_config import AugmentationConfig
+from sweeper.training_config import DistillationConfig, TrainingConfig
 
-from sweeper.audio.sides import Sides
 from sweeper.execution import multi_worker, sweep
-from sweeper.execution.worker import FoldClips, Sweep, tune_config
+from sweeper.execution.worker import FoldClips, SweepContext, tune_config
 from sweeper.model.config import SIZES
 from sweeper.plan import PlanError, build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
-from sweeper.search_spaces.augmentation import AugmentationConfig
-from sweeper.search_spaces.config import DistillationConfig, TrainingConfig
 from sweeper.study import Recipe
 from sweeper.training.trial import run_trial
 from tests.studies import ARMS, PAPER
@@ -63,7 +63,7 @@ def command(folder, address, epochs):
     study.create()
     store = SimpleNamespace(dataset=SimpleNamespace(classes=("a", "b", "c"), synthetic=True), digest="tones")
     failures = sweep.run_sweep(
-        plan(epochs), {1: Sides((TRAIN,), (TEST,), "")}, study, store, sweep.Machine(workers=2, address=address)
+        plan(epochs), {1: FoldData((TRAIN,), (TEST,), "")}, study, store, sweep.Machine(workers=2, address=address)
     )
     assert not failures, failures
 
@@ -178,7 +178,7 @@ def test_an_interrupted_sweep_leaves_nothing(address, tmp_path):
 
 
 def in_cluster():
-    return Sweep(
+    return SweepContext(
         study=None,
         folds={1: FoldClips((ray.put(TRAIN),), (ray.put(TEST),), "")},
         classes=("a", "b", "c"),

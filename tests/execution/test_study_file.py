@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import sweeper as package
+from sweeper.results.store import Study
 
 FILES = Path(__file__).parents[1] / "study_files"
 SCORES = ["arm", "accuracy", "accuracy_ema", "train_loss", "parameters", "seed"]
@@ -71,6 +72,25 @@ def test_a_search_over_the_studys_own_space(own):
     )
     winners = (own.folder / "results/search-two_files-demo-quick-1epochs/winners.json").read_text()
     assert '"max_lr"' in winners and '"smoothing"' in winners
+
+
+def test_tuned_arms_in_an_object_store_are_killed_and_go_on(own, s3):
+    own.environment |= s3.environment
+    place = f"{s3.url}/results"
+    study = Study(f"{place}/tuned")
+    own.finished = lambda _name: study.finished()
+    search = ("--trials", "2", "--top", "1", "--replicates", "1", "--no-halving", "--seeds", "1", "--epochs", "1")
+    command = ("run", "tuned-ablations", "two_files.py", "--study", "tuned", *search, "--results", place)
+    code, _ = own.stop_after(2, "tuned", [signal.SIGKILL], *command)
+    assert code == -signal.SIGKILL
+    before = study.finished()
+    out = own(*command)
+    assert "no-skip" in out and before < study.finished()
+    rows = study.trials().to_pandas().set_index("trial_id")
+    assert set(rows.status) == {"complete"}
+    assert list(rows[rows.stage == ""].arm) == ["full", "no-skip"]
+    assert rows[rows.stage == ""].params.str.contains("smoothing").all(), "each arm has its own winner's values"
+    assert study.storage.folders()
 
 
 def test_the_docstrings_examples_run(own, monkeypatch, capsys):

@@ -7,7 +7,7 @@ import shlex
 import numpy as np
 import pytest
 
-from sweeper.cli import main
+from sweeper.cli.main import main
 from sweeper.plan import build_plan, select_arms
 from sweeper.report.answer import answer
 from sweeper.report.tables import document

@@ -10,7 +10,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from sweeper.cli import main
+from sweeper.cli.main import main
 from sweeper.report import tables
 from sweeper.report.rerun import rerun_command
 from sweeper.results import schema

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import optuna
 import pytest
+from sweeper.search.plan import plan_searches
 
-from sweeper.cli import main
+from sweeper.cli.main import main
 from sweeper.definition import definition
 from sweeper.plan import Tuning, build_plan
 from sweeper.report.designs import designs_table, sibling
@@ -22,9 +23,8 @@ from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.run.options import SearchOptions
 from sweeper.run.search import search_design
-from sweeper.search import Search
-from sweeper.search_plan import plan_searches
-from sweeper.space import Scope
+from sweeper.search.suggest import Search
+from sweeper.space import SearchScope
 from tests.benchmarks.search_vs_random import surface
 from tests.report.test_page import browser, drawn, opened  # noqa: F401
 from tests.search.conftest import row_of, stopped
@@ -43,7 +43,7 @@ def make_study(folder, *, cost=None, tuned=False):
     recipe = RECIPES["quick"]()
     arms = [ARMS[name] for name in (ARM_NAMES if tuned else ("full",))]
     objective = "accuracy" if tuned else "accuracy_ema"
-    goal, scope = Goal(objective, cost), Scope(objective, cost)
+    goal, scope = Goal(objective, cost), SearchScope(objective, cost)
     plans = plan_searches(
         study=folder.name, source=PAPER, arms=arms, recipe=recipe, dataset="demo", split="official", folds=(1,),
         classes=10, scope=scope,

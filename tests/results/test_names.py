@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweeper.cli import main
+from sweeper.cli.main import main
 from sweeper.results.folder import Folder, StorageError
 from sweeper.results.names import check_study_name, trial_name
 from sweeper.results.store import Study, studies_under, study_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.cli import main
+from sweeper.cli.main import main
 from sweeper.results import row_files, store
 from sweeper.results.folder import Folder, StorageError
 from sweeper.results.leaderboard import derive

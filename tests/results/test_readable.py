@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sweeper.cli import main
+from sweeper.cli.main import main
 from sweeper.results import schema
 from sweeper.results.leaderboard import derive
 from sweeper.results.store import Study

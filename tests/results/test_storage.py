@@ -12,7 +12,7 @@ import boto3
 import pyarrow as pa
 import pytest
 
-from sweeper.cli import main
+from sweeper.cli.main import main
 from sweeper.results import attempts, folder
 from sweeper.results.attempts import attempt, read_attempts
 from sweeper.results.folder import Folder, StorageError

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sweeper.cli import main
+from sweeper.cli.main import main
 from sweeper.results import row_files, schema, store
 from sweeper.results.attempts import attempt
 from sweeper.results.folder import Folder, StorageError

@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from sweeper.results.searching import Goal
-from sweeper.search import Search
+from sweeper.search.suggest import Search
 from tests.benchmarks.search_vs_random import arm_search, surface
 from tests.results.rows import trial_row
 

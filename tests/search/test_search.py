@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from sweeper.results.searching import Goal
 from sweeper.results.tables import StudyError
-from sweeper.search import JOURNAL, importances, open_storage
+from sweeper.search.suggest import JOURNAL, importances, open_storage
 from tests.benchmarks.search_vs_random import races
 from tests.search.conftest import row_of, run, stopped
 

@@ -5,20 +5,20 @@ from dataclasses import asdict, replace
 import optuna
 import pytest
 import torch
+from sweeper.search.plan import plan_searches
+from sweeper.training_config import EMAConfig, TrainingConfig
 
 from sweeper.audio.augmentation import augment
-from sweeper.search_plan import plan_searches
-from sweeper.search_spaces.config import EMAConfig, TrainingConfig
 from sweeper.search_spaces.tuning import SPACE
-from sweeper.space import Asking, Scope, fixed_fields, recipe_values, searched_fields, tuned
+from sweeper.space import ScopedTrial, SearchScope, fixed_fields, recipe_values, searched_fields, tuned
 from sweeper.switches import flat_fields
 from tests.studies import ARMS, PAPER, RECIPES
 
-SCOPES = (Scope("accuracy_ema"), Scope("accuracy"), Scope("accuracy_ema", "gflops"))
+SCOPES = (SearchScope("accuracy_ema"), SearchScope("accuracy"), SearchScope("accuracy_ema", "gflops"))
 
 
 def asked(trial, base, scope):
-    return SPACE(Asking(trial, scope), base)
+    return SPACE(ScopedTrial(trial, scope), base)
 
 
 def random_trials(count):

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from sweeper.augmentation_config import AugmentationConfig
+from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
 
 from sweeper.audio.clips import Clips
 from sweeper.model.config import SIZES
 from sweeper.plan import build_plan
-from sweeper.search_spaces.augmentation import AugmentationConfig
-from sweeper.search_spaces.config import DistillationConfig, EMAConfig, TrainingConfig
 from sweeper.study import Recipe
 from tests.studies import ARMS, PAPER
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from sweeper.augmentation_config import AugmentationConfig
 
 from sweeper.model.pairing import NetworkError
-from sweeper.search_spaces.augmentation import AugmentationConfig
 from sweeper.training.distributed import ALONE, Worker
 from sweeper.training.fit import fit
 from sweeper.training.trial import run_trial

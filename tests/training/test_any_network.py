@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sweeper.augmentation_config import AugmentationConfig
+from sweeper.training_config import EMAConfig
 
 from sweeper.model.build import build
-from sweeper.search_spaces.augmentation import AugmentationConfig
-from sweeper.search_spaces.config import EMAConfig
 from sweeper.training import fit as fit_module
 from sweeper.training.fit import fit
 from sweeper.training.trial import run_trial

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from sweeper.training_config import DistillationConfig, TrainingConfig
 from torch import nn
 
 from sweeper.model.config import SIZES
 from sweeper.model.pairing import NetworkError
-from sweeper.search_spaces.config import DistillationConfig, TrainingConfig
 from sweeper.study import Network
 from sweeper.training.check import check_network
 from tests.networks import BODIES, WIDTH, Branched, Faulty, Framed, Tiny

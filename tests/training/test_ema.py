@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from sweeper.training_config import EMAConfig
 from torch import nn
 
-from sweeper.search_spaces.config import EMAConfig
 from sweeper.training.ema import EMA
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sweeper.augmentation_config import AugmentationConfig
+from sweeper.training_config import EMAConfig
 
 from sweeper.results.store import Study
-from sweeper.search_spaces.augmentation import AugmentationConfig
-from sweeper.search_spaces.config import EMAConfig
 from sweeper.training import checkpoint
 from sweeper.training import fit as fit_module
 from sweeper.training import trial as trial_module

@@ -2,9 +2,9 @@
 
 import torch
 import torch.nn.functional as F
+from sweeper.training_config import DistillationConfig, TrainingConfig
 
 from sweeper.model.network import Output
-from sweeper.search_spaces.config import DistillationConfig, TrainingConfig
 from sweeper.training.loss import classification_loss, training_loss
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sweeper.audio.augmentation.draws import Draws, select
 from sweeper.audio.augmentation.filters import fir_filter, fir_taps, room_response
-from sweeper.search_spaces.augmentation import SignalConfig
+from sweeper.augmentation_config import SignalConfig
 
 _LOW_PASS = (0.5, 0.75)
 _HIGH_PASS = (0.0, 0.25)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sweeper.audio.augmentation.draws import Draws, choose, to_device
 from sweeper.audio.augmentation.stft import istft, rotate, stft
-from sweeper.search_spaces.augmentation import MixingConfig
+from sweeper.augmentation_config import MixingConfig
 
 _KINDS = ("mixup", "time_mix", "frequency_mix", "phase_mix")
 

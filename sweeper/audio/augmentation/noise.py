@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sweeper.audio.augmentation.draws import Draws, choose, select
 from sweeper.audio.augmentation.stft import istft, rotate, stft
-from sweeper.search_spaces.augmentation import NoiseConfig
+from sweeper.augmentation_config import NoiseConfig
 
 COLOUR_EXPONENTS = {"white": 0.0, "pink": -1.0, "red": -2.0, "blue": 1.0, "violet": 2.0}
 """Exponent b of the power spectral density f^b of each Gaussian colour."""

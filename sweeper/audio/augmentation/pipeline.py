@@ -14,7 +14,7 @@ from sweeper.audio.augmentation.noise import random_noise
 from sweeper.audio.augmentation.resampling import random_resampling
 from sweeper.audio.augmentation.signal import signal_set
 from sweeper.audio.augmentation.stft import scaled_size
-from sweeper.search_spaces.augmentation import AugmentationConfig
+from sweeper.augmentation_config import AugmentationConfig
 
 
 class Augmented(NamedTuple):

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from sweeper.audio.augmentation.draws import Draws
-from sweeper.search_spaces.augmentation import ResamplingConfig
+from sweeper.augmentation_config import ResamplingConfig
 
 
 def resample(waveforms: Tensor, factor: float) -> Tensor:

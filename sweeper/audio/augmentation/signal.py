@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sweeper.audio.augmentation.draws import Draws, select, to_device
-from sweeper.search_spaces.augmentation import SignalConfig
+from sweeper.augmentation_config import SignalConfig
 
 # The order of the rows in `signal_set`; a random order is drawn per clip.
 _SHIFT, _MASK, _SEGMENT, _CYCLIC, _GAIN, _POLARITY = range(6)

@@ -8,11 +8,11 @@ import soundfile
 import torch
 from torch import nn
 
-from sweeper.export import ExportError, export
-from sweeper.inference import predict
 from sweeper.plan import build_plan
 from sweeper.search_spaces.recipes import quick
 from sweeper.study import Network
+from sweeper.tools.export import ExportError, export
+from sweeper.tools.predict import predict
 from sweeper.training import weights
 from sweeper.training.fit import fit
 from sweeper.training.weights import Needs, WeightsError

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sweeper import signals, streams
+from sweeper import signals
 from sweeper.audio.places import cache_folder
+from sweeper.cli import streams
 
 if TYPE_CHECKING:
     from sweeper.run.options import Outcome
@@ -104,8 +105,8 @@ def _complain(message: str, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from sweeper import __version__, data_cli, doctor_cli, model_cli, report_cli
-    from sweeper.run import cli as run_cli
+    from sweeper import __version__
+    from sweeper.cli import data, doctor, model, report, run
 
     parser = argparse.ArgumentParser(
         prog="sweeper",
@@ -115,17 +116,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sweeper {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run_cli.add_parser(commands, _show)
+    run.add_parser(commands, _show)
     _add_status(commands)
-    report_cli.add_parsers(commands)
-    data_cli.add_parser(commands)
-    model_cli.add_parsers(commands)
-    doctor_cli.add_parser(commands)
+    report.add_parsers(commands)
+    data.add_parser(commands)
+    model.add_parsers(commands)
+    doctor.add_parser(commands)
     return parser
 
 
 def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    from sweeper import report_cli
+    from sweeper.cli import report as report_cli
 
     status = commands.add_parser("status", help="how far a study is, from any shell that sees its folder")
     status.add_argument("study", metavar="STUDY", help="a study's folder or URL, or its name under --results")
@@ -134,7 +135,7 @@ def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _show(outcome: "Outcome", margin: float) -> None:
-    from sweeper import report_cli
+    from sweeper.cli import report as report_cli
 
     asked = signals.asked()
     if asked is not None and asked.urgent:
@@ -144,8 +145,8 @@ def _show(outcome: "Outcome", margin: float) -> None:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from sweeper import report_cli
-    from sweeper.status import describe, status
+    from sweeper.cli import report as report_cli
+    from sweeper.tools.status import describe, status
 
     for line in describe(status(report_cli.resolve_study(args.study, args.results))):
         print(line, flush=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sweeper.cli import main
+from sweeper.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_help_teaches(words, expected, capsys):
 
 def test_help_is_quick_because_it_imports_neither_torch_nor_ray():
     code = (
-        "import sys\nfrom sweeper.cli import main\n"
+        "import sys\nfrom sweeper.cli.main import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "assert not {'torch', 'ray', 'sklearn', 'scipy'} & sys.modules.keys()"
     )

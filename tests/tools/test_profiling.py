@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from sweeper import profiling
-from sweeper.profiling import peak_training_memory, profile
-from sweeper.search_spaces.augmentation import AugmentationConfig
+from sweeper.augmentation_config import AugmentationConfig
 from sweeper.search_spaces.recipes import paper, quick
+from sweeper.tools import profile as profiling
+from sweeper.tools.profile import peak_training_memory, profile
 from tests.networks import BODIES, Tiny
 from tests.studies import ARMS, PAPER
 

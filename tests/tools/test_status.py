@@ -9,7 +9,7 @@ from sweeper.results import attempts
 from sweeper.results.attempts import attempt
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
-from sweeper.status import describe, status
+from sweeper.tools.status import describe, status
 from tests.results.rows import trial_row
 
 

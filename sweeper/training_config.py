@@ -7,7 +7,7 @@ be readable (and hashable into trial ids) without importing torch.
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from sweeper.search_spaces.augmentation import AugmentationConfig
+from sweeper.augmentation_config import AugmentationConfig
 
 
 @dataclass(frozen=True)

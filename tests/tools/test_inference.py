@@ -6,7 +6,7 @@ import pytest
 import soundfile
 import torch
 
-from sweeper.inference import WINDOWS_AT_ONCE, predict
+from sweeper.tools.predict import WINDOWS_AT_ONCE, predict
 from sweeper.training import weights
 from sweeper.training.batches import PEAK
 

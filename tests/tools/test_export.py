@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sweeper import export as export_module
-from sweeper.inference import predict
+from sweeper.tools import export as export_module
+from sweeper.tools.predict import predict
 from sweeper.training import weights
 
 ALONE = """

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from sweeper import signals, streams
+from sweeper import signals
 from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
-from sweeper.report_cli import add_margin
+from sweeper.cli import streams
+from sweeper.cli.report import add_margin
 from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.peers import PEERS

@@ -13,20 +13,20 @@ import soundfile
 import torch
 from torch import nn
 
-from sweeper import model_cli
 from sweeper.audio.datasets.base import Clip, Dataset
-from sweeper.audio.sides import cut
+from sweeper.audio.fold_data import cut
 from sweeper.audio.store import prepare
+from sweeper.cli import model as model_cli
 from sweeper.model.network import Output
 from sweeper.plan import build_plan
 from sweeper.results import schema
 from sweeper.results.rows import prediction_rows
 from sweeper.results.store import Study
-from sweeper.search_spaces.config import DistillationConfig
 from sweeper.search_spaces.recipes import quick
 from sweeper.training import weights
 from sweeper.training.trial import run_trial
 from sweeper.training.weights import Classifier
+from sweeper.training_config import DistillationConfig
 from tests.studies import ARMS, PAPER
 
 FILE_RATE, SECONDS, CLASSES = 22_050, 0.25, ("low", "middle", "high")

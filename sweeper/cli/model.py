@@ -19,9 +19,9 @@ from sweeper.search_spaces.published import INFERENCE_COST
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sweeper.inference import Prediction
-    from sweeper.profiling import Profile
     from sweeper.study import Network
+    from sweeper.tools.predict import Prediction
+    from sweeper.tools.profile import Profile
     from sweeper.training.weights import Classifier, Loader, Needs
 
 USAGE_ERROR, FAILURE = 2, 1
@@ -111,7 +111,7 @@ def _predict(args: argparse.Namespace) -> int:
         return USAGE_ERROR
     import torch
 
-    from sweeper.inference import predict
+    from sweeper.tools.predict import predict
 
     if torch.cuda.is_available():
         classifier.network.cuda()
@@ -131,7 +131,7 @@ def _export(args: argparse.Namespace) -> int:
     classifier = _load(args)
     if classifier is None:
         return USAGE_ERROR
-    from sweeper.export import ExportError, export
+    from sweeper.tools.export import ExportError, export
 
     try:
         difference = export(classifier, args.out)
@@ -147,9 +147,9 @@ def _profile(args: argparse.Namespace) -> int:
     import torch
     from rich.console import Console
 
-    from sweeper.profiling import ProfileError, profile
     from sweeper.run.prepare import choose_recipe
     from sweeper.study_file import find
+    from sweeper.tools.profile import ProfileError, profile
 
     gpu = torch.cuda.is_available()
     source = find(first if named else STUDIES[0])

@@ -91,7 +91,7 @@ def test_closed_streams(folder, closed):
 
 def test_what_runs_goes_on_without_its_output():
     code = (
-        "import os, sys\nfrom sweeper import streams\nstreams.prepare()\nstreams.keep_on()\n"
+        "import os, sys\nfrom sweeper.cli import streams\nstreams.prepare()\nstreams.keep_on()\n"
         "print('lost', flush=True)\nprint('too', flush=True)\nos.write(3, b'done')"
     )
     line = f'exec {sys.executable} -c "{code}" 3>&1 >/dev/full'

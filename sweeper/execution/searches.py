@@ -9,20 +9,20 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
-from sweeper.audio.sides import Sides
+from sweeper.audio.fold_data import FoldData
 from sweeper.audio.store import ClipStore
 from sweeper.execution.fits import Machine
-from sweeper.execution.interrupt import Source
+from sweeper.execution.interrupt import TrialSource
 from sweeper.execution.progress import Progress
 from sweeper.execution.sweep import Failure, run_trials
-from sweeper.execution.worker import Sweep, circumstances
+from sweeper.execution.worker import SweepContext, circumstances
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import cost_of_running, read_attempts
 from sweeper.results.claims import Claims
 from sweeper.results.rows import stopped_row
 from sweeper.results.schema import CURVE
 from sweeper.results.store import Study
-from sweeper.search import Search
+from sweeper.search.suggest import Search
 
 REDUCTION = 3  # one in three goes on at each rung, as in Li et al. 2020, "A System for Massively Parallel ..." (ASHA)
 GRACE_SHARE = 6  # and none is stopped in the first sixth: a tenth of a one-cycle schedule is warm-up
@@ -36,7 +36,7 @@ Point = Mapping[str, Any]
 def run_searches(
     searches: Mapping[Key, Search],
     like: Sequence[TrialSpec],
-    folds: Mapping[int, Sides],
+    folds: Mapping[int, FoldData],
     study: Study,
     store: ClipStore,
     machine: Machine,
@@ -55,11 +55,11 @@ def run_searches(
         curves: learning curves of each search's earlier trials by id, for what "behind" means.
     """
 
-    def make(sweep: Sweep) -> tuple[Source, TrialScheduler | None]:
+    def make(sweep: SweepContext) -> tuple[TrialSource, TrialScheduler | None]:
         scheduler = Halving({(t.arm, t.data.fold): t.training.epochs for t in like}, sweep) if halve else None
         if scheduler is not None:
             scheduler.remember(curves)
-        return Asking(searches, study, Claims(study, sweep.run), view.say), scheduler
+        return SearchSource(searches, study, Claims(study, sweep.run), view.say), scheduler
 
     count = sum(search.left for search in searches.values())
     view = Progress((), count)
@@ -76,7 +76,7 @@ def run_searches(
     )
 
 
-class Asking(Source):
+class SearchSource(TrialSource):
     """Gives Tune what the searches ask for, the one with the most left to do first, and tells them what came of it."""
 
     def __init__(
@@ -113,7 +113,7 @@ class Halving(FIFOScheduler):
     Tune ends a stopped trial's thread without asking; its worker could not be relied on to write the row.
     """
 
-    def __init__(self, epochs: Mapping[Key, int], sweep: Sweep) -> None:
+    def __init__(self, epochs: Mapping[Key, int], sweep: SweepContext) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._sweep = sweep
         self._points: dict[str, list[dict[str, Any]]] = {}

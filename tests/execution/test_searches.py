@@ -12,15 +12,15 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from sweeper.audio import datasets
-from sweeper.audio.sides import cut
+from sweeper.audio.fold_data import cut
 from sweeper.audio.splits import split
 from sweeper.audio.store import prepare
-from sweeper.execution.search import Asking, Halving
-from sweeper.execution.worker import FoldClips, Sweep
+from sweeper.execution.searches import Halving, SearchSource
+from sweeper.execution.worker import FoldClips, SweepContext
 from sweeper.results.attempts import attempt
 from sweeper.results.searching import Goal, read_searches
 from sweeper.results.store import Study
-from sweeper.search import Search, open_storage
+from sweeper.search.suggest import Search, open_storage
 from sweeper.search_spaces.recipes import quick
 from tests.benchmarks.search_vs_random import arm_search
 from tests.execution.conftest import cpus
@@ -136,7 +136,7 @@ def study(tmp_path):
 
 @pytest.fixture
 def halving(study):
-    sweep = Sweep(study, {1: FoldClips((), (), "")}, ("a",), True, "x", 1, 0.0, 0, True)
+    sweep = SweepContext(study, {1: FoldClips((), (), "")}, ("a",), True, "x", 1, 0.0, 0, True)
     return Halving({("full", 1): 12, ("garm", 1): 12}, sweep)
 
 
@@ -202,7 +202,7 @@ def test_earlier_trials_count_when_a_search_goes_on(halving, study):
 
 def test_trials_are_given_out_until_told_to_stop_and_interrupted_ones_stay_open(study):
     search = open_search(3)
-    source = Asking({("full", 1): search}, study)
+    source = SearchSource({("full", 1): search}, study)
     first, second = (source.suggest(name)["spec"] for name in ("tune-1", "tune-2"))
     study.commit(row_of(first), [], [])
     source.on_trial_complete("tune-1", {"outcome": "complete"})

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from sweeper import model_cli, profiling
+from sweeper.cli import model as model_cli
 from sweeper.plan import PlanError
-from sweeper.profiling import Profile, ProfileError
+from sweeper.tools import profile as profiling
+from sweeper.tools.profile import Profile, ProfileError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,7 +98,7 @@ def test_weights_that_are_not_there_are_told_without_torch(tmp_path, words):
     folder.mkdir()
     for path, expected in ((missing, "does not exist"), (folder, "is a folder, and weights are a file")):
         line = [str(path) if word == "CHECKPOINT" else word for word in words]
-        code = f"import sys; from sweeper.cli import main; print(main({line}), 'torch' in sys.modules)"
+        code = f"import sys; from sweeper.cli.main import main; print(main({line}), 'torch' in sys.modules)"
         ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
         assert ended.stdout == "2 False\n"
         assert ended.stderr == f"sweeper: error: {path} {expected}; weights lie in a study's folder weights/\n"

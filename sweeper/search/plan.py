@@ -22,7 +22,7 @@ from sweeper.plan import (
     variant,
     with_heads,
 )
-from sweeper.space import Asking, Scope, Searched, Space, Trial, fixed_fields, recipe_values, searched_fields
+from sweeper.space import ScopedTrial, Searched, SearchScope, Space, Trial, fixed_fields, recipe_values, searched_fields
 from sweeper.study import Arm, Recipe, TrainingConfig
 from sweeper.switches import switched
 
@@ -37,7 +37,7 @@ class ArmSearch:
     recipe: Recipe
     data: DataConfig
     classes: int
-    scope: Scope
+    scope: SearchScope
 
     @property
     def key(self) -> tuple[str, int]:
@@ -56,7 +56,7 @@ class ArmSearch:
         return space
 
     @property
-    def _asked(self) -> tuple[Space, Scope, TrainingConfig]:
+    def _asked(self) -> tuple[Space, SearchScope, TrainingConfig]:
         return self._space, self.scope, self.source.study.recipe_training(self.recipe)
 
     @property
@@ -88,7 +88,7 @@ class ArmSearch:
 
     def make(self, trial: Trial) -> TrialSpec:
         """A trial that explores, with the values that Optuna suggests."""
-        training = self._space(Asking(trial, self.scope), self.source.study.recipe_training(self.recipe))
+        training = self._space(ScopedTrial(trial, self.scope), self.source.study.recipe_training(self.recipe))
         return self._spec("explore", 0, switched(training, own_switches(self.source.study, self.arm).training), "")
 
     def training(self, params: str) -> TrainingConfig:
@@ -132,7 +132,7 @@ def plan_searches(
     split: str,
     folds: Sequence[int],
     classes: int,
-    scope: Scope,
+    scope: SearchScope,
 ) -> tuple[ArmSearch, ...]:
     """A search for every arm on every fold.
 

@@ -15,7 +15,7 @@ from sweeper.audio.store import ClipStore
 
 
 @dataclass(frozen=True)
-class Sides:
+class FoldData:
     """What one fold trains on and is scored on; `leak` is empty, or says in a sentence how training and test overlap.
 
     A part that several folds use is the same object in each.
@@ -26,7 +26,7 @@ class Sides:
     leak: str
 
 
-def cut(store: ClipStore, split_name: str, folds: Sequence[int], *, selecting: bool = False) -> dict[int, Sides]:
+def cut(store: ClipStore, split_name: str, folds: Sequence[int], *, selecting: bool = False) -> dict[int, FoldData]:
     """The sides of `folds` under a split.
 
     With a fixed budget nothing is selected, so the validation part trains too, and the test clips score. Where
@@ -49,5 +49,6 @@ def cut(store: ClipStore, split_name: str, folds: Sequence[int], *, selecting: b
         return tuple(parts[int(part)] for part in np.unique(part_of[member[:, which, column]]))
 
     return {
-        fold: Sides(side(0, column), side(1, column), splits[fold].audit.message) for column, fold in enumerate(folds)
+        fold: FoldData(side(0, column), side(1, column), splits[fold].audit.message)
+        for column, fold in enumerate(folds)
     }

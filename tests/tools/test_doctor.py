@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeper import doctor
-from sweeper.cli import main
+from sweeper.cli.main import main
 from sweeper.execution import room
+from sweeper.tools import doctor
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_package_of_another_version(tmp_path):
     info = tmp_path / "pyarrow-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pyarrow\nVersion: 1.0\n")
-    code = "from sweeper.doctor import packages; print(packages())"
+    code = "from sweeper.tools.doctor import packages; print(packages())"
     path = os.pathsep.join([str(tmp_path), *(entry for entry in sys.path if entry)])
     environment = os.environ | {"PYTHONPATH": path}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -22,7 +22,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from sweeper.doctor import Check, examine_machine, examine_results, ray_files
+    from sweeper.tools.doctor import Check, examine_machine, examine_results, ray_files
 
     failed = 0
 

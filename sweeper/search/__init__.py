@@ -1,0 +1,1 @@
+"""Searching hyperparameters: what each search is, and Optuna, which says what to try next."""
