@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.audio.datasets import DatasetError
-from sweeper.plan import select_arms
 from sweeper.report.escaping import csv as csv_cell
 from sweeper.results.redaction import redact
-from sweeper.results.storage import local_file
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.published import INFERENCE_COST
 
@@ -147,6 +145,7 @@ def _profile(args: argparse.Namespace) -> int:
     import torch
     from rich.console import Console
 
+    from sweeper.plan import select_arms
     from sweeper.run.prepare import choose_recipe
     from sweeper.study_file import find
     from sweeper.tools.profile import ProfileError, profile
@@ -222,6 +221,8 @@ def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool, *, pape
 
 
 def _load(args: argparse.Namespace) -> "Classifier | None":
+    from sweeper.results.storage import local_file
+
     with local_file(args.checkpoint) as path:
         if not path.is_file():
             what = "is a folder, and weights are a file" if path.is_dir() else "does not exist"

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 
 from sweeper.results.folder import StorageError, WorkingCopy, inside
@@ -41,6 +40,8 @@ class ObjectStore:
         scheme, _, rest = self.url.partition("://")
         if not rest.strip("/") or rest.startswith("/"):
             raise StorageError(f"{self}: no bucket; write {scheme.rstrip(':')}://BUCKET/PREFIX")
+        import fsspec  # results in a folder need it not
+
         try:
             # Listings are not remembered: other processes write too.
             self.filesystem, self._root = fsspec.url_to_fs(self.url, use_listings_cache=False)
