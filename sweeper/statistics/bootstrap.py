@@ -28,6 +28,7 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+
 def bootstrap_accuracy(
     correct: ArrayLike,
     recordings: ArrayLike,

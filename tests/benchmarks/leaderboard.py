@@ -66,7 +66,9 @@ def make(folder: Path, trials: int, *, packed: bool) -> Study:
     for files, content in ((study.rows, table), (study.attempts, attempts(table))):
         whole = len(table) // PACK_ROWS * PACK_ROWS if packed else 0
         for start in range(0, whole, PACK_ROWS):
-            (folder / files.path(f"pack-{start:016x}")).write_bytes(table_bytes(content.slice(start, PACK_ROWS), content.schema))
+            (folder / files.path(f"pack-{start:016x}")).write_bytes(
+                table_bytes(content.slice(start, PACK_ROWS), content.schema)
+            )
         for start in range(whole, len(table)):
             row = content.slice(start, 1)
             one = "-".join(row[column][0].as_py() for column in row.column_names[: 1 if files is study.rows else 2])

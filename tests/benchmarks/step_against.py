@@ -12,6 +12,8 @@ median over all turns, and the shortest. After the same number of steps the loss
 import argparse
 import json
 import os
+import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -30,13 +32,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40, help="turns of each checkout")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", metavar="DIR")
     args = parser.parse_args()
-    rows = [_row(recipe, args.before.resolve(), args.rounds) for recipe in RECIPES]
+    rows = []
+    for recipe in RECIPES:
+        rows.append(_row(recipe, args.before.resolve(), args.rounds))
+        print(rows[-1], flush=True)
     text = "\n".join(
         [
-            f"# A training step against the commit before, on {_cpu()}",
+            f"# A training step against the commit before, on {cpu_name()}",
             "",
-            f"`python -m tests.benchmarks.step_against BEFORE --rounds {args.rounds}`: {_commit(args.before)} against "
-            f"{_commit(Path.cwd())}; float32, one thread, ms of a core per step.",
+            f"`python -m tests.benchmarks.step_against BEFORE --rounds {args.rounds}`: {commit(args.before)} against "
+            f"{commit(Path.cwd())}; float32, one thread, ms of a core per step.",
             "",
             "| recipe | batch | before, median | shortest | after, median | shortest | clips/s before | after | ratio "
             "| of the shortest | loss differs by |",
@@ -161,15 +166,15 @@ def _run(name: str) -> Any:
     return fit._Run(spec, Batches([clips], length, cpu), cpu, ALONE)
 
 
-def _cpu() -> str:
-    from tests.benchmarks.training_step import _device_name
+def cpu_name() -> str:
+    """The processor's name, as Linux has it."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()
 
-    import torch
 
-    return _device_name(torch.device("cpu")).removeprefix("CPU ")
-
-
-def _commit(checkout: Path) -> str:
+def commit(checkout: Path) -> str:
+    """Which one is checked out there."""
     found = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=checkout, capture_output=True, text=True, check=False
     )
