@@ -65,8 +65,10 @@ def critical_t(level: float, df: float, loading: float, comparisons: int) -> flo
 
 
 def _root(f: Callable[[float], float], low: float, high: float) -> float:
-    """Where `f` changes its sign between `low` and `high`, within `_TOLERANCE`: false position, "Illinois" (Dowell and Jarratt
-    1971). SciPy's would be `optimize.brentq`, whose package takes longer to import than a leaderboard to print.
+    """Where `f` changes its sign between `low` and `high`, within `_TOLERANCE`.
+
+    False position, "Illinois" (Dowell and Jarratt 1971). SciPy's would be `optimize.brentq`, whose package takes longer
+    to import than a leaderboard to print.
 
     Raises:
         ValueError: it has the same sign at both.
