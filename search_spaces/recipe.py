@@ -9,12 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from sweeper.augmentation_config import AugmentationConfig, MixingConfig
-from sweeper.training_config import DistillationConfig
-
 from sweeper.model.config import SIZES
 from sweeper.search_spaces.recipes import paper, quick, small
 from sweeper.search_spaces.tuning import SPACE
 from sweeper.study import Arm, Recipe, Study, Table
+from sweeper.training_config import DistillationConfig
 
 SIGNAL_SET = ("gain", "polarity", "time_shift", "time_mask", "segment_gain", "cyclic_shift")
 _OFF = {f"augmentation.signal.{effect}_probability": 0.0 for effect in SIGNAL_SET}

@@ -4,10 +4,9 @@ A recipe is complete: reading it tells every value that is used. Three are named
 """
 
 from sweeper.augmentation_config import AugmentationConfig
-from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
-
 from sweeper.model.config import SIZES
 from sweeper.study import Recipe
+from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
 
 
 def paper() -> Recipe:

@@ -14,9 +14,8 @@ from sweeper.augmentation_config import (
     ResamplingConfig,
     SignalConfig,
 )
-from sweeper.training_config import TrainingConfig
-
 from sweeper.space import Trial
+from sweeper.training_config import TrainingConfig
 
 # The signal set of the paper, and what EAT's code has besides, off by default: each is on or off.
 EFFECTS = ("gain", "polarity", "time_shift", "time_mask", "segment_gain", "cyclic_shift")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from sweeper.search.plan import plan_searches
 
 from sweeper.model.config import SIZES
 from sweeper.plan import PlanError, Source, Tuning, build_plan, canonical_json, derive_seed, select_arms, variant
@@ -17,6 +16,7 @@ from sweeper.results.plans import merge
 from sweeper.results.searching import STAGES, Goal
 from sweeper.results.tables import StudyError
 from sweeper.run.search import digest
+from sweeper.search.plan import plan_searches
 from sweeper.search_spaces.peers import PEERS
 from sweeper.search_spaces.tuning import SPACE
 from sweeper.space import Chosen, SearchScope, recipe_values

@@ -5,11 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeper.augmentation_config import MixingConfig
 
 from sweeper.audio.augmentation import mixing
 from sweeper.audio.augmentation.draws import Draws
 from sweeper.audio.augmentation.stft import istft, stft
+from sweeper.augmentation_config import MixingConfig
 
 KINDS = ("mixup", "time_mix", "frequency_mix", "phase_mix")
 

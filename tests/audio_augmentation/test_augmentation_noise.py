@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from sweeper.augmentation_config import NoiseConfig
 
 from sweeper.audio.augmentation import noise
 from sweeper.audio.augmentation.draws import Draws
 from sweeper.audio.augmentation.stft import istft, rotate, scaled_size, stft
+from sweeper.augmentation_config import NoiseConfig
 
 KINDS = ("white", "pink", "red", "blue", "violet", "uniform", "sine", "phase")
 RATE = 8000

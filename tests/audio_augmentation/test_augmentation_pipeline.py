@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 import torch
+
+from sweeper.audio.augmentation import augment
 from sweeper.augmentation_config import (
     AugmentationConfig,
     MixingConfig,
@@ -13,8 +15,6 @@ from sweeper.augmentation_config import (
     ResamplingConfig,
     SignalConfig,
 )
-
-from sweeper.audio.augmentation import augment
 
 PAPER = AugmentationConfig()
 EVERYTHING = dataclasses.replace(

@@ -5,10 +5,10 @@ import pytest
 import torch
 import torchaudio.functional
 from scipy import signal
-from sweeper.augmentation_config import ResamplingConfig
 
 from sweeper.audio.augmentation.draws import Draws
 from sweeper.audio.augmentation.resampling import random_resampling, resample
+from sweeper.augmentation_config import ResamplingConfig
 
 FACTORS = {0.8: (5, 4), 0.9: (10, 9), 1.1: (10, 11), 1.2: (5, 6)}
 

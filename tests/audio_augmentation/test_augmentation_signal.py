@@ -5,10 +5,10 @@ import pytest
 import torch
 import torchaudio.functional
 from scipy import signal as scipy_signal
-from sweeper.augmentation_config import AugmentationConfig, SignalConfig
 
 from sweeper.audio.augmentation import effects, filters, signal
 from sweeper.audio.augmentation.draws import Draws
+from sweeper.augmentation_config import AugmentationConfig, SignalConfig
 
 OFF = AugmentationConfig.off().signal
 RATE = 1000  # 0.1 s are 100 samples

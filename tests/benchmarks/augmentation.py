@@ -17,9 +17,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torchaudio.functional
-from sweeper.augmentation_config import AugmentationConfig
 
 from sweeper.audio.augmentation import augment
+from sweeper.augmentation_config import AugmentationConfig
 
 SETTINGS = (("1 s at 8 kHz", 32, 8_000, 8_000), ("4 s at 22.05 kHz", 64, 88_200, 22_050))
 CLASSES = 10

@@ -20,14 +20,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from sweeper.augmentation_config import AugmentationConfig, MixingConfig, SignalConfig
-from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
 
 from sweeper.audio import datasets, splits
 from sweeper.audio.clips import Clips
 from sweeper.audio.store import prepare
+from sweeper.augmentation_config import AugmentationConfig, MixingConfig, SignalConfig
 from sweeper.plan import TrialSpec, build_plan
 from sweeper.search_spaces.recipes import small
+from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
 from tests.studies import ARMS, PAPER, REFERENCE
 
 DATASET, FOLD, CLASSES = "fsdd", 1, 10

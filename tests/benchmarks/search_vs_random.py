@@ -12,12 +12,12 @@ from dataclasses import replace
 import numpy as np
 import optuna
 from scipy import stats
-from sweeper.search.plan import ArmSearch, plan_searches
-from sweeper.training_config import TrainingConfig
 
 from sweeper.results.searching import Goal
+from sweeper.search.plan import ArmSearch, plan_searches
 from sweeper.search.suggest import Search
 from sweeper.space import SearchScope
+from sweeper.training_config import TrainingConfig
 from tests.studies import ARMS, PAPER, RECIPES
 
 NOISE = 0.01  # of a score, standard deviation: about what another seed does to an accuracy on a few hundred clips

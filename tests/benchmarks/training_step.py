@@ -33,10 +33,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from sweeper.augmentation_config import AugmentationConfig, MixingConfig
 from torch.profiler import ProfilerActivity, profile
 
 from sweeper.audio.clips import Clips
+from sweeper.augmentation_config import AugmentationConfig, MixingConfig
 from sweeper.model.config import SIZES, EATConfig
 from sweeper.plan import TrialSpec, build_plan
 from sweeper.search_spaces.recipes import Recipe, paper

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from ray import tune
-from sweeper.audio.fold_data import cut
 
 from sweeper.audio import datasets
+from sweeper.audio.fold_data import cut
 from sweeper.audio.store import prepare
 from sweeper.execution import sweep as sweep_module
 from sweeper.execution.worker import SweepContext, circumstances

@@ -57,8 +57,11 @@ class Aws:
 
     def instances(self):
         """Those that run."""
-        known = json.loads((self.folder / "instances.json").read_text())
-        return [SimpleNamespace(**one) for one in known if one["state"] in ("pending", "running")]
+        return [one for one in self.ever() if one.state in ("pending", "running")]
+
+    def ever(self):
+        """Those that run, and those that did."""
+        return [SimpleNamespace(**one) for one in json.loads((self.folder / "instances.json").read_text())]
 
     def launches(self):
         lines = (self.folder / "launches.jsonl").read_text().splitlines()
@@ -98,7 +101,7 @@ def cluster(laptop):
     """gpu.yaml; what is installed comes from this machine, nodes are small, and idle ones go sooner."""
     config = yaml.safe_load((ROOT / "cluster/gpu.yaml").read_text())
     config |= {"initialization_commands": [], "setup_commands": [SETUP, config["setup_commands"][-1]]}
-    config["idle_timeout_minutes"] = 0.5
+    config["idle_timeout_minutes"] = 2
     for name in ("gpu-spot", "gpu-on-demand"):  # what this machine can bear
         config["available_node_types"][name]["resources"] = {"CPU": 1, "GPU": 0}
     return laptop.write("gpu.yaml", config)
@@ -129,14 +132,16 @@ def test_gpu_yaml(laptop, aws, cluster):
     assert len(rows) == 2
     print(rows[["node", "arm", "seconds"]].to_string())
     assert set(aws.launches()[1:]) == {("g6.2xlarge", True, True), ("g6.2xlarge", False, False)}, "spot, then on demand"
-    workers = [one for one in aws.instances() if one.type == "g6.2xlarge"]
+    workers = [one for one in aws.ever() if one.type == "g6.2xlarge"]
     assert len(workers) == 2, "what the plan needs and no more"
 
     with tunnel(laptop, cluster) as address:
         options = "--arm semantic-only --seeds 1 --epochs 1 --results s3://my-sweeps/results --study job"
-        laptop.ray(
-            "job", "submit", "--address", address, "--", "python", "-m", "sweeper", "run", "ablations", *options.split()
-        )
+        job = ("job", "submit", "--address", address, "--", "python", "-m", "sweeper", "run", "ablations")
+        laptop.environment["RAY_AUTH_MODE"] = "disabled"
+        assert "RAY_AUTH_MODE" in laptop.ray(*job, *options.split(), code=1), "without the token nobody gets in"
+        laptop.environment["RAY_AUTH_MODE"] = "token"
+        laptop.ray(*job, *options.split())
     laptop.say("a job from the laptop is done")
     (row,) = trials(aws, "job").itertuples()
     assert row.node in set(rows.node), "it ran on the head"
@@ -144,7 +149,7 @@ def test_gpu_yaml(laptop, aws, cluster):
     check_group(aws)
     check_roles(aws)
 
-    wait_for(lambda: len(aws.instances()) == 1, "idle nodes are terminated", seconds=200)
+    wait_for(lambda: len(aws.instances()) == 1, "idle nodes are terminated", seconds=400)
     laptop.say("idle nodes are terminated")
     laptop.ray("down", "-y", cluster)
     wait_for(lambda: not aws.instances(), "nothing runs after ray down")
@@ -153,9 +158,10 @@ def test_gpu_yaml(laptop, aws, cluster):
 
 @contextlib.contextmanager
 def tunnel(laptop, cluster):
-    """The dashboard's address on the laptop."""
+    """The dashboard's address on the laptop; it answers, and asks for the token."""
     process = laptop.start(sys.executable, "-m", "ray.scripts.scripts", "dashboard", cluster)
-    reach = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8265/api/version')"
+    reach = "import http.client as c; h = c.HTTPConnection('127.0.0.1:8265'); h.request('GET', '/api/jobs/'); "
+    reach += "assert h.getresponse().status == 401"
     try:
         wait_for(lambda: laptop.start(sys.executable, "-c", reach).wait() == 0, "the dashboard", seconds=60)
         yield "http://127.0.0.1:8265"

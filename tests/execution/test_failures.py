@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 import ray
-from sweeper.audio.fold_data import cut
 
 from sweeper.audio import datasets
+from sweeper.audio.fold_data import cut
 from sweeper.audio.store import prepare
 from sweeper.execution import sweep as sweep_module
 from sweeper.execution import watchdog, worker

@@ -16,10 +16,9 @@ import pytest
 import ray
 import torch
 from ray import tune
+
 from sweeper.audio.fold_data import FoldData
 from sweeper.augmentation_config import AugmentationConfig
-from sweeper.training_config import DistillationConfig, TrainingConfig
-
 from sweeper.execution import multi_worker, sweep
 from sweeper.execution.worker import FoldClips, SweepContext, tune_config
 from sweeper.model.config import SIZES
@@ -28,6 +27,7 @@ from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
 from sweeper.study import Recipe
 from sweeper.training.trial import run_trial
+from sweeper.training_config import DistillationConfig, TrainingConfig
 from tests.studies import ARMS, PAPER
 from tests.training.conftest import CLASSES, RATE, SECONDS, make_clips
 

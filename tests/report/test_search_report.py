@@ -7,7 +7,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from sweeper.search.plan import plan_searches
 
 from sweeper.cli.main import main
 from sweeper.definition import definition
@@ -23,6 +22,7 @@ from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.run.options import SearchOptions
 from sweeper.run.search import search_design
+from sweeper.search.plan import plan_searches
 from sweeper.search.suggest import Search
 from sweeper.space import SearchScope
 from tests.benchmarks.search_vs_random import surface

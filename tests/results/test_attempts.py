@@ -10,12 +10,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from sweeper.tools.status import describe, status
 
 from sweeper.results import attempts, schema
 from sweeper.results.attempts import Cost, attempt, cost_of_running, costs, read_attempts
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
+from sweeper.tools.status import describe, status
 
 HELD = {"device": "cpu", "cpus": 2.0, "gpus": 0.0}
 A, B = "a" * 16, "b" * 16

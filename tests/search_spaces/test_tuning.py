@@ -5,13 +5,13 @@ from dataclasses import asdict, replace
 import optuna
 import pytest
 import torch
-from sweeper.search.plan import plan_searches
-from sweeper.training_config import EMAConfig, TrainingConfig
 
 from sweeper.audio.augmentation import augment
+from sweeper.search.plan import plan_searches
 from sweeper.search_spaces.tuning import SPACE
 from sweeper.space import ScopedTrial, SearchScope, fixed_fields, recipe_values, searched_fields, tuned
 from sweeper.switches import flat_fields
+from sweeper.training_config import EMAConfig, TrainingConfig
 from tests.studies import ARMS, PAPER, RECIPES
 
 SCOPES = (SearchScope("accuracy_ema"), SearchScope("accuracy"), SearchScope("accuracy_ema", "gflops"))

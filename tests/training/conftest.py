@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from sweeper.augmentation_config import AugmentationConfig
-from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
 
 from sweeper.audio.clips import Clips
+from sweeper.augmentation_config import AugmentationConfig
 from sweeper.model.config import SIZES
 from sweeper.plan import build_plan
 from sweeper.study import Recipe
+from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
 from tests.studies import ARMS, PAPER
 
 RATE, SECONDS, CLASSES = 8000, 0.25, 3

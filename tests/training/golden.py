@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sweeper.augmentation_config import AugmentationConfig, MixingConfig
-from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
 
 from sweeper.audio.clips import Clips
+from sweeper.augmentation_config import AugmentationConfig, MixingConfig
 from sweeper.model.config import SIZES
 from sweeper.plan import build_plan
 from sweeper.study import Recipe
 from sweeper.training.batches import Batches
 from sweeper.training.fit import fit
+from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
 from tests.studies import ARMS, PAPER
 
 FILE = Path(__file__).with_name("golden_curves.json")

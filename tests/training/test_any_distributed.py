@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from sweeper.augmentation_config import AugmentationConfig
 
+from sweeper.augmentation_config import AugmentationConfig
 from sweeper.model.pairing import NetworkError
 from sweeper.training.distributed import ALONE, Worker
 from sweeper.training.fit import fit

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from sweeper.augmentation_config import AugmentationConfig
-from sweeper.training_config import EMAConfig
 
+from sweeper.augmentation_config import AugmentationConfig
 from sweeper.model.build import build
 from sweeper.training import fit as fit_module
 from sweeper.training.fit import fit
 from sweeper.training.trial import run_trial
+from sweeper.training_config import EMAConfig
 from tests.networks import BODIES, Branched, Tiny
 from tests.training.conftest import CLASSES, RATE
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from sweeper.training_config import DistillationConfig, TrainingConfig
 from torch import nn
 
 from sweeper.model.config import SIZES
 from sweeper.model.pairing import NetworkError
 from sweeper.study import Network
 from sweeper.training.check import check_network
+from sweeper.training_config import DistillationConfig, TrainingConfig
 from tests.networks import BODIES, WIDTH, Branched, Faulty, Framed, Tiny
 
 CLIP = {"classes": 3, "sample_rate": 8000, "samples": 2000}

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from sweeper.augmentation_config import AugmentationConfig, MixingConfig
 from torch import nn
 
+from sweeper.augmentation_config import AugmentationConfig, MixingConfig
 from sweeper.training import batches as batches_module
 from sweeper.training import checkpoint
 from sweeper.training import fit as fit_module

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from sweeper.training_config import EMAConfig
 from torch import nn
 
 from sweeper.training.ema import EMA
+from sweeper.training_config import EMAConfig
 
 
 def test_follows_weights_and_batch_norm_statistics():

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sweeper.augmentation_config import AugmentationConfig
-from sweeper.training_config import EMAConfig
 
+from sweeper.augmentation_config import AugmentationConfig
 from sweeper.results.store import Study
 from sweeper.training import checkpoint
 from sweeper.training import fit as fit_module
@@ -22,6 +21,7 @@ from sweeper.training import trial as trial_module
 from sweeper.training.fit import Diverged, NonFiniteLoss, NonFiniteWeights, fit
 from sweeper.training.metrics import Metrics
 from sweeper.training.trial import run_trial
+from sweeper.training_config import EMAConfig
 from tests.studies import ARMS
 
 CPU = torch.device("cpu")

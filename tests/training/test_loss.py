@@ -2,10 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from sweeper.training_config import DistillationConfig, TrainingConfig
 
 from sweeper.model.network import Output
 from sweeper.training.loss import classification_loss, training_loss
+from sweeper.training_config import DistillationConfig, TrainingConfig
 
 
 def output(branches: bool) -> Output:
