@@ -74,7 +74,7 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> 
         return nn.functional.conv1d(x, weight, bias, padding=reach)
     # Frames that are `dilation` apart lie in one column of a picture [rows, dilation]: along columns, no holes.
     missing = rows * dilation - length
-    picture = nn.functional.pad(x, (0, missing)).unflatten(2, (rows, dilation))
+    picture = nn.functional.pad(x, (0, missing)).reshape(*x.shape[:2], rows, dilation)
     convolved = nn.functional.conv2d(picture, weight.unsqueeze(3), bias, padding=(reach, 0))
     return nn.functional.pad(convolved.flatten(2), (0, -missing))
 
@@ -159,12 +159,13 @@ def _mask(x: Tensor, p: float) -> Tensor:
 class SelfAttention(nn.MultiheadAttention):
     """torch's; with dropout on a CPU, where torch has no fused one, in fewer passes over the scores."""
 
-    def forward(self, query: Tensor, *others: Tensor, **options: Any) -> tuple[Tensor, Tensor | None]:
-        """``[B, L, C] -> [B, L, C]``."""
+    def forward(self, query: Tensor, *others: Any, **options: Any) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]
+        """``[B, L, C] -> [B, L, C]``; in training there are no masks."""
         if query.device.type != "cpu" or not self.training or not self.dropout:
             return super().forward(query, *others, **options)
         projected = nn.functional.linear(query, self.in_proj_weight, self.in_proj_bias)
-        q, k, v = projected.unflatten(2, (3, self.num_heads, self.head_dim)).permute(2, 0, 3, 1, 4)  # [B, heads, L, C]
+        parts = projected.reshape(*query.shape[:2], 3, self.num_heads, self.head_dim)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)  # each [B, heads, L, C / heads]
         weights = (q * self.head_dim**-0.5 @ k.transpose(2, 3)).softmax(-1)
         attended = (weights * _mask(weights, self.dropout)) @ v
         return self.out_proj(attended.transpose(1, 2).flatten(2)), None

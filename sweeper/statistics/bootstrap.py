@@ -59,7 +59,8 @@ def bootstrap_accuracy(
         raise ValueError(f"correct: expected values from 0 to 1, got {shares.min()} to {shares.max()}")
     same_length(correct=shares, recordings=labels)
     fraction("confidence", confidence)
-    sums, clips = np.bincount(labels, weights=shares), np.bincount(labels).astype(np.float64)
+    sums = np.bincount(labels, weights=shares).astype(np.float64)
+    clips = np.bincount(labels).astype(np.float64)
     if len(clips) == 1:
         return Interval(math.nan, math.nan)
     mean = float(sums.sum() / clips.sum())

@@ -92,8 +92,8 @@ def scatter(
     ema.averaged.load_state_dict(_under("ema.", tensors))
     slots: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimiser.", tensors).items():
-        index, slot = name.split(".", 1)
-        slots.setdefault(int(index), {})[slot] = value
+        of, slot = name.split(".", 1)
+        slots.setdefault(int(of), {})[slot] = value
     number = {id(parameter): index for index, parameter in enumerate(slabs.parameters)}
     state: dict[int, dict[str, Tensor]] = {}
     for index, slab in enumerate(slabs):

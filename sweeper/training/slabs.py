@@ -23,7 +23,7 @@ class Slab:
         if self.whole is self.members[0] or values.ndim == 0:
             yield from (values for _ in self.members)
         else:
-            parts = values.split([member.numel() for member in self.members])
+            parts = torch.split(values, [member.numel() for member in self.members])
             yield from (part.view(member.shape) for part, member in zip(parts, self.members, strict=True))
 
     def join(self, values: Sequence[Tensor]) -> Tensor:
@@ -66,7 +66,8 @@ class Slabs:
 def apart(network: nn.Module) -> Slabs:
     """Each parameter by itself, for any network: it may leave some without a gradient, or put others there."""
     decayed, rest = _by_decay(network)
-    return Slabs(*(tuple(Slab(p, (p,)) for p in group) for group in (decayed, rest)), (*decayed, *rest))
+    by_themselves = {id(p) for p in (*decayed, *rest)}
+    return Slabs(_laid_out(decayed, by_themselves), _laid_out(rest, by_themselves), (*decayed, *rest))
 
 
 def together(network: nn.Module) -> Slabs:
