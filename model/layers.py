@@ -159,7 +159,7 @@ def _mask(x: Tensor, p: float) -> Tensor:
 class SelfAttention(nn.MultiheadAttention):
     """torch's; with dropout on a CPU, where torch has no fused one, in fewer passes over the scores."""
 
-    def forward(self, query: Tensor, *others: Any, **options: Any) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]
+    def forward(self, query: Tensor, *others: Any, **options: Any) -> tuple[Tensor, Tensor | None]:
         """``[B, L, C] -> [B, L, C]``; in training there are no masks."""
         if query.device.type != "cpu" or not self.training or not self.dropout:
             return super().forward(query, *others, **options)
