@@ -41,7 +41,7 @@ ARMS = (
     _arm("no-resampling", "resampling", {"augmentation.resampling.probability": 0.0}),
     _arm("no-smoothing", "label smoothing", {"label_smoothing": 0.0}),
     _arm("no-clipping", "clipping of gradients", {"clip_norm": None}),
-    _arm("no-one-cycle", "one-cycle schedule, for a constant rate", {"schedule": "constant"}),
+    _arm("no-one-cycle", "one-cycle schedule, for a constant rate and first beta", {"schedule": "constant"}),
 )
 
 STUDY = Study(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sweeper.api import StudyResults
 
 __all__ = ["read_study", "run_ablations", "run_search", "run_tuned_ablations"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # torch and Ray ask for the user's name and home when they are imported, and fail where a user id has neither, as it may
 # be in a container. They get a name, and the home that Docker gives such a user.

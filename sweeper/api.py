@@ -41,7 +41,12 @@ class StudyResults:
     _board: Leaderboard
 
     def report(
-        self, output: str | Path | None = None, *, data: str | Path | None = None, price: float | None = None
+        self,
+        output: str | Path | None = None,
+        *,
+        data: str | Path | None = None,
+        price: float | None = None,
+        tsne: str | Path | None = None,
     ) -> str:
         """Write one HTML page that needs nothing else; returns where it lies.
 
@@ -49,11 +54,12 @@ class StudyResults:
             output: the page; None: report.html with the study.
             data: where the data set lies, for maps of its features.
             price: of a GPU, or without GPUs of a core, for an hour.
+            tsne: also draws the maps there, as PNG, SVG or PDF.
         """
         from sweeper.report.page import write_page
 
-        page, clips = (None if place is None else Path(place) for place in (output, data))
-        return write_page(self._board.study, page, clips, price, margin=self._board.margin)
+        page, clips, maps = (None if place is None else Path(place) for place in (output, data, tsne))
+        return write_page(self._board.study, page, clips, price, margin=self._board.margin, tsne=maps)
 
     def __str__(self) -> str:
         from sweeper.report.formats import FORMATS

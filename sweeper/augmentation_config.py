@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 
+from sweeper.field_types import check_types
+
 
 def _check(config: object, ranges: tuple[str, ...] = (), positive: tuple[str, ...] = ()) -> None:
-    """Refuse probabilities outside 0..1, ranges with low above high, and negative values."""
+    """Refuse values of another type, probabilities outside 0..1, ranges with low above high, and negative values."""
+    check_types(config)
     name = type(config).__name__
     values = {f.name: getattr(config, f.name) for f in fields(config)}  # type: ignore[arg-type]
     for key, value in values.items():
@@ -196,6 +199,7 @@ class AugmentationConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stft_sizes", tuple(self.stft_sizes))
+        check_types(self)
         if not self.stft_sizes or any(size < 2 for size in self.stft_sizes):
             raise ValueError(f"AugmentationConfig.stft_sizes = {self.stft_sizes!r}: expected sizes of 2 or more")
 

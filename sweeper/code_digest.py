@@ -3,6 +3,9 @@
 A hash of the syntax trees of the network's class and of every top-level definition that it names, directly or not, in
 its file and in the neighbour files that it imports; comments, docstrings and layout don't count. So an arm can be
 added, or a comment changed, and finished trials stay; a change of `forward` makes other trials.
+
+What is reached by no name counts where it can be reached otherwise: definitions that a decorator of the study's own may
+have put into a register, subclasses where a base class asks for them, and all of a module that looks itself through.
 """
 
 from __future__ import annotations
@@ -37,6 +40,15 @@ def neighbours(root: Path, entry: str) -> dict[str, bytes]:
             if module[:1] != (OURS,):  # a file may lie in a checkout of this project
                 wanted += [file for file in _files(module) if (root / file).is_file()]
     return dict(sorted(found.items()))
+
+
+def absolute_imports(source: bytes) -> Iterator[tuple[str, ...]]:
+    """Modules that a file imports by their whole names, as these names' parts."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield tuple(node.module.split("."))
 
 
 def _imported(tree: ast.AST, file: str) -> Iterator[tuple[str, ...]]:
@@ -104,7 +116,7 @@ class _Module:
         self.loose: list[ast.stmt] = []
         self.stars: list[str] = []
         for statement in _body(tree):
-            names = set(_binds(statement))
+            names = set(_binds(statement)) or self._filled(statement)
             for bound in names:
                 self.bound.setdefault(bound, []).append(statement)
             if isinstance(statement, ast.ImportFrom) and any(alias.name == "*" for alias in statement.names):
@@ -129,6 +141,43 @@ class _Module:
                     found.setdefault(alias.asname or alias.name, (file, alias.name))
         return found
 
+    def _filled(self, statement: ast.stmt) -> set[str]:
+        """What a statement alone, such as `ARMS.append(…)`, changes of what the module made before."""
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            return set()
+        name = call.func.value.id if isinstance(call.func.value, ast.Name) else ""
+        made = self.bound.get(name, ())
+        return {name} if made and not any(isinstance(s, ast.Import | ast.ImportFrom) for s in made) else set()
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a name is of this file or of a neighbour, and not of a library."""
+        imports = (ast.Import, ast.ImportFrom)
+        return any(not isinstance(s, imports) or name in self.imported(s) for s in self.bound.get(name, ()))
+
+    def registered(self) -> Iterator[str]:
+        """Definitions that a decorator of the study's own is given."""
+        for name, statements in self.bound.items():
+            for decorator in (d for s in statements for d in getattr(s, "decorator_list", ())):
+                if any(self._is_own(used) for used in _names(decorator)):
+                    yield name
+
+    def subclasses(self, bases: set[str]) -> Iterator[str]:
+        """Classes that derive from one of these names."""
+        for name, statements in self.bound.items():
+            given = [base for s in statements if isinstance(s, ast.ClassDef) for base in s.bases]
+            if any(
+                (base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")) in bases for base in given
+            ):
+                yield name
+
+    def neighbours(self) -> Iterator[str]:
+        """Files that are run because this one imports them."""
+        for statement in (s for statements in self.bound.values() for s in statements):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                yield from (file for file, _ in self.imported(statement).values())
+        yield from self.stars
+
     def submodules(self, name: str) -> list[str]:
         """Files of a package's module of that name."""
         path = PurePosixPath(self.name)
@@ -151,16 +200,24 @@ def _reach(modules: Mapping[str, _Module], place: tuple[str, str]) -> set[str]:
     seen: set[tuple[str, str | None]] = set()
     wanted: list[tuple[str, str | None]] = [place]
     files: set[str] = set()
-    while wanted:
+    asked_for_subclasses = False
+    while wanted or asked_for_subclasses:
+        if not wanted:
+            bases = {name for _, name in seen if name is not None}
+            new = {(file, name) for file in files for name in modules[file].subclasses(bases)} - seen
+            if not new:
+                break
+            wanted += sorted(new)
         file, name = wanted.pop()
         if (file, name) in seen:
             continue
         seen.add((file, name))
         module = modules[file]
-        if file not in files:
-            files.add(file)
-            wanted += [at for loose in module.loose for inner in _names(loose) for at in module.used(loose, inner)]
-            parts |= {_text(loose) for loose in module.loose}
+        for inner in _run_with(file, modules, files):
+            other = modules[inner]
+            wanted += [at for loose in other.loose for used in _names(loose) for at in other.used(loose, used)]
+            wanted += [(inner, registered) for registered in other.registered()]
+            parts |= {_text(loose) for loose in other.loose}
         if name is None:
             wanted += [(file, bound) for bound in module.bound]
             continue
@@ -174,11 +231,24 @@ def _reach(modules: Mapping[str, _Module], place: tuple[str, str]) -> set[str]:
                 wanted.append(neighbour[name])
                 continue
             parts.add(_text(_only(statement, name)))
+            if _looks_itself_through(statement):
+                wanted += [(file, bound) for bound in module.bound if bound != STUDY]
+            asked_for_subclasses |= _asks_for_subclasses(statement)
             wanted += [place for inner in _names(statement) for place in module.used(statement, inner)]
-            for inner in ast.walk(statement):  # imports in a function
-                if isinstance(inner, ast.Import | ast.ImportFrom) and inner is not statement:
-                    wanted += module.imported(inner).values()
+            for part in ast.walk(statement):  # imports in a function
+                if isinstance(part, ast.Import | ast.ImportFrom) and part is not statement:
+                    wanted += module.imported(part).values()
     return parts
+
+
+def _run_with(file: str, modules: Mapping[str, _Module], done: set[str]) -> Iterator[str]:
+    """Files that are run when one is imported, it included, except those that are done, which they are then."""
+    waiting = [file]
+    while waiting:
+        if (name := waiting.pop()) not in done:
+            done.add(name)
+            waiting += modules[name].neighbours()
+            yield name
 
 
 def _body(node: Any) -> list[ast.stmt]:
@@ -232,6 +302,24 @@ def _names(node: ast.AST) -> set[str]:
     if isinstance(node, _COMPREHENSIONS):
         return inner - {name for generator in node.generators for name in _binds(generator.target)}
     return inner
+
+
+def _looks_itself_through(node: ast.AST) -> bool:
+    """Whether definitions may be found by names that are made while it runs."""
+    return bool(_names(node) & {"globals", "eval", "exec", "__import__", "import_module"}) or any(
+        isinstance(n, ast.Attribute)
+        and isinstance(n.value, ast.Name)
+        and (n.value.id, n.attr) in (("sys", "modules"), ("importlib", "import_module"))
+        for n in ast.walk(node)
+    )
+
+
+def _asks_for_subclasses(node: ast.AST) -> bool:
+    return any(
+        (isinstance(n, ast.FunctionDef) and n.name == "__init_subclass__")
+        or (isinstance(n, ast.Attribute) and n.attr == "__subclasses__")
+        for n in ast.walk(node)
+    )
 
 
 def _only(statement: ast.stmt, name: str) -> ast.stmt:

@@ -141,7 +141,9 @@ def _columns(table: Table, study: Study) -> dict[str, str]:
 def _epochs(study: Study) -> int | None:
     """How long the published values' recipe trains."""
     assert study.protocol is not None
-    return next((r.training.epochs for r in study.recipes if r.name == study.protocol.recipe), None)
+    named = study.protocol.recipe
+    names = (named,) if isinstance(named, str) else named
+    return next((r.training.epochs for r in study.recipes if r.name in names), None)
 
 
 def plain(value: Any) -> Any:

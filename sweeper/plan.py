@@ -269,11 +269,16 @@ def variant(study: Study, arm: Arm, recipe: Recipe, classes: int) -> Variant:
     own = own_switches(study, arm)
     try:
         network, training = replace(reference, **own.network), switched(base, own.training)
+        switches = canonical_json(plain(own.switches))
     except (TypeError, ValueError) as error:
         raise PlanError(f"arm {arm.name!r}: {error}") from None
     _check_unconfounded(own, _changes(reference, network), own.network.keys())
     _check_unconfounded(own, _changes(base, training), own.training.keys())
-    switches = canonical_json(plain(own.switches))
+    if own.training and not own.network and training.effective() == base.effective():
+        raise PlanError(
+            f"arm {arm.name!r} switches {sorted(own.training)}, which changes nothing that runs: the "
+            f"{base.schedule} schedule overrides it (see `momentum` of TrainingConfig)"
+        )
     return Variant("ablation", arm.name, with_heads(network, training), training, switches)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from sweeper.augmentation_config import AugmentationConfig
 from sweeper.factorial import combinations
+from sweeper.field_types import PLAIN, check_name, is_number, is_plain, parts_of
 from sweeper.space import Space
 from sweeper.switches import switched
 from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
@@ -123,25 +124,40 @@ class Arm:
         removes: in words, the one thing that it takes away.
         network: fields of the network, with their values in this arm.
         training: likewise of the training; fields of its parts by dotted names, such as `"ema.decay"`.
-        published: accuracy that was published for it, as a fraction of 1.
+        published: accuracy that was published for it, as a fraction of 1: by data set, or one number for that of the
+            study's `protocol`. It stands beside rows of its data set only.
     """
 
     name: str
     removes: str = ""
     network: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    published: float | None = None
+    published: float | Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        if not self.name or self.name != self.name.strip() or not self.name.isprintable() or "/" in self.name:
-            raise ValueError(f"arm {self.name!r}: a name is a word or more, without slashes")
-        if self.published is not None and not 0 <= self.published <= 1:
-            raise ValueError(f"arm {self.name!r}: published={self.published:g} must be a fraction of 1, as 0.868")
+        check_name("arm", self.name)
+        self._check_published()
         for switches in ("network", "training"):
+            if not isinstance(getattr(self, switches), Mapping):
+                raise ValueError(
+                    f"arm {self.name!r}: {switches}={getattr(self, switches)!r}: expected fields and values, as "
+                    '{"norm": False}'
+                )
             given = {name: _tuples(value) for name, value in getattr(self, switches).items()}
             object.__setattr__(self, switches, MappingProxyType(given))
+        for name, value in self.network.items():
+            if not is_plain(value):
+                raise ValueError(f"arm {self.name!r} switches {name} to {value!r}: expected {PLAIN}")
         for name in self.network.keys() & {*FILLED, HEADS}:
             raise ValueError(f"arm {self.name!r} switches {name}, which the plan sets for all arms")
+
+    def _check_published(self) -> None:
+        if isinstance(self.published, Mapping):
+            object.__setattr__(self, "published", MappingProxyType(dict(self.published)))
+        values = self.published.values() if isinstance(self.published, Mapping) else (self.published,)
+        for value in values:
+            if value is not None and not (is_number(value) and 0 <= value <= 1):
+                raise ValueError(f"arm {self.name!r}: published={value!r} must be a fraction of 1, as 0.868")
 
     @property
     def switches(self) -> dict[str, Any]:
@@ -170,7 +186,13 @@ class Table:
     against: str = ""
 
     def __post_init__(self) -> None:
+        check_name("table", self.name)
+        arms: Any = self.arms
+        if isinstance(arms, str) or not arms:
+            raise ValueError(f'table {self.name!r}: arms={arms!r}: expected names of arms, as ("full", "no-norm")')
         object.__setattr__(self, "arms", tuple(self.arms))
+        if double := [arm for arm, count in Counter(self.arms).items() if count > 1]:
+            raise ValueError(f"table {self.name!r} names {double[0]!r} twice")
         if self.columns is not None:
             object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
 
@@ -181,8 +203,9 @@ class Protocol:
 
     Attributes:
         source: whose values they are, on what data: said beside them.
-        dataset, split, recipe: as the command line calls them.
-        clips: how many the data set has.
+        dataset, split: as the command line calls them; an arm's value that names no data set is of this one.
+        recipe: as the command line calls it; several where they are readings of the same words.
+        clips: how many the data set has; by data set where values are of several.
         test_share: of the clips that were tested, 0…1.
         notes: what else a reader should know.
         citation: to be cited with the study.
@@ -192,12 +215,18 @@ class Protocol:
     source: str
     dataset: str
     split: str
-    recipe: str
-    clips: int
+    recipe: str | tuple[str, ...]
+    clips: int | Mapping[str, int]
     test_share: float
     notes: tuple[str, ...] = ()
     citation: str = ""
     claims: tuple[tuple[str, str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.clips, Mapping):
+            object.__setattr__(self, "clips", dict(self.clips))
+            if self.dataset not in self.clips:
+                raise ValueError(f"protocol: clips={self.clips} does not say how many clips {self.dataset!r} has")
 
 
 @dataclass(frozen=True)
@@ -214,6 +243,14 @@ class Recipe:
     network: Network | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        check_name("recipe", self.name)
+        if not isinstance(self.training, TrainingConfig):
+            raise ValueError(f"recipe {self.name!r}: training={self.training!r}: expected a TrainingConfig")
+        if not isinstance(self.sample_rate, int) or not is_number(self.seconds):
+            raise ValueError(
+                f"recipe {self.name!r}: sample_rate={self.sample_rate!r}, seconds={self.seconds!r}: expected a whole "
+                "number of Hz, and a number of seconds"
+            )
         if self.sample_rate < 1 or not self.seconds > 0:
             raise ValueError(
                 f"recipe {self.name!r}: {self.seconds:g} s at {self.sample_rate} Hz; both must be more than 0"
@@ -254,11 +291,15 @@ class Study:
     files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("arms", "recipes", "tables", "files"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
-        if not isinstance(self.network, Network) or not is_dataclass(self.network):
-            raise ValueError(f"network={self.network!r}: expected an instance of a dataclass derived from Network")
+        for name, part in (("arms", Arm), ("recipes", Recipe), ("tables", Table), ("files", str)):
+            object.__setattr__(self, name, parts_of(name, getattr(self, name), part))
+        network: Any = self.network
+        if not isinstance(network, Network) or not is_dataclass(network):
+            what = f"the class {network.__name__}" if isinstance(network, type) else repr(network)
+            raise ValueError(f"network={what}: expected an instance of a dataclass derived from Network, as Net()")
+        if self.space is not None and not callable(self.space):
+            raise ValueError(f"space={self.space!r}: expected a function space(trial, training)")
+        parts_of("protocol", [self.protocol] if self.protocol is not None else [], Protocol)
         for what in ("arm", "recipe", "table"):
             names = [part.name for part in getattr(self, f"{what}s")]
             if double := sorted(name for name, count in Counter(names).items() if count > 1):
@@ -282,6 +323,8 @@ class Study:
         for table in self.tables:
             if table.against and table.against not in {other.name for other in self.tables}:
                 raise ValueError(f"table {table.name!r} is held against {table.against!r}, which is no table")
+            if table.name == "all" or (table.name == "others" and len(self.all_tables) > len(self.tables)):
+                raise ValueError(f"a table is called {table.name!r}, as one that there is anyway: give it another name")
             if unknown := [arm for arm in table.arms if arm not in names]:
                 raise ValueError(f"table {table.name!r} names {unknown[0]!r}; the arms are: {', '.join(names)}")
             known = {switch for arm in self.arms for switch in arm.switches}
@@ -291,9 +334,22 @@ class Study:
         for arm in self.arms:
             if unknown := sorted(arm.network.keys() - known):
                 raise ValueError(
-                    f"arm {arm.name!r} switches {unknown[0]!r}, which is no field of {type(self.network).__name__}; "
+                    f"arm {arm.name!r} switches {unknown[0]!r}, which is not a field of {type(self.network).__name__}; "
                     f"it has: {', '.join(sorted(known - {*FILLED, HEADS}))}"
                 )
+        self._check_twins()
+
+    def _check_twins(self) -> None:
+        """Two arms that switch the same would be one, trained twice and compared with itself."""
+        seen: list[tuple[str, Any, Any]] = [(self.reference, {}, {})]
+        for arm in self.arms:
+            if arm.name == self.reference:
+                continue
+            for other, network, training in seen:
+                if (arm.network, arm.training) == (network, training):
+                    what = "switches nothing, as" if other == self.reference else "switches the same as"
+                    raise ValueError(f"arm {arm.name!r} {what} {other!r}: leave one of them out")
+            seen.append((arm.name, arm.network, arm.training))
 
     @property
     def by_name(self) -> dict[str, Arm]:

@@ -10,6 +10,7 @@ Only running or asking about trials loads code. Leaderboards and reports read `p
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib
 import importlib.abc
@@ -19,9 +20,10 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import traceback
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -32,6 +34,7 @@ from sweeper.definition import PlanError, Source, canonical_json
 from sweeper.plan import Described, TrialSpec
 from sweeper.search_spaces import NAMES
 from sweeper.study import CODE, Network, Study
+from sweeper.study_imports import check_imports, imports_itself
 
 MANIFEST = "manifest.json"
 _DIGEST = re.compile(r"[0-9a-f]{16}")
@@ -82,9 +85,11 @@ def find(argument: str | Path) -> Source:
     if name in NAMES:
         study: Study = importlib.import_module(f"sweeper.search_spaces.{name}").STUDY
         return Source(name, study, argument="" if name == NAMES[0] else name)
+    path = Path(argument).expanduser()
     if not name.endswith(".py"):
-        raise PlanError(f"unknown study {name!r}; the studies are: {', '.join(NAMES)}, or a file, such as mel.py")
-    return load(Path(argument))
+        hint = f"; did you mean {name}.py?" if path.with_name(f"{path.name}.py").is_file() else ""
+        raise PlanError(f"unknown study {name!r}; the studies are: {', '.join(NAMES)}, or a file, such as mel.py{hint}")
+    return load(path)
 
 
 def load(path: Path) -> Source:
@@ -102,6 +107,7 @@ def load(path: Path) -> Source:
         raise PlanError(f"{path}: a study's file is called by letters, digits, _ and -, and ends in .py: rename it")
     root = path.resolve().parent
     module, sources = _run(root, path.name, str(path))
+    check_imports(sources, path)
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
         found = "defines no STUDY" if study is None else f"defines STUDY as a {type(study).__name__}"
@@ -163,6 +169,15 @@ def with_network(spec: TrialSpec, storage: Storage | None = None, cache: Path = 
     return found
 
 
+@contextlib.contextmanager
+def shipped(digest: str) -> Iterator[type[Network]]:
+    """The network's class of code that is loaded, from a copy of what travels, for as long as that is there."""
+    code, _ = _loaded[digest]
+    with tempfile.TemporaryDirectory() as folder:
+        root = _placed({**code.sources, **code.files}, digest, Path(folder).resolve())
+        yield _class_in(root, code.entry, code.network, code.entry, code.sources)
+
+
 def file_name(digest: str) -> str:
     """What the file of code that is loaded is called; '' where there is none."""
     return _loaded[digest][0].entry if digest in _loaded else ""
@@ -194,10 +209,15 @@ def _fetch(digest: str, storage: Storage, cache: Path) -> None:
     if code_digest(sources, entry, network, files) != digest:
         raise PlanError(f"{storage}/{folder} holds other code than its name says; delete it, and run the command again")
     root = _placed(contents, digest, cache)
-    module, _ = _run(root, entry, f"{storage}/{folder}/{entry}", sources)
+    kind = _class_in(root, entry, network, f"{storage}/{folder}/{entry}", sources)
+    _loaded[digest] = Code(digest, entry, network, sources, files, root), kind
+
+
+def _class_in(root: Path, entry: str, network: str, shown: str, sources: Mapping[str, bytes]) -> type[Network]:
+    found: Any = _run(root, entry, shown, sources)[0]
     for part in network.split("."):
-        module = _attribute(module, part)
-    _loaded[digest] = Code(digest, entry, network, sources, files, root), module  # type: ignore[assignment]
+        found = _attribute(found, part)
+    return found  # type: ignore[no-any-return]
 
 
 def _attribute(found: Any, name: str) -> Any:
@@ -241,6 +261,9 @@ def _run(
         raise PlanError(f"{error.filename or shown}, line {error.lineno}: {error.msg}") from None
     except (OSError, ValueError) as error:
         raise PlanError(f"{shown}: {error}") from None
+    if own := next((name for name in found if imports_itself(found[name], name)), None):
+        module = PurePosixPath(own).stem
+        raise PlanError(f"{root / own} imports {module}, which it would be itself: give the file another name")
     content = hashlib.sha256(canonical_json({n: hashlib.sha256(d).hexdigest() for n, d in found.items()}).encode())
     package = f"{CODE}{content.hexdigest()[:16]}_{hashlib.sha256(os.fsencode(root)).hexdigest()[:8]}"
     _packages[package] = root, found
@@ -248,13 +271,15 @@ def _run(
         sys.meta_path.insert(0, _finder)
     try:
         return importlib.import_module(f"{package}.{PurePosixPath(entry).stem}"), found
-    except Exception as error:
+    except BaseException as error:  # it may also end the process, or raise what is no Exception
         for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
             del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise PlanError(f"{_where(error, root, shown)}: {_reason(error)}") from None
 
 
-def _where(error: Exception, root: Path, shown: str) -> str:
+def _where(error: BaseException, root: Path, shown: str) -> str:
     """File and line of the study's code that an exception came from."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}"
@@ -262,9 +287,13 @@ def _where(error: Exception, root: Path, shown: str) -> str:
     return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else shown
 
 
-def _reason(error: Exception) -> str:
-    words = str(error).strip().splitlines() or [""]
-    return words[0] if isinstance(error, ValueError | SyntaxError) else f"{type(error).__name__}: {words[0]}"
+def _reason(error: BaseException) -> str:
+    words = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, SystemExit):
+        return f"it ends the process ({words or 'exit'}); a study's file only defines STUDY"
+    if words and isinstance(error, ValueError | SyntaxError):
+        return words
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 _packages: dict[str, tuple[Path, dict[str, bytes]]] = {}

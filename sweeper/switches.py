@@ -17,7 +17,7 @@ def switched(config: Config, switches: Mapping[str, Any]) -> Config:
         first, _, rest = name.partition(".")
         known = [f.name for f in fields(config)]  # type: ignore[arg-type]
         if first not in known:
-            raise ValueError(f"{name!r} is no field of {type(config).__name__}; it has: {', '.join(known)}")
+            raise ValueError(f"{name!r} is not a field of {type(config).__name__}; it has: {', '.join(known)}")
         if rest and not is_dataclass(part := getattr(config, first)):
             raise ValueError(f"{name!r}: {first} is {part!r}, which has no fields; switch {first!r} itself")
         inner = switched(getattr(config, first), {rest: value}) if rest else value

@@ -202,7 +202,7 @@ def test_an_arm_switches_fields_of_the_training_by_dotted_names():
 @pytest.mark.parametrize(
     ("switches", "message"),
     [
-        ({"ema.decy": 0.0}, "'decy' is no field of EMAConfig; it has: decay, unit, warmup"),
+        ({"ema.decy": 0.0}, "'decy' is not a field of EMAConfig; it has: decay, unit, warmup"),
         ({"distillation.alpha.x": 0.0}, "alpha is 0.3, which has no fields"),
         ({"ema.decay": 2.0}, "EMA decay must lie in"),
     ],

@@ -1,11 +1,13 @@
 """What a study is made of, and what it refuses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from pathlib import Path
 
 import pytest
 
 from sweeper.factorial import aliases
-from sweeper.study import Arm, Network, Recipe, Study, Table, TrainingConfig, factorial
+from sweeper.study import Arm, Network, Protocol, Recipe, Study, Table, TrainingConfig, factorial
 
 RECIPE = Recipe("r", training=TrainingConfig(), sample_rate=8000, seconds=1.0)
 
@@ -14,6 +16,10 @@ RECIPE = Recipe("r", training=TrainingConfig(), sample_rate=8000, seconds=1.0)
 class Net(Network):
     width: int = 8
     norm: bool = True
+
+
+class Kind(IntEnum):
+    A = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +45,19 @@ def study(**changes):
         ({"recipes": ()}, "a study needs one at least"),
         ({"recipes": (RECIPE, RECIPE)}, "two recipes are called 'r'"),
         ({"network": Net}, "expected an instance of a dataclass derived from Network"),
+        ({"network": 3}, "network=3: expected an instance of a dataclass derived from Network"),
+        ({"arms": "full"}, "arms holds 'full': expected Arms"),
+        ({"arms": 3}, "arms holds 3: expected Arms"),
+        ({"recipes": ("quick",)}, "recipes holds 'quick': expected Recipes"),
+        ({"protocol": {"source": "s"}}, "protocol holds {'source': 's'}: expected Protocols"),
+        ({"space": {"max_lr": (1, 2)}}, "expected a function space"),
+        ({"arms": (Arm("full"), Arm("b"))}, "arm 'b' switches nothing, as 'full': leave one of them out"),
+        (
+            {"arms": (Arm("full"), *(Arm(name, network={"norm": False}) for name in "bc"))},
+            "arm 'c' switches the same as 'b': leave one of them out",
+        ),
+        ({"tables": (Table("all", ("full",)),)}, "a table is called 'all', as one that there is anyway"),
+        ({"tables": (Table("others", ("full",)),)}, "a table is called 'others', as one that there is anyway"),
         (
             {"recipes": (Recipe("s", training=TrainingConfig(), sample_rate=1, seconds=1, network=Other()),)},
             "recipe 's': its network is a Other, the study's is a Net",
@@ -55,7 +74,18 @@ def test_a_study_with_a_mistake_is_refused(changes, message):
     [
         ({"name": "a/b"}, "without slashes"),
         ({"name": ""}, "a name is a word or more"),
+        ({"name": 5}, "arm 5: a name is a word or more"),
+        ({"name": "a\nb"}, "on one line"),
+        ({"name": "a" * 501}, "arm 'aaa.*its name has 501 letters; at most 500"),
+        ({"name": "a", "published": "0.8"}, "published='0.8' must be a fraction of 1"),
+        ({"name": "a", "network": ["norm"]}, "network=.'norm'.: expected fields and values"),
+        ({"name": "a", "network": {"norm": {1}}}, r"switches norm to \{1\}: expected a number, a text, a flag, None"),
+        ({"name": "a", "network": {"norm": float("nan")}}, "switches norm to nan: expected a number"),
+        ({"name": "a", "network": {"norm": (1, Path("x"))}}, r"switches norm to \(1, PosixPath\('x'\)\): expected"),
+        ({"name": "a", "network": {"norm": Kind.A}}, "switches norm to <Kind.A: 1>: expected .* make anything else of"),
         ({"name": "a", "published": 86.8}, "published=86.8 must be a fraction of 1"),
+        ({"name": "a", "published": {"esc50": 86.8}}, "published=86.8 must be a fraction of 1"),
+        ({"name": "a", "published": {"esc50": "0.8"}}, "published='0.8' must be a fraction of 1"),
         ({"name": "a", "network": {"classes": 3}}, "switches classes, which the plan sets"),
     ],
 )
@@ -64,9 +94,45 @@ def test_an_arm_with_a_mistake_is_refused(arm, message):
         Arm(**arm)
 
 
+def test_a_protocol_knows_the_size_of_its_data_set():
+    given = {"source": "me", "split": "official", "recipe": "r", "test_share": 0.2, "clips": {"esc50": 2000}}
+    assert Protocol(dataset="esc50", **given).clips == {"esc50": 2000}
+    with pytest.raises(ValueError, match="does not say how many clips 'fsdd' has"):
+        Protocol(dataset="fsdd", **given)
+
+
 def test_a_recipe_hears_something():
     with pytest.raises(ValueError, match="0 s at 8000 Hz; both must be more than 0"):
         Recipe("r", training=TrainingConfig(), sample_rate=8000, seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"name": "a\nb"}, "recipe .*: a name is a word or more, on one line"),
+        ({"training": None}, "recipe 'r': training=None: expected a TrainingConfig"),
+        ({"sample_rate": 8000.5}, "sample_rate=8000.5, seconds=1.0: expected a whole number of Hz"),
+        ({"seconds": float("inf")}, "seconds=inf: expected a whole number of Hz, and a number of seconds"),
+        ({"seconds": "1"}, "seconds='1': expected"),
+    ],
+)
+def test_a_recipe_with_a_mistake_is_refused(recipe, message):
+    with pytest.raises(ValueError, match=message):
+        replace(RECIPE, **recipe)
+
+
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [((), "expected names of arms"), ("full", "expected names of arms"), (("a", "a"), "table 't' names 'a' twice")],
+)
+def test_a_table_names_arms_once_each(arms, message):
+    with pytest.raises(ValueError, match=message):
+        Table("t", arms)
+
+
+def test_a_part_that_stands_alone_is_the_only_one():
+    alone = Study(network=Net(), arms=Arm("full"), recipes=RECIPE, tables=Table("t", ("full",)))
+    assert (alone.arms, alone.recipes, len(alone.tables)) == ((Arm("full"),), (RECIPE,), 1)
 
 
 def test_arms_cannot_be_changed_afterwards():

@@ -152,6 +152,12 @@ def test_a_users_model_py_is_the_users(folder):
             "from sweeper.study import *\nSTUDY = Study(Network(), (Arm('a'),), ())\n",
             r"bad\.py, line 2: recipes=\(\): a study needs one at least",
         ),
+        ("import sys\nsys.exit(3)\n", r"bad\.py, line 2: it ends the process \(3\); a study's file only defines STUDY"),
+        ("raise SystemExit\n", r"bad\.py, line 1: it ends the process \(exit\)"),
+        ("class Odd(BaseException): pass\nraise Odd('x')\n", r"bad\.py, line 2: Odd: x"),
+        ("assert 1 == 2\n", r"bad\.py, line 1: AssertionError$"),
+        ("raise ValueError\n", r"bad\.py, line 1: ValueError$"),
+        ("import bad\n", r"bad\.py imports bad, which it would be itself: give the file another name"),
         (b"\xff\xfe", r"bad\.py.*"),
         ("x = 1\0", r"bad\.py.*null bytes"),
     ],
@@ -162,6 +168,31 @@ def test_a_file_that_is_no_study_is_told_in_one_line(tmp_path, content, message)
     with pytest.raises(PlanError, match=message) as raised:
         load(file)
     assert len(str(raised.value).splitlines()) == 1
+
+
+def test_an_interrupt_is_no_mistake_of_the_file(tmp_path):
+    (tmp_path / "bad.py").write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        load(tmp_path / "bad.py")
+
+
+def test_what_only_this_process_can_import_is_refused(folder, tmp_path, monkeypatch):
+    (tmp_path / "around").mkdir()
+    (tmp_path / "around" / "only_here.py").write_text("TAPS = 3\n")
+    monkeypatch.syspath_prepend(tmp_path / "around")
+    content = (folder / "mel.py").read_text()
+    (folder / "mel.py").write_text(content.replace("import torch\n", "import torch\nfrom only_here import TAPS\n", 1))
+    with pytest.raises(PlanError, match=r"mel\.py imports only_here from .*only_here\.py, which is neither beside it"):
+        load(folder / "mel.py")
+    shutil.copy(tmp_path / "around" / "only_here.py", folder)
+    assert load(folder / "mel.py").code
+
+
+def test_a_file_is_found_in_the_home_folder_and_its_ending_is_suggested(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    assert find("~/mel.py").name == "mel"
+    with pytest.raises(PlanError, match=r"or a file, such as mel\.py; did you mean ~/mel\.py\?"):
+        find("~/mel")
 
 
 def test_a_file_that_is_not_there_or_has_an_odd_name_is_told(tmp_path):

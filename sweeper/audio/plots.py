@@ -1,29 +1,48 @@
-"""The paper's Fig. 5 for clips of one's choice: waveform, STFT, mel and MFCC, a column per clip."""
+"""The paper's Fig. 5 for clips of one's choice: waveform, STFT, FBSP, mel and MFCC, a column per clip.
+
+All clips share a scale: of amplitude, and of the colours in each row. FBSP are complex frequency B-spline wavelets, as
+ESResNe(X)t-fbsp (Guzhov et al. 2021, [27] of the paper) makes its spectrograms of; there each frequency learns its
+order and bandwidth, here all have the same ones. What the paper's figure shows, which writes the letters out as
+"frequency bandsplit excitation features", it does not say.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torchaudio.transforms import MFCC, AmplitudeToDB, MelSpectrogram, Spectrogram
 
 from sweeper.audio.datasets.base import Clip, Dataset, DatasetError, shorten
 from sweeper.audio.reader import read
 
 WINDOW, HOP, MELS, COEFFICIENTS = 1024, 256, 64, 40  # samples, samples, bands, numbers
+FBSP_ORDER, FBSP_BANDWIDTH = 2, 8.0  # bandwidth in bins: the wavelet's second zeros are at the window's ends
 DYNAMIC_RANGE = 80.0  # dB shown
-SHOWN = 8  # clips, as in the paper's figure
+COLUMNS = 10  # clips side by side; more stand below
+ROWS = ("waveform", "STFT / kHz", "FBSP / kHz", "mel band", "MFCC")
+
+
+class Pictures(NamedTuple):
+    """What is made of a waveform; `[height, frames]` each, all but MFCC in dB."""
+
+    stft: NDArray[np.float32]
+    fbsp: NDArray[np.float32]
+    mel: NDArray[np.float32]
+    mfcc: NDArray[np.float32]
 
 
 def choose(dataset: Dataset, ids: Sequence[str]) -> list[Clip]:
-    """The clips named, or without names the first of each class, eight at most.
+    """The clips named, or without names the first of each class.
 
     Raises:
         DatasetError: a name that isn't there.
     """
     if not ids:
         first = {clip.target: clip for clip in reversed(dataset.clips)}
-        return [first[target] for target in sorted(first)][:SHOWN]
+        return [first[target] for target in sorted(first)]
     by_id = {clip.clip_id: clip for clip in dataset.clips}
     if unknown := [clip_id for clip_id in ids if clip_id not in by_id]:
         raise DatasetError(f"{dataset.name} has no clip {unknown[0]!r}; its clips are {shorten(by_id)}")
@@ -40,24 +59,29 @@ def draw(dataset: Dataset, clips: Sequence[Clip], sample_rate: int, path: Path) 
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise DatasetError("drawing needs matplotlib: pip install 'sweeper[plot]'") from None
-    figure = Figure(figsize=(2.2 * len(clips) + 0.8, 7.5), layout="constrained")
-    axes = figure.subplots(4, len(clips), squeeze=False, sharex="col")
-    for column, clip in zip(axes.T, clips, strict=True):
-        waveform = torch.from_numpy(read(clip.path, sample_rate).astype(np.float32) / 32768)
-        seconds = len(waveform) / sample_rate
-        column[0].plot(np.arange(len(waveform)) / sample_rate, waveform, linewidth=0.4)
-        loudest = max(float(waveform.abs().max()), 1e-3)  # each its own scale, or quiet speech is a line
-        column[0].set(xlim=(0, seconds), ylim=(-loudest, loudest))
-        column[0].set_title(f"{dataset.classes[clip.target]}\n{clip.clip_id}", fontsize=8)
-        heights = (sample_rate / 2e3, MELS, COEFFICIENTS)
-        for axis, picture, height in zip(column[1:], pictures(waveform, sample_rate), heights, strict=True):
-            low, high = np.percentile(picture, (1, 99))  # MFCC 0, the level, would leave no colours to others
-            extent = (0, seconds, 0, height)
-            axis.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap="magma")
-        column[-1].set_xlabel("time / s")
-    for axis, label in zip(axes[:, 0], ("waveform", "STFT / kHz", "mel band", "MFCC"), strict=True):
-        axis.set_ylabel(label)
+        raise DatasetError("drawing needs matplotlib: pip install matplotlib") from None
+    waveforms = [torch.from_numpy(read(clip.path, sample_rate).astype(np.float32) / 32768) for clip in clips]
+    made = [pictures(waveform, sample_rate) for waveform in waveforms]
+    loudest = max(float(waveform.abs().max()) for waveform in waveforms) or 1.0
+    scales = colour_scales(made)
+    wide = min(len(clips), COLUMNS)
+    figure = Figure(figsize=(2.0 * wide + 0.8, 8.0 * -(-len(clips) // COLUMNS)), layout="constrained")
+    bands = np.atleast_1d(np.asarray(figure.subfigures(-(-len(clips) // COLUMNS), 1)))
+    for band, start in zip(bands, range(0, len(clips), COLUMNS), strict=True):
+        axes = band.subplots(len(ROWS), wide, squeeze=False, sharex="col", sharey="row")
+        for column, number in enumerate(range(start, start + wide)):
+            if number >= len(clips):
+                for axis in axes[:, column]:
+                    axis.set_visible(False)
+                continue
+            clip, waveform, seconds = clips[number], waveforms[number], len(waveforms[number]) / sample_rate
+            axes[0, column].set_title(f"{dataset.classes[clip.target]}\n{clip.clip_id}", fontsize=8)
+            axes[0, column].plot(np.arange(len(waveform)) / sample_rate, waveform, linewidth=0.4)
+            axes[0, column].set(xlim=(0, seconds), ylim=(-loudest, loudest))
+            _draw_pictures(axes[1:, column], made[number], scales, seconds, sample_rate)
+            axes[-1, column].set_xlabel("time / s")
+        for axis, label in zip(axes[:, 0], ROWS, strict=True):
+            axis.set_ylabel(label)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=150, format="png")
@@ -65,15 +89,47 @@ def draw(dataset: Dataset, clips: Sequence[Clip], sample_rate: int, path: Path) 
         raise DatasetError(f"{path}: {error.strerror or error}; choose another place by --out") from None
 
 
-def pictures(waveform: torch.Tensor, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """STFT `[513, frames]` and mel spectrogram `[64, frames]` in dB, and MFCC `[40, frames]`.
+def _draw_pictures(
+    axes: Sequence[Any], made: Pictures, scales: Sequence[tuple[float, float]], seconds: float, sample_rate: int
+) -> None:
+    heights = (sample_rate / 2e3, sample_rate / 2e3, MELS, COEFFICIENTS)
+    for axis, picture, (low, high), height in zip(axes, made, scales, heights, strict=True):
+        extent = (0, seconds, 0, height)
+        axis.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=low, vmax=high, cmap="magma")
+
+
+def colour_scales(made: Sequence[Pictures]) -> list[tuple[float, float]]:
+    """Lowest and highest value of the colours, of each kind of picture, for all clips alike."""
+    scales = []
+    for kind in ("stft", "fbsp", "mel"):
+        highest = max(float(getattr(picture, kind).max()) for picture in made)
+        scales.append((highest - DYNAMIC_RANGE, highest))
+    # Coefficient 0 is the level, far from the others, and would leave them one colour.
+    shapes = np.concatenate([picture.mfcc[1:].ravel() for picture in made])
+    low, high = np.percentile(shapes, (1, 99))
+    return [*scales, (float(low), float(high))]
+
+
+def pictures(waveform: torch.Tensor, sample_rate: int) -> Pictures:
+    """STFT and FBSP spectrograms `[513, frames]`, mel spectrogram `[64, frames]`, and MFCC `[40, frames]`.
 
     `waveform` is `[time]`, full scale 1.
     """
     waveform = torch.nn.functional.pad(waveform, (0, max(0, WINDOW - len(waveform))))
     decibel = AmplitudeToDB(stype="power", top_db=DYNAMIC_RANGE)
     stft = decibel(Spectrogram(WINDOW, hop_length=HOP)(waveform))
+    fbsp = decibel(Spectrogram(WINDOW, hop_length=HOP, window_fn=fbsp_window)(waveform))
     settings = {"n_fft": WINDOW, "hop_length": HOP, "n_mels": MELS}
     mel = decibel(MelSpectrogram(sample_rate, **settings)(waveform))
     mfcc = MFCC(sample_rate, COEFFICIENTS, melkwargs=settings)(waveform)
-    return stft.numpy(), mel.numpy(), mfcc.numpy()
+    return Pictures(stft.numpy(), fbsp.numpy(), mel.numpy(), mfcc.numpy())
+
+
+def fbsp_window(length: int) -> torch.Tensor:
+    """The envelope of a complex frequency B-spline wavelet, `[length]`: sinc(b t / m)^m of order m and bandwidth b.
+
+    The wavelet is this times exp(2 pi i f t); so with one order and bandwidth for all f, its transform is an STFT with
+    this window, whose response to a frequency is a B-spline, but for the tails that the window cuts off.
+    """
+    time = torch.arange(length) / length - 0.5  # in windows
+    return torch.sinc(FBSP_BANDWIDTH * time / FBSP_ORDER) ** FBSP_ORDER

@@ -42,7 +42,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     fetch.add_argument("--accept-licence", action="store_true", help="agree to the licence without being asked")
     prepare = commands.add_parser("prepare", help="decode into the cache now, and audit the splits for leaks")
     check = commands.add_parser("check", help="counts, durations, rates, clipping, silence, duplicates, groups")
-    plot = commands.add_parser("plot", help="waveform, STFT, mel and MFCC of some clips, as a PNG (the paper's Fig. 5)")
+    plot = commands.add_parser("plot", help="a clip per class as waveform, STFT, FBSP, mel, MFCC (the paper's Fig. 5)")
     for command in (fetch, prepare, check, plot):
         command.add_argument("name", metavar="NAME", help=f"one of: {', '.join(NAMES)}")
         where = "where to put it" if command is fetch else "its folder; not needed after fetch, nor for demo"

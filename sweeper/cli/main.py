@@ -105,13 +105,15 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"sweeper: error: {message}", file=sys.stderr)
+    from sweeper.audio.datasets.base import printable
+
+    print(f"sweeper: error: {printable(message)}", file=sys.stderr)
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
-    from sweeper import __version__
-    from sweeper.cli import data, doctor, model, report, run
+    from sweeper.cli import data, doctor, model, report, run, watch
+    from sweeper.cli.version import Version
 
     parser = argparse.ArgumentParser(
         prog="sweeper",
@@ -119,11 +121,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"sweeper {__version__}")
+    parser.add_argument("--version", action=Version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run.add_parser(commands, _show)
     _add_status(commands)
     report.add_parsers(commands)
+    watch.add_parser(commands)
     data.add_parser(commands)
     model.add_parsers(commands)
     doctor.add_parser(commands)

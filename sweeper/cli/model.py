@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.audio.datasets import DatasetError
+from sweeper.report.cells import operations
 from sweeper.report.escaping import csv as csv_cell
 from sweeper.results.redaction import redact
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.published import INFERENCE_COST
+from sweeper.waiting import waiting
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from sweeper.training.weights import Classifier, Loader, Needs
 
 USAGE_ERROR, FAILURE = 2, 1
-PROFILE_WIDTH = 104  # columns that the table needs
 BEST = 3  # classes that the table shows of a file
 CHECKPOINT_HELP = "a trial's weights, results/STUDY/weights/TRIAL.safetensors"
 
@@ -49,9 +50,9 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--format",
         choices=("table", "csv", "json"),
         default="table",
-        help="table: the best classes, for reading; csv and json: all probabilities (default: %(default)s)",
+        help="table: the best classes; csv, json: all probabilities (default: %(default)s)",
     )
-    parser.add_argument("--windows", action="store_true", help="each window's probabilities as well")
+    parser.add_argument("--windows", action="store_true", help="also give each window's probabilities")
     parser.set_defaults(command=_predict)
 
 
@@ -60,7 +61,7 @@ def _add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "export",
         help="write a classifier as a torch.export file",
         description="Write a classifier as a torch.export file that needs torch alone, for any batch size, and "
-        "check that the written file agrees with the network. How to use it: sweeper/export.py.",
+        "check that the written file agrees with the network. How to use it is said in sweeper/tools/export.py.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
     parser.add_argument("out", type=Path, metavar="OUT", help="the file to write, ending in .pt2")
@@ -73,7 +74,8 @@ def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "profile",
         help="what each arm costs on this machine",
         description="Parameters, operations, memory, training speed and latency of the arms on this machine, beside "
-        "what the paper prints. The clips are noise: no data set is needed.",
+        "what the paper prints. The clips are noise: no data set is needed. Arms that are named are measured; without "
+        "names, the reference is, and the others are estimated from it by counted operations.",
     )
     parser.add_argument(
         "names",
@@ -98,7 +100,7 @@ def _add_ema(parser: argparse.ArgumentParser) -> None:
         "--study",
         type=Path,
         metavar="FILE",
-        help="the study's file that defines the network, if it is not ours: is run",
+        help="your file that defines the network, for weights of your own study; its code is run",
     )
 
 
@@ -142,82 +144,85 @@ def _export(args: argparse.Namespace) -> int:
 def _profile(args: argparse.Namespace) -> int:
     first, *rest = args.names or [STUDIES[0]]
     named = first in STUDIES or first.endswith(".py")
-    import torch
-    from rich.console import Console
+    names = rest if named else args.names
+    with waiting(f"measuring {' '.join(names) or 'the reference'}"):  # torch takes seconds to import
+        import torch
 
-    from sweeper.plan import select_arms
-    from sweeper.run.prepare import choose_recipe
-    from sweeper.study_file import find
-    from sweeper.tools.profile import ProfileError, profile
+        from sweeper.plan import select_arms
+        from sweeper.run.prepare import choose_recipe
+        from sweeper.study_file import find
+        from sweeper.tools.profile import ProfileError, profile
 
-    gpu = torch.cuda.is_available()
-    source = find(first if named else STUDIES[0])
-    arms = select_arms(source.study, names=rest if named else args.names)
-    recipe = choose_recipe(source, args.recipe, demo=not gpu)
-    device = torch.cuda.get_device_name() if gpu else f"CPU, threads: {torch.get_num_threads()}"
-    console = Console()
-    profiles = []
-    try:
-        with console.status("measuring", spinner="dots") as status:
-            for arm, measured in zip(arms, profile(source, arms, recipe, dataset_free=args.dataset_free), strict=True):
-                profiles.append(measured)
-                status.update(f"measured {arm.name}, {len(profiles)} of {len(arms)}")
-    except ProfileError as error:
-        _complain(str(error))
+        gpu = torch.cuda.is_available()
+        source = find(first if named else STUDIES[0])
+        arms = select_arms(source.study, names=names)
+        recipe = choose_recipe(source, args.recipe, demo=not gpu)
+        profiles: list[Profile] = []
+        failed = ""
+        try:
+            for measured in profile(source, arms, recipe, dataset_free=args.dataset_free, quickly=not names):
+                profiles.append(measured)  # what was measured before one that fails is kept
+        except ProfileError as error:
+            failed = str(error)
+    if failed:
+        _complain(failed)
     if profiles:
+        device = torch.cuda.get_device_name() if gpu else f"CPU, threads: {torch.get_num_threads()}"
         clips = f"{recipe.seconds:g} s clips at {recipe.sample_rate} Hz"
-        console.width = max(console.width, PROFILE_WIDTH)
-        console.print(
-            _profile_table(profiles, f"recipe {recipe.name}: {clips}; {device}", gpu, paper=source.name == STUDIES[0]),
-            soft_wrap=True,
-        )
+        title = f"recipe {recipe.name}: {clips}; {device}"
+        _print_profile(profiles, title, gpu, paper=source.name == STUDIES[0])
     return 0 if len(profiles) == len(arms) else FAILURE
 
 
-def _profile_table(profiles: Sequence["Profile"], title: str, gpu: bool, *, paper: bool) -> "Table":
+def _print_profile(profiles: Sequence["Profile"], title: str, gpu: bool, *, paper: bool) -> None:
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    table = _profile_table(profiles)
+    console = Console(highlight=False)
+    console.print(title, soft_wrap=True)
+    # What doesn't fit is wrapped by the terminal: a table that is cut off at the edge misleads.
+    console.width = max(console.width, Measurement.get(console, console.options.update(max_width=1000), table).maximum)
+    console.print(table, soft_wrap=True)
+    print("ms: of one clip, forward: median and 95 % quantile. GB: peak memory at that, and in training;")
+    print(f"{'what torch allocated' if gpu else 'of the process, torch included'}. M: million parameters.")
+    if any(row.estimated for row in profiles):
+        print("~: estimated from counted operations; an arm that is named is measured.")
+    if paper:
+        cost = INFERENCE_COST
+        print(f"The paper, on an {cost.gpu}: {1e3 * cost.seconds:.1f} ms in the mean, {cost.memory_gb:.2f} GB.")
+
+
+def _profile_table(profiles: Sequence["Profile"]) -> "Table":
     from rich import box
     from rich.table import Table
 
-    memory = "allocator's peak" if gpu else "process's peak, torch included"
-    table = Table(
-        title=title,
-        title_justify="left",
-        caption="GFLOP, latency, memory: one clip, forward. Latency: median; the paper's is an average.\n"
-        f"Memory: the {memory}.",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    unit, work = operations([row.gflops for row in profiles])
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("arm", no_wrap=True)
-    for heading in (
-        "M par.",
-        "GFLOP",
-        "latency\nms",
-        "p95\nms",
-        "memory\nGB",
-        "training\nbatch",
-        "training\nclips/s",
-        "training\nGB",
-    ):
+    for heading in ("M", unit, "ms", "p95", "GB", "batch", "clips/s", "training\nGB"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in profiles:
+    for row, counted in zip(profiles, work, strict=True):
         table.add_row(
             row.arm,
-            f"{row.parameters / 1e6:.3g}",
-            "–" if row.gflops is None else f"{row.gflops:.3g}",
-            f"{1e3 * row.latency_median:.1f}",
-            f"{1e3 * row.latency_p95:.1f}",
-            f"{row.inference_bytes / 1e9:.2f}",
+            f"{row.parameters / 1e6:.2f}",
+            counted,
+            _about(row, "latency_median", _milliseconds(row.latency_median)),
+            _about(row, "latency_p95", _milliseconds(row.latency_p95)),
+            _about(row, "inference_bytes", f"{row.inference_bytes / 1e9:.2f}"),
             f"{row.batch}",
-            f"{row.clips_per_second:.0f}" if row.clips_per_second >= 10 else f"{row.clips_per_second:.1f}",
-            f"{row.training_bytes / 1e9:.2f}",
+            _about(row, "clips_per_second", f"{row.clips_per_second:.{0 if row.clips_per_second >= 10 else 1}f}"),
+            _about(row, "training_bytes", f"{row.training_bytes / 1e9:.2f}"),
         )
-    if not paper:
-        return table
-    cost = INFERENCE_COST
-    table.add_section()
-    table.add_row(f"paper, {cost.gpu}", "", "", f"{1e3 * cost.seconds:.1f}", "", f"{cost.memory_gb:.2f}", "", "", "")
     return table
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.{1 if seconds < 0.1 else 0}f}"
+
+
+def _about(row: "Profile", field: str, text: str) -> str:
+    return f"~{text}" if field in row.estimated else text
 
 
 def _load(args: argparse.Namespace) -> "Classifier | None":

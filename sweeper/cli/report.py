@@ -21,8 +21,9 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the three commands to a command line; the parsed arguments carry `command`."""
     board = commands.add_parser(
         "leaderboard",
-        help="print Tables 6 and 7 of a study, from its trials",
-        description="Derive leaderboard, summary and effects.parquet from a study's trials, and print Tables 6 and 7.",
+        help="print a study's tables, from its trials",
+        description="Derive leaderboard.parquet, summary.parquet and effects.parquet from a study's trials, and print "
+        "its tables.",
     )
     _add_study(board)
     board.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
@@ -31,20 +32,31 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         action="store_true",
         help="derive the files afresh, which is always done",
     )
-    board.add_argument("--strict", action="store_true", help="exit with 1 where the study has holes, mixtures or leaks")
+    board.add_argument(
+        "--strict", action="store_true", help="exit with 1 if trials are missing, were made in different ways, or leak"
+    )
     _add_price(board)
     add_margin(board)
     board.set_defaults(command=_leaderboard)
 
     report = commands.add_parser(
         "report",
-        help="write one HTML page about a study",
-        description="Write one HTML page that needs nothing else: tables, figures, provenance, how to run it again.",
+        help="write one HTML page about a study, or about studies of several data sets",
+        description="Write one HTML page that needs nothing else: tables, figures, provenance, how to run it again. Of "
+        "several studies, each of another data set: what holds on all of them.",
     )
-    _add_study(report)
-    report.add_argument("--output", type=Path, metavar="FILE", help="default: report.html in the study's folder")
+    _add_study(report, more=True)
+    report.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="default: report.html in the study's folder; of several, data-sets.html here",
+    )
     report.add_argument(
         "--data", type=Path, metavar="DIR", help="where the data set lies, for the t-SNE; not needed for demo"
+    )
+    report.add_argument(
+        "--tsne", type=Path, metavar="FILE", help="also draw the t-SNE (the paper's Fig. 7) as a PNG, SVG or PDF"
     )
     _add_price(report)
     add_margin(report)
@@ -57,7 +69,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
     compare = commands.add_parser("compare", help="what differs between two studies, in design and in results")
     _add_study(compare, "study_a", "STUDY_A")
-    compare.add_argument("study_b", metavar="STUDY_B", help="the other one")
+    compare.add_argument("study_b", metavar="STUDY_B", help="the study to compare it with")
     compare.set_defaults(command=_compare)
 
 
@@ -68,17 +80,23 @@ def resolve_study(given: str, results: str) -> "Study":
         StudyError: there is none.
         StorageError: an object store can't be asked.
     """
-    from sweeper.results.store import Study, studies_under
+    from sweeper.results.store import studies_under
     from sweeper.results.tables import StudyError
 
-    for study in (Study(given), *_named(given, results)):
-        if study.exists():
-            return study
+    if (study := find_study(given, results)) is not None:
+        return study
     known = studies_under(results)
     raise StudyError(
         f"no study {given!r}, neither as a folder nor under {results}/; "
         + (f"there: {', '.join(known)}" if known else "run one first: python -m sweeper run ablations")
     )
+
+
+def find_study(given: str, results: str) -> "Study | None":
+    """As `resolve_study`; None where there is none."""
+    from sweeper.results.store import Study
+
+    return next((study for study in (Study(given), *_named(given, results)) if study.exists()), None)
 
 
 def _named(given: str, results: str) -> "Iterator[Study]":
@@ -112,12 +130,16 @@ def _margin(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of percentage points above 0, such as 0.5")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of percentage points above 0, such as 0.5")
     return value
 
 
-def _add_study(parser: argparse.ArgumentParser, name: str = "study", metavar: str = "STUDY") -> None:
-    parser.add_argument(name, metavar=metavar, help="a study's folder or URL, or its name under --results")
+def _add_study(
+    parser: argparse.ArgumentParser, name: str = "study", metavar: str = "STUDY", *, more: bool = False
+) -> None:
+    parser.add_argument(
+        name, metavar=metavar, help="a study's folder or URL, or its name under --results", nargs="+" if more else None
+    )
     parser.add_argument(
         "--results", default=RESULTS, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
     )
@@ -128,7 +150,7 @@ def _add_price(parser: argparse.ArgumentParser) -> None:
         "--price-per-hour",
         type=float,
         metavar="X",
-        help="of a GPU, or without GPUs of a core, in your currency: the cost in money, too",
+        help="price of an hour of a GPU, or of a core if there is none, in your currency: shows what the study cost",
     )
 
 
@@ -138,9 +160,11 @@ def _leaderboard(args: argparse.Namespace) -> int:
     if not (args.strict and problems):
         return 0
     reasons = "1 reason" if len(problems) == 1 else f"{len(problems)} reasons"
+    from sweeper.report.escaping import plain
+
     print(f"sweeper: error: --strict: {reasons} not to trust this table:", file=sys.stderr)
     for problem in problems:
-        print(f"  {problem}", file=sys.stderr)
+        print(f"  {plain(problem)}", file=sys.stderr)
     return PROBLEMS_FOUND
 
 
@@ -167,19 +191,37 @@ def _complain(line: str) -> None:
 
 
 def _report(args: argparse.Namespace) -> int:
-    study = resolve_study(args.study, args.results)
+    studies = [resolve_study(given, args.results) for given in args.study]
     try:
+        from sweeper.report.data_sets import write_data_sets
         from sweeper.report.page import write_page
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in {"jinja2", "plotly"}:
+        if package not in {"jinja2", "matplotlib"}:
             raise
         from sweeper.results.tables import StudyError
 
-        raise StudyError(f"the report needs {package}: pip install 'sweeper[report]'") from None
+        raise StudyError(f"the report needs {package}: pip install {package}") from None
+    if len(studies) > 1:
+        for option, value in (
+            ("--against", args.against),
+            ("--data", args.data),
+            ("--price-per-hour", args.price_per_hour),
+        ):
+            if value is not None:
+                from sweeper.results.tables import StudyError
+
+                raise StudyError(f"{option} is for the report of one study, and here are {len(studies)}")
+        path = write_data_sets(studies, args.output, args.margin / 100, _complain)
+        print(f"{path}: one file, opens in any browser, without a network")
+        return 0
     against = None if args.against is None else resolve_study(args.against, args.results)
-    path = write_page(study, args.output, args.data, args.price_per_hour, against, args.margin / 100, _complain)
+    path = write_page(
+        studies[0], args.output, args.data, args.price_per_hour, against, args.margin / 100, _complain, args.tsne
+    )
     print(f"{path}: one file, opens in any browser, without a network")
+    if args.tsne is not None:
+        print(args.tsne)
     return 0
 
 

@@ -70,9 +70,7 @@ def _design(
     summary: str,
     description: str,
 ) -> argparse.ArgumentParser:
-    parser = designs.add_parser(
-        name, help=summary, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = designs.add_parser(name, help=summary, description=description, formatter_class=_Help)
     parser.add_argument(
         "source",
         nargs="?",
@@ -86,6 +84,14 @@ def _design(
     _add_results(parser.add_argument_group("results"), defaults, name)
     _add_machine(parser.add_argument_group("machine"), defaults)
     return parser
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults but where there is none, or where the help says it in words."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        said = "default" in (action.help or "")
+        return action.help if said or action.default in (None, False, [], ()) else super()._get_help_string(action)
 
 
 def _set(
@@ -131,20 +137,23 @@ def _tuned(options: RunOptions, say: Say) -> Outcome:
 
 def _add_data(data: argparse._ArgumentGroup, defaults: RunOptions) -> None:
     data.add_argument("--dataset", default=defaults.dataset, metavar="NAME", help=f"one of: {', '.join(NAMES)}")
-    data.add_argument("--data", type=Path, metavar="DIR", help="where the data set lies (the demo needs none)")
+    data.add_argument("--data", type=Path, metavar="DIR", help="folder of the data set; not needed for the demo")
     data.add_argument("--split", default=defaults.split, metavar="NAME", help=f"one of: {', '.join(SPLITS)}")
     few = "fold 1 for the demo, else all" if isinstance(defaults, AblationOptions | TunedOptions) else "the first"
     data.add_argument("--folds", type=_integers, metavar="1,2,…", help=f"test folds; default: {few}")
     data.add_argument(
-        "--bad-clips", choices=("fail", "skip"), default=defaults.bad_clips, help="what to do about unreadable audio"
+        "--bad-clips",
+        choices=("fail", "skip"),
+        default=defaults.bad_clips,
+        help="on audio that can't be read: stop, or leave it out",
     )
 
 
 def _add_training(training: argparse._ArgumentGroup) -> None:
     training.add_argument(
-        "--recipe", metavar="NAME", help="of the study; default: its first one for the demo, else its last one"
+        "--recipe", metavar="NAME", help="recipe of the study; default: its first one for the demo, else its last one"
     )
-    training.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+    training.add_argument("--epochs", type=int, metavar="N", help="number of epochs, instead of the recipe's")
 
 
 def _add_grid(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
@@ -156,12 +165,18 @@ def _add_grid(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help=f"also train networks by others, by the same loop on the same splits: {', '.join(PEERS)}",
+        help=f"also train these published networks, on the same splits: {', '.join(PEERS)}",
     )
 
 
 def _add_seeds(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedOptions) -> None:
-    grid.add_argument("--seeds", type=int, default=defaults.seeds, metavar="N", help="paired repetitions of every fold")
+    grid.add_argument(
+        "--seeds",
+        type=int,
+        default=defaults.seeds,
+        metavar="N",
+        help="seeds per fold; all arms are run with the same ones",
+    )
 
 
 def _add_table(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedOptions) -> None:
@@ -181,10 +196,18 @@ def _add_budget(search: argparse._ArgumentGroup, defaults: SearchOptions) -> Non
         help="total trials per arm and fold, including committed ones",
     )
     search.add_argument(
-        "--top", type=int, default=defaults.top, metavar="K", help="configurations that are run again before one wins"
+        "--top",
+        type=int,
+        default=defaults.top,
+        metavar="K",
+        help="how many of the best configurations are run again with further seeds",
     )
     search.add_argument(
-        "--replicates", type=int, default=defaults.replicates, metavar="N", help="fresh seeds for each of them"
+        "--replicates",
+        type=int,
+        default=defaults.replicates,
+        metavar="N",
+        help="further seeds for each of these, and for the winner",
     )
     search.add_argument(
         "--halving",
@@ -205,12 +228,12 @@ def _add_objectives(group: argparse._ArgumentGroup, defaults: SearchOptions) -> 
         "--objective",
         choices=("accuracy", "accuracy_ema"),
         default=defaults.objective,
-        help="of the last epoch's weights, or of their moving average, whose decay is searched only then",
+        help="accuracy of the last epoch's weights, or of their moving average, whose decay is then searched too",
     )
     group.add_argument(
         "--cost",
         choices=("gflops", "seconds"),
-        help="second objective, minimised, for the whole training; then the number of epochs is searched too",
+        help="second objective, minimised: the cost of the whole training; the number of epochs is then searched too",
     )
 
 
@@ -220,7 +243,7 @@ def _add_results(place: argparse._ArgumentGroup, defaults: RunOptions, design: s
     )
     place.add_argument("--study", metavar="NAME", help=f"default: {design}-DATASET-RECIPE")
     place.add_argument(
-        "--dry-run", action="store_true", help="check everything that can be known, print the plan and stop"
+        "--dry-run", action="store_true", help="check the command, print the plan and what it will cost, and stop"
     )
     add_margin(place)
 
@@ -231,35 +254,36 @@ def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None
         type=int,
         default=defaults.workers_per_trial,
         metavar="N",
-        help="share each trial's batches between N processes (DDP), on one or several nodes; cores and GPUs are each's",
+        help="split each trial's batches over N processes (DDP), on one or several nodes; each holds the cores and "
+        "GPUs given below",
     )
     machine.add_argument(
         "--cpus-per-trial",
         type=int,
         default=defaults.cpus_per_trial,
         metavar="N",
-        help="cores, so threads, of each trial; as many trials run at once as fit",
+        help="cores, and threads, of each trial; as many trials run at once as fit",
     )
     machine.add_argument(
         "--gpus-per-trial",
         type=float,
         metavar="X",
-        help="GPUs of each trial, 0.5 for two trials on one; default: 1 where there is one",
+        help="GPUs of each trial, such as 0.5 for two trials on one GPU; default: 1 if there is a GPU",
     )
     machine.add_argument(
         "--max-failures",
         type=int,
         default=defaults.max_failures,
         metavar="N",
-        help="how often a trial is retried, from its own checkpoint, before the sweep goes on without it",
+        help="how often a failed trial is tried again, from its checkpoint, before the sweep goes on without it",
     )
     machine.add_argument(
         "--grace",
         type=float,
         default=defaults.grace,
         metavar="SECONDS",
-        help="how long running trials may go on after SIGTERM or SIGHUP before their state is kept and they are "
-        "stopped; Ctrl-C lets them finish",
+        help="after SIGTERM or SIGHUP, running trials have so long to finish; then their state is kept and they stop. "
+        "After Ctrl-C they finish",
     )
     machine.add_argument(
         "--address",
@@ -272,7 +296,7 @@ def _add_machine(machine: argparse._ArgumentGroup, defaults: RunOptions) -> None
         nargs="+",
         default=[],
         metavar="NAME",
-        help="also write learning curves for tensorboard, mlflow or wandb, into the study's folder logs/",
+        help="also write learning curves for tensorboard, mlflow or wandb, to the folder logs/ of the study",
     )
 
 
@@ -300,4 +324,4 @@ def _integers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers such as 1,2,3") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers, such as 1,2,3") from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeper.plan import PlanError
+from sweeper.results.redaction import redact
 
 KNOCK_SECONDS = 2.0  # until a connection stands
 ANSWER_SECONDS = 10.0  # then, until a busy head has answered
@@ -40,9 +41,9 @@ def find_cluster(address: str | None) -> str | None:
             or this machine is not one of the cluster's.
     """
     address, named = (address or "").strip(), os.environ.get("RAY_ADDRESS", "").strip()
-    given = f"--address {address}"
+    given = redact(f"--address {address}", address)
     if named and address in {"", "auto"}:
-        address, given = named, f"RAY_ADDRESS={named}"
+        address, given = named, redact(f"RAY_ADDRESS={named}", named)
     if address in {"", "local"}:
         return None
     if address != "auto":
@@ -98,9 +99,10 @@ def _check_form(address: str, given: str) -> None:
     scheme, _, rest = address.rpartition("://")
     host, _, port = rest.rpartition(":")
     if scheme in {"http", "https"}:
+        submit = SUBMIT.replace("http://HOST:8265", redact(address, address))
         raise PlanError(
-            f"{given}: that is a dashboard, which takes jobs; `{SUBMIT.replace('http://HOST:8265', address)}`, or on a "
-            f"node of the cluster write HOST:6379, or {HERE}"
+            f"{given}: that is a dashboard, which takes jobs; `{submit}`, or on a node of the cluster write HOST:6379, "
+            f"or {HERE}"
         )
     if scheme == "ray":
         raise PlanError(

@@ -23,10 +23,12 @@ from sweeper.execution.fits import TrialResources, own_cpus, resources_on
 from sweeper.execution.own_ray import connected, sheltered
 from sweeper.execution.room import room
 from sweeper.plan import PlanError
+from sweeper.waiting import waiting
 
 MEGABYTE = 2**20
 MOST_WAITING = 200  # placement groups at once: Ray's scheduler was tested with a few hundred
 TOKEN = secrets.token_hex(32)  # of this process's instances, one after another: Ray keeps the first that it reads
+_own: set[Path] = set()  # folders of the instances that this process has had
 NODE_SECONDS = 1200.0  # until a node that the autoscaler asked for has booted and installed its packages
 
 
@@ -52,13 +54,20 @@ def cluster(address: str | None, shared_bytes: int) -> Iterator[None]:
         if there is None:
             folder = stack.enter_context(room())
             stack.enter_context(_own_environment(folder))
-            stack.enter_context(sheltered(lambda: _start(shared_bytes, folder)))
+            with waiting("starting Ray"):
+                stack.enter_context(sheltered(lambda: _start(shared_bytes, folder)))
         else:
-            stack.enter_context(connected(lambda: _join(there)))
+            with waiting("joining the Ray cluster"):
+                stack.enter_context(connected(lambda: _join(there)))
         yield
 
 
 def _join(address: str) -> None:
+    if _own and os.environ.get("RAY_AUTH_TOKEN") != TOKEN:
+        raise PlanError(
+            f"can't join the Ray cluster at {address}: this Python process has run a sweep on its own, and Ray keeps "
+            "that sweep's token for as long as the process lives; use another process"
+        )
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises any, also that class itself
@@ -69,6 +78,7 @@ def _join(address: str) -> None:
 
 def _start(shared_bytes: int, folder: Path) -> None:
     """Start an own instance that keeps its files in `folder`; once more where it took too long, as the first may."""
+    _own.add(folder)
     memory = int(shared_bytes * 1.2) + 256 * MEGABYTE
     if memory > 0.9 * _shared_memory():
         # Containers often have 64 MB of /dev/shm: Ray then keeps its objects in files, slower, but it works.

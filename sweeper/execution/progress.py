@@ -12,13 +12,19 @@ from ray.tune import Callback
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from sweeper import signals
+from sweeper.execution.time_left import Course, in_words
 from sweeper.plan import TrialSpec
+from sweeper.training.cost import gflops_per_clip
 
 LINE_SECONDS = 30.0  # between lines about long trials where there is no terminal
 GRID_COLUMNS = 10  # more blocks than this are shown as counts
+COLUMN, BESIDE = 8, 6  # characters of a block's column, and lines of the view that are not the grid's rows
+NAMED = 3  # trials that are waited for, by name
 
 
 class Progress(Callback):
@@ -26,39 +32,60 @@ class Progress(Callback):
 
     Args:
         trials: those that are known; a search's come one by one.
-        count: how many there will be.
+        coming: trials like those that will be run: all that are known, or a search's with the recipe's values.
+        course: where the sweep stands among others.
     """
 
-    def __init__(self, trials: Sequence[TrialSpec], count: int) -> None:
+    def __init__(self, trials: Sequence[TrialSpec], coming: Sequence[TrialSpec], course: Course | None = None) -> None:
         self._specs = {trial.trial_id: trial for trial in trials}
-        self._count = count
+        self._coming, self._course = tuple(coming), course or Course()
+        self._left = self._course.time_left
+        self._count = self._course.before + len(coming) + len(self._course.later)
         self._share: dict[str, float] = {}  # of each trial's epochs, as far as it is known
         self._cell: dict[str, Text] = {}
         self._done: set[str] = set()  # a trial that was left to another run may come again
+        self._running: set[str] = set()
+        self._at_once, self._started = 1, 0  # trials that run at the same time, and workers that have begun
         self._failed = 0
         self._best: tuple[float, str] | None = None
         self._speed: dict[str, float] = {}
         self._console: Console | None = None
         self._live: Live | None = None
-        self._began = self._said = time.monotonic()
+        self._spinner: Spinner | None = None
+        self._said = time.monotonic()
+        self._told = False  # what an interrupt waits for
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_console": None, "_live": None}
+        return self.__dict__ | {"_console": None, "_live": None, "_spinner": None}
 
-    def setup(self, *_args: Any, **_info: Any) -> None:
-        """Open the view when Tune starts."""
-        self._began = time.monotonic()
+    def begin(self, at_once: int) -> None:
+        """Open the view: `at_once` trials can run at the same time, each on a worker that is now being started."""
+        self._at_once = max(1, min(at_once, len(self._coming)))
+        self._left.expect((*self._coming, *self._course.later), self._at_once)
+        for trial in {trial.arm: trial for trial in (*self._coming, *self._course.later)}.values():
+            self._left.cost(trial.arm, gflops_per_clip(trial.model, trial.data.length))
         self._console = Console()
         if self._console.is_terminal:
+            self._spinner = Spinner("dots", style="cyan")
             self._live = Live(self, console=self._console, refresh_per_second=4, transient=True)
-            self._live.start()
+            with signals.held_back(*signals.SIGNALS):  # its thread is not to take them
+                self._live.start()
         else:
-            self._console.print(f"{self._count} trials to run; workers are starting", highlight=False)
+            self.say(f"{self._trials()} to run; starting {self._workers()}")
+
+    def close(self) -> None:
+        """Close the view."""
+        if self._live is not None:
+            self._live.stop()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Mark the trial as running."""
-        self._specs.setdefault(self._id(trial), trial.config["spec"])
-        self._cell[self._id(trial)] = Text("▶", "cyan")
+        """Mark the trial as running, unless the sweep is ending: then it is stopped before it begins."""
+        trial_id = self._id(trial)
+        self._specs.setdefault(trial_id, trial.config["spec"])
+        if signals.asked() is None:
+            self._running.add(trial_id)
+            self._left.start(trial_id, self._specs[trial_id], time.monotonic())
+            self._cell[trial_id] = Text("▶", "cyan")
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -67,10 +94,13 @@ class Progress(Callback):
         trial_id = self._id(trial)
         spec = self._specs[trial_id]
         if "epoch" in result:
+            self._left.epoch(trial_id, result["epoch"], result["epoch_seconds"], time.monotonic())
             self._share[trial_id] = result["epoch"] / spec.training.epochs
             self._cell[trial_id] = Text(f"▶ {self._share[trial_id]:.0%}", "cyan")
             self._speed[trial_id] = result["clips_per_second"]
             self._say_how_far()
+        elif result.get("outcome") == "started":
+            self._say_started()
         elif result.get("outcome") == "complete":
             accuracy = result.get("accuracy")  # unknown where another cluster finished the trial
             if accuracy is not None:
@@ -83,7 +113,7 @@ class Progress(Callback):
             self._finish(trial_id, Text("failed", "bold red"), f"failed: {result['error']}")
         elif result.get("outcome") == "left":
             self._cell[trial_id] = Text("kept", "dim")
-            self._speed.pop(trial_id, None)
+            self._forget(trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Mark a trial whose worker died too often."""
@@ -99,67 +129,102 @@ class Progress(Callback):
             score = result.get("validation_accuracy")
             so_far = "" if score is None else f", validation accuracy {score:.1%}"
             self._finish(trial_id, Text("stopped", "dim"), f"stopped after epoch {result['epoch']}{so_far}")
+        elif trial_id in self._running:  # another command began it first, or the sweep is ending
+            self._forget(trial_id)
 
-    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """Close the view."""
-        if self._live is not None:
-            self._live.stop()
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Once the sweep is asked to end, say what it waits for; Tune calls this all the time."""
+        if self._live is None and self._console is not None and not self._told and signals.asked() is not None:
+            self._told = True
+            self.say(self._ending().plain)
 
     def say(self, line: str) -> None:
         """Print a line, above the view where that is open."""
         (self._console or Console()).print(line, highlight=False, markup=False, soft_wrap=True)
 
+    def _forget(self, trial_id: str) -> None:
+        """A trial stopped that will come again."""
+        self._left.give_back(trial_id)
+        self._running.discard(trial_id)
+        self._speed.pop(trial_id, None)
+
     def _finish(self, trial_id: str, cell: Text, words: str) -> None:
+        complete = self._share.get(trial_id, 1.0) >= 1.0
+        self._left.end(trial_id, time.monotonic(), complete=complete)
+        self._running.discard(trial_id)
         self._done.add(trial_id)
         self._share[trial_id] = 1.0
         self._cell[trial_id] = cell
         self._speed.pop(trial_id, None)
         if self._live is None and self._console is not None:
-            spec = self._specs[trial_id]
             self._said = time.monotonic()
-            self._console.print(
-                f"[{len(self._done):>{len(str(self._count))}}/{self._count}] {spec.arm:<13} "
-                f"fold {spec.data.fold} {self._which(spec)}: {words}  ({self._left()} left)",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+            ended = f"{self._ended():>{len(str(self._count))}}"
+            left = "" if self._ended() == self._count else f"  ({self._time_left()})"
+            self.say(f"[{ended}/{self._count}] {self._name(trial_id, 13)}: {words}{left}")
 
     def _say_how_far(self) -> None:
         if self._live is None and self._console is not None and time.monotonic() - self._said > LINE_SECONDS:
             self._said = time.monotonic()
-            self._console.print(self._line(), highlight=False, soft_wrap=True)
+            self.say(self._line(10_000).plain)
 
-    def _line(self) -> Text:
-        share = self._whole()
-        return Text.assemble(
-            (f"{len(self._done)}", "bold"),
-            f" of {self._count} trials",
-            (f", {self._failed} failed" if self._failed else "", "red"),
-            f", best {self._best[1]} {self._best[0]:.1%}" if self._best else "",
-            f" · {share:.0%} of the epochs · {sum(self._speed.values()):,.0f} clips/s · about {self._left()} left",
-        )
+    def _say_started(self) -> None:
+        if self._started < self._at_once:
+            self._started += 1
+            if self._live is None:
+                self.say(f"worker {self._started} of {self._at_once} has started")
 
-    def _left(self) -> str:
-        share = self._whole()
-        if share <= 0.0:
-            return "—:——"
-        seconds = (time.monotonic() - self._began) * (1 - share) / share
-        minutes, rest = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    def _line(self, width: int) -> Text:
+        """How far it is, without what doesn't fit into `width` characters."""
+        if signals.asked() is not None:
+            return _fitted([(0, self._ending())], width)
+        if self._started < self._at_once and not self._share:
+            return _fitted([(0, Text(f"starting worker {self._started + 1} of {self._at_once}"))], width)
+        stage = f" · {self._course.stage}" if self._course.stage else ""
+        parts = [
+            (0, Text.assemble((f"{self._ended()}", "bold"), f" of {self._trials()}{stage}")),
+            (1, Text(f"{self._failed} failed" if self._failed else "", "red")),
+            (0, Text(self._time_left())),
+            (3, Text(f"best {self._best[1]} {self._best[0]:.1%}" if self._best else "")),
+            (4, Text(f"{sum(self._speed.values()):,.0f} clips/s" if self._speed else "")),
+            (2, Text("Ctrl-C stops, resumable" if self._live else "", "dim")),
+        ]
+        return _fitted(parts, width)
 
-    def _whole(self) -> float:
-        return sum(self._share.values()) / self._count
+    def _ending(self) -> Text:
+        """What an interrupt waits for."""
+        waited = [
+            f"{self._name(trial_id)} ({self._share.get(trial_id, 0.0):.0%})" for trial_id in sorted(self._running)
+        ]
+        if not waited:
+            return Text("stopping")
+        more = f" and {len(waited) - NAMED} more" if len(waited) > NAMED else ""
+        left = self._left.left(time.monotonic(), running_only=True)
+        return Text(f"waiting for {', '.join(waited[:NAMED])}{more} · {_about(left)}")
 
-    @staticmethod
-    def _which(spec: TrialSpec) -> str:
-        return f"trial {spec.trial_id[:6]}" if spec.stage == "explore" else f"seed {spec.replicate}"
+    def _time_left(self) -> str:
+        return _about(self._left.left(time.monotonic()))
+
+    def _ended(self) -> int:
+        return self._course.before + len(self._done)
+
+    def _trials(self) -> str:
+        return f"{self._count} trial{'' if self._count == 1 else 's'}"
+
+    def _workers(self) -> str:
+        return "1 worker" if self._at_once == 1 else f"{self._at_once} workers"
+
+    def _name(self, trial_id: str, width: int = 0) -> str:
+        spec = self._specs[trial_id]
+        which = f"trial {trial_id[:6]}" if spec.stage == "explore" else f"seed {spec.replicate}"
+        return f"{spec.arm:<{width}} fold {spec.data.fold} {which}"
 
     def __rich__(self) -> Group:
-        share = self._whole()
-        line = self._line().append(" · Ctrl-C stops, resumable", "dim")
-        return Group(self._grid(), ProgressBar(total=1.0, completed=share, width=60), Text(), line)
+        console = self._console or Console()
+        share = (self._course.before + sum(self._share.values())) / max(1, self._count)
+        row = Table.grid(padding=(0, 1))
+        row.add_row(self._spinner or "", self._line(console.width - 2))
+        bar = ProgressBar(total=1.0, completed=share, width=min(60, console.width))
+        return Group(self._grid(console.width, max(1, console.height - BESIDE)), bar, Text(), row)
 
     def _searches(self) -> Table:
         """A row per search: how many of its trials ended, and which run."""
@@ -173,19 +238,24 @@ class Progress(Callback):
             table.add_row(arm, str(fold), str(len(ended)), running)
         return table
 
-    def _grid(self) -> Table:
+    def _grid(self, width: int, height: int) -> Table:
         if any(spec.stage for spec in self._specs.values()):
             return self._searches()
         blocks = sorted({(spec.data.fold, spec.replicate) for spec in self._specs.values()})
         arms = list(dict.fromkeys(spec.arm for spec in self._specs.values()))
         at = {(s.arm, s.data.fold, s.replicate): trial_id for trial_id, s in self._specs.items()}
         table = Table(box=None, pad_edge=False)
-        table.add_column("arm")
-        shown = blocks[:GRID_COLUMNS]
+        table.add_column("arm", no_wrap=True)
+        room = (width - max(map(len, arms), default=0)) // COLUMN
+        shown = blocks[: max(1, min(GRID_COLUMNS, room if len(blocks) <= room else room - 1))]
         for fold, replicate in shown:
-            table.add_column(f"fold {fold}\nseed {replicate}", justify="right", min_width=6)
+            table.add_column(f"fold {fold}\nseed {replicate}", justify="right", min_width=6, no_wrap=True)
         if len(blocks) > len(shown):
             table.add_column(f"…\nall {len(blocks)}", justify="right")
+        if len(arms) > height:  # the line below must be seen
+            running = [arm for arm in arms if any(at.get((arm, *block)) in self._running for block in blocks)]
+            first = [arm for arm in arms if arm in running] + [arm for arm in arms if arm not in running]
+            arms = [arm for arm in arms if arm in first[: height - 1]]
         for arm in arms:
             ids = [at.get((arm, *block), "") for block in blocks]
             cells = [self._cell.get(trial_id, Text("·", "dim")) for trial_id in ids[: len(shown)]]
@@ -198,3 +268,19 @@ class Progress(Callback):
     @staticmethod
     def _id(trial: Any) -> str:
         return str(trial.config["trial_id"])
+
+
+def _about(seconds: float | None) -> str:
+    return "time left: after the first epoch" if seconds is None else f"about {in_words(seconds)} left"
+
+
+def _fitted(parts: Sequence[tuple[int, Text]], width: int) -> Text:
+    """Parts joined by dots; those with the highest numbers are left out first until they fit."""
+    kept = [(order, part) for order, part in parts if part.plain]
+    while True:
+        line = Text(" · ").join([part for _, part in kept])
+        least = max(order for order, _ in kept)
+        if line.cell_len <= width or not least:
+            line.truncate(width, overflow="ellipsis")
+            return line
+        kept = [(order, part) for order, part in kept if order != least]

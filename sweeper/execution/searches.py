@@ -15,6 +15,7 @@ from sweeper.execution.fits import Machine
 from sweeper.execution.interrupt import TrialSource
 from sweeper.execution.progress import Progress
 from sweeper.execution.sweep import Failure, run_trials
+from sweeper.execution.time_left import Course
 from sweeper.execution.worker import SweepContext, circumstances
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import cost_of_running, read_attempts
@@ -43,6 +44,7 @@ def run_searches(
     *,
     halve: bool,
     curves: Mapping[Key, Mapping[str, Sequence[Point]]],
+    course: Course | None = None,
 ) -> tuple[Failure, ...]:
     """Run what is left of each search's budget; see `run_sweep`.
 
@@ -52,6 +54,7 @@ def run_searches(
         folds: the clips: training without validation clips, and these.
         study, store, machine: see `run_sweep`.
         halve: stop trials that fall behind.
+        course: see `run_sweep`.
         curves: learning curves of each search's earlier trials by id, for what "behind" means.
     """
 
@@ -61,8 +64,8 @@ def run_searches(
             scheduler.remember(curves)
         return SearchSource(searches, study, Claims(study, sweep.run), view.say), scheduler
 
-    count = sum(search.left for search in searches.values())
-    view = Progress((), count)
+    coming = [trial for trial in like for _ in range(searches[trial.arm, trial.data.fold].left)]
+    view = Progress((), coming, course)
     return run_trials(
         make,
         folds,
@@ -70,7 +73,7 @@ def run_searches(
         store,
         machine,
         like=like,
-        ahead=min(count, AHEAD * len(searches)),
+        ahead=min(len(coming), AHEAD * len(searches)),
         view=view,
         follow=halve,
     )

@@ -14,19 +14,21 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune import Callback
 from ray.tune.schedulers import TrialScheduler
 
 from sweeper import signals
 from sweeper.audio.fold_data import FoldData
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
-from sweeper.execution.cluster import MOST_WAITING, cluster, grows, trial_resources
-from sweeper.execution.fits import Machine, share_of_batch
+from sweeper.execution.cluster import MOST_WAITING, cluster, grows, nodes, trial_resources
+from sweeper.execution.fits import Machine, share_of_batch, workers_on
 from sweeper.execution.interrupt import Ending, PlannedTrials, TrialSource
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.packing import Packing
 from sweeper.execution.progress import Progress
+from sweeper.execution.time_left import Course
 from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, SweepContext, train_trial
 from sweeper.plan import PlanError, TrialSpec
@@ -51,8 +53,11 @@ def run_sweep(
     study: Study,
     store: ClipStore,
     machine: Machine = _USUAL,
+    course: Course | None = None,
 ) -> tuple[Failure, ...]:
     """Run `trials` and commit each; a trial's failure does not stop the others.
+
+    `course` says where this sweep stands among others, for the live view.
 
     Returns:
         the trials that failed. Those that were neither finished nor failed after an interrupt, or that other runs are
@@ -61,7 +66,7 @@ def run_sweep(
     Raises:
         PlanError: a single trial needs more than the machine has, or can't be shared by so many workers.
     """
-    view = Progress(trials, len(trials))
+    view = Progress(trials, trials, course)
     return run_trials(
         lambda sweep: (PlannedTrials(trials, Claims(study, sweep.run), view.say), None),
         folds,
@@ -135,8 +140,8 @@ def run_trials(
             follow=follow,
             run=new_run(),
         )
+        held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
         if machine.workers == 1:
-            held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
             trainable, at_once = tune.with_resources(tune.with_parameters(train_trial, sweep=sweep), held), None
         else:
             batch = min(trial.training.batch_size for trial in like)
@@ -147,6 +152,7 @@ def run_trials(
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(ahead, MOST_WAITING) if grows() else 1)
         source, scheduler = make(sweep)
         stopper = Ending(source, machine.grace)
+        deaths = _Deaths()
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -163,29 +169,49 @@ def run_trials(
                 storage_path=scratch,
                 verbose=0,
                 stop=stopper,
-                callbacks=[view, Watchdog(), Packing(study), *watching],
+                callbacks=[view, deaths, Watchdog(), Packing(study), *watching],
                 failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )
-        with signals.noted(source.drain):
-            results = tuner.fit()
+        view.begin(_at_once(held) if at_once is None else at_once)
+        try:
+            with signals.noted(source.drain):
+                results = tuner.fit()
+        finally:
+            view.close()
         keep_event_files(Path(scratch), study)
-        return _failures(results, machine.max_failures)
+        return _failures(results, deaths.reasons, machine.max_failures)
+
+
+def _at_once(held: Mapping[str, float]) -> int:
+    """How many trials that hold so much the nodes have room for."""
+    return workers_on(nodes(), {name: amount for name, amount in held.items() if amount})
 
 
 def _name(trial: Any) -> str:
     return str(trial.config["trial_id"])
 
 
-def _failures(results: Any, max_failures: int) -> tuple[Failure, ...]:
+def _failures(results: Any, died: Mapping[str, str], max_failures: int) -> tuple[Failure, ...]:
     failures = []
     for result in results:
         spec = result.config["spec"] if result.config else None
         if spec is None:
             continue
-        if result.error is not None:
-            reason = str(result.error).strip().splitlines()[-1]
-            failures.append(Failure(spec, f"its worker died {max_failures + 1} times: {reason}"))
+        if spec.trial_id in died:
+            failures.append(Failure(spec, f"its worker died {max_failures + 1} times: {died[spec.trial_id]}"))
         elif (result.metrics or {}).get("outcome") == "failed":
             failures.append(Failure(spec, result.metrics["error"]))
     return tuple(failures)
+
+
+class _Deaths(Callback):
+    """Notes the trials that Tune gave up; of those whose workers never began, its results say nothing."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tune calls this after the last try."""
+        error = trial.get_error()
+        self.reasons[trial.config["trial_id"]] = str(error or "it could not begin").strip().splitlines()[-1]

@@ -35,9 +35,26 @@ def answer(board: Leaderboard) -> list[str]:
             sentences.append(f"{_SAID[word].format(full=board.arms.reference, margin=margin(board))}: {listed} points.")
     if undecided := by_outcome["undecided"]:
         alone = len(undecided) == len(compared)
-        which = f"all {count(len(compared), 'arm')}" if alone else ", ".join(row["arm"] for row in undecided)
+        which = (
+            f"all {count(len(compared), 'arm')}"
+            if alone and len(compared) > 1
+            else ", ".join(row["arm"] for row in undecided)
+        )
         sentences += [f"Undecided at {margin(board)}: {which}. That is not “no difference”.", *_remedy(board)]
     return [*sentences, *_outweighed(board), *_held(rows)]
+
+
+def in_a_sentence(board: Leaderboard) -> str:
+    """How many arms are worse, better, as good, and undecided, and which; else the answer's first sentence."""
+    compared = [row for row in board.ablation if row["diff"] is not None]
+    if not compared:
+        return answer(board)[0]
+    of = f"{count(len(compared), 'arm')} against {board.arms.reference} at {margin(board)}"
+    told = []
+    for word in _SAID:
+        arms = [row["arm"] for row in compared if row["outcome"] == word]
+        told.append(f"{len(arms)} {word}" + (f" ({', '.join(arms)})" if 0 < len(arms) < len(compared) else ""))
+    return f"{of}: {', '.join(told)}."
 
 
 _SAID = {
@@ -113,7 +130,8 @@ def _held(rows: Sequence[Row]) -> list[str]:
     verdicts = Counter(row["verdict"] for row in rows if row["verdict"])
     if len(verdicts) == 1:
         ((only, amount),) = verdicts.items()
-        return [f"Held against the published differences, all {amount}: {only}."]
+        which = f", all {amount}" if amount > 1 else ""
+        return [f"Held against the published differences{which}: {only}."]
     words = Counter(verdict.partition(":")[0] for verdict in verdicts.elements())
     held = ", ".join(f"{amount} {word}" for word, amount in words.items())
     return [f"Held against the published differences: {held}."] if held else []

@@ -1,6 +1,6 @@
 """Tables as cells of text, and how numbers are written in them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ OWN = "‡"  # marks a spread that stands out
 class PaperTable:
     """A table as cells of text; `words` columns read from the left, `marks` hold ✓ or nothing, the rest are numbers.
 
-    `reference` is the first cell of the row that all others are compared with.
+    `reference` is the first cell of the row that all others are compared with. Columns of `repeats` become a note where
+    all rows say the same; columns of `wraps` hold words that may go on in a further line; those of `least` are left out
+    of a terminal that is too narrow, in this order.
     """
 
     title: str
@@ -21,6 +23,9 @@ class PaperTable:
     words: frozenset[str]
     marks: frozenset[str] = frozenset()
     reference: str = ""
+    repeats: frozenset[str] = frozenset()
+    wraps: frozenset[str] = frozenset()
+    least: tuple[str, ...] = ()
 
 
 def points(difference: float) -> str:
@@ -41,6 +46,23 @@ def interval(low: float | None, high: float | None) -> str:
 def number(value: float | None, form: str) -> str:
     """A number, or a dash for none."""
     return NONE if value is None else f"{value:{form}}"
+
+
+def p_value(p: float | None) -> str:
+    """A p value with two decimals; the star, not this, says what is significant."""
+    return NONE if p is None else "<0.01" if p < 0.01 else f"{p:.2f}"
+
+
+def operations(gflops: Sequence[float | None]) -> tuple[str, list[str]]:
+    """Counted operations in the unit that needs the fewest decimals: its name, and each with three digits."""
+    most = max((value for value in gflops if value is not None), default=0.0)
+    unit, factor = ("MFLOP", 1e3) if most < 1 else ("GFLOP", 1.0)
+    return unit, [NONE if value is None else _digits(factor * value) for value in gflops]
+
+
+def _digits(value: float) -> str:
+    """Three digits, and at most two decimals."""
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
 def count(amount: int, noun: str) -> str:

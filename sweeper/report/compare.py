@@ -31,7 +31,9 @@ def compare(study_a: Study, study_b: Study) -> str:
     tables = [_arms(a, b, paired)]
     if fields:
         header = ("field", "A", "B")
-        tables.insert(0, PaperTable("What differs", header, tuple(fields), frozenset(header)))
+        tables.insert(
+            0, PaperTable("What differs", header, tuple(fields), frozenset(header), wraps=frozenset({"A", "B"}))
+        )
     notes = [
         "B − A: change of the mean, in points, with the 95 % interval of each arm alone, "
         + ("block by block, as both have the same data" if paired else "not paired, as they share no blocks")
@@ -133,7 +135,15 @@ def _arms(a: Leaderboard, b: Leaderboard, paired: Mapping[str, Change]) -> Paper
             )
         )
     header = ("arm", "n A", "n B", "acc % A", "acc % B", "B − A [95 %]", "A to full [95 %]", "B to full [95 %]")
-    return PaperTable("Arms", header, tuple(rows), frozenset({"arm"}), reference=a.arms.reference)
+    return PaperTable(
+        "Arms",
+        header,
+        tuple(rows),
+        frozenset({"arm"}),
+        reference=a.arms.reference,
+        repeats=frozenset({"n A", "n B"}),
+        least=("n A", "n B", "acc % A", "acc % B", "A to full [95 %]", "B to full [95 %]"),
+    )
 
 
 def _change(diff: float, low: float, high: float) -> str:

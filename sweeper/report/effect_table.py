@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sweeper.report.cells import NONE, PaperTable, interval, number, points
+from sweeper.report.cells import NONE, PaperTable, interval, p_value, points
 
 Row = dict[str, Any]
 
@@ -26,12 +26,13 @@ def effects_table(rows: Sequence[Row]) -> PaperTable | None:
         rows=tuple(
             (
                 name,
-                *((_effect(ours[name]), number(ours[name]["p"], ".3f")) if ours else ()),
+                *((_effect(ours[name]), p_value(ours[name]["p"])) if ours else ()),
                 *((_effect(theirs[name]),) if theirs else ()),
             )
             for name in names
         ),
         words=frozenset({"effect"}),
+        least=("p",),
     )
 
 

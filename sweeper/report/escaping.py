@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from json import dumps
 
 _LATEX = str.maketrans(
     {
@@ -29,13 +30,13 @@ _LATEX = str.maketrans(
 )
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 _MARKUP = re.compile(r"([\\|<`])")
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn")
 _LINK = re.compile(r"\](?=[(\[])")
 
 
 def plain(text: str) -> str:
     """One line, without what moves a terminal's cursor, colours it, or turns the reading direction."""
-    flat = " ".join(text.split())
-    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn") else c for c in flat)
+    return _visible(" ".join(text.split()))
 
 
 def latex(text: str) -> str:
@@ -51,4 +52,16 @@ def markdown(text: str) -> str:
 
 def csv(value: object) -> object:
     """A cell for spreadsheets, which take text that begins like a formula for one. Numbers stay numbers."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    shown = value if value.isprintable() else "".join(c if c in "\t\r\n" else _visible(c) for c in value)
+    return f"'{shown}" if value.startswith(_FORMULA) else shown
+
+
+def json(text: str) -> str:
+    """JSON, which says the same then: such characters are written by their numbers."""
+    return "".join(dumps(c)[1:-1] if c != "\n" and unicodedata.category(c) in _UNSEEN else c for c in text)
+
+
+def _visible(text: str) -> str:
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in _UNSEEN else c for c in text)

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from sweeper.report.cells import count, number
-from sweeper.report.tables import distinct, rule_notes
+from sweeper.report.tables import distinct
 from sweeper.results.attempts import Cost, costs
 from sweeper.results.leaderboard import Leaderboard
 
@@ -17,22 +17,21 @@ _ATTEMPTS = ("attempts", "device-s held", "of it wasted")
 _SOFTWARE = ("git_commit", "sweeper_version", "torch_version", "ray_version", "python_version")
 
 
-def question(board: Leaderboard) -> list[str]:
-    """What was asked, in sentences."""
+def question(board: Leaderboard) -> str:
+    """What was asked, in a sentence or two."""
     arms = [row["arm"] for row in board.summary if row["kind"] == "ablation"]
     if not arms:
-        return [
+        return (
             "Which hyperparameters suit the network? They were searched for on validation clips; the winner was then "
             "scored, beside the recipe, on seeds and test clips that had decided nothing."
-        ]
+        )
     ablations = board.trials.filter(pc.equal(board.trials["kind"], "ablation"))
     folds, seeds = (pc.count_distinct(ablations[name]).as_py() for name in ("fold", "replicate"))
-    asked = (
+    return (
         f"Which parts earn their place? {count(len(arms), 'arm')}, each {board.arms.reference} but for what it "
         f"switches, were trained on {_same(folds, 'fold')} with {_same(seeds, 'seed')} and compared "
         "block by block."
     )
-    return [asked, *(f"{note[0].upper()}{note[1:]}." for note in rule_notes(board))]
 
 
 def _same(amount: int, noun: str) -> str:
@@ -53,8 +52,23 @@ def data_facts(board: Leaderboard) -> Pairs:
         ("clips per fold", f"{_span(clips[0])} to train, {_span(clips[1])} to test"),
         ("input", f"{first['clip_seconds']:g} s at {first['sample_rate']} Hz"),
         ("recipe", f"{first['recipe']}, {count(first['epochs'], 'epoch')}"),
+        *(("AdamW’s betas", words) for words in _betas(plan)),
         *(("note", note) for note in notes),
     ]
+
+
+def _betas(plan: Mapping[str, Any]) -> list[str]:
+    """AdamW's betas as they ran, of the reference; nothing where the plan doesn't say how it trained."""
+    training = plan.get("design", {}).get("training", {})
+    if not isinstance(training.get("betas"), list):
+        return []
+    first, second = (f"{beta:g}" for beta in training["betas"])
+    # What a plan leaves out is what ran before it could be said: torch's own cycle of the first beta.
+    cycle = training.get("momentum", (0.85, 0.95))
+    if training.get("schedule", "one-cycle") == "one-cycle" and cycle:
+        low, high = (f"{beta:g}" for beta in cycle)
+        first = f"{high} → {low} → {high} (the one-cycle schedule moves it)"
+    return [f"first {first}, second {second}"]
 
 
 def _span(text: str) -> str:

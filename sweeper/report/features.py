@@ -24,12 +24,15 @@ from sweeper.audio.clips import Clips
 from sweeper.audio.datasets import DatasetError
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import prepare
+from sweeper.report.cells import count
 from sweeper.results.evidence import mark_of
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.training import weights
 from sweeper.training.weights import Classifier, WeightsError
 
-MAX_CLIPS = 600  # more would be a cloud, and raw audio at 22 kHz has 88,200 dimensions
+MAX_CLIPS = 5000  # the paper's four test sets have at most 1746; from here on, t-SNE takes minutes
+DIMENSIONS = 50  # that t-SNE is given
+BLOCK = 4096  # dimensions at a time; raw audio at 22 kHz has 88,200
 BATCH = 32
 LIGHT_GFLOP = 1000.0  # seconds on one core
 STAGES = {"raw": "raw audio", "detail": "detail branch", "semantic": "semantic branch", "fused": "fused"}
@@ -58,24 +61,46 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class FeatureMaps:
-    """The maps of one trained network's test clips; `targets` `[clips]`, `trial` its leaderboard row, in part."""
+    """The maps of one trained network's test clips; `targets` `[clips]`, `trial` its leaderboard row, in part.
+
+    `tested`: how many clips there are in its test set, of which these are all or `MAX_CLIPS`.
+    """
 
     maps: tuple[FeatureMap, ...]
     targets: NDArray[np.int64]
     trial: Mapping[str, Any]
+    tested: int
+
+    @property
+    def clips(self) -> str:
+        """Which clips, in words."""
+        if self.tested == len(self.targets):
+            return f"all {count(self.tested, 'test clip')}"
+        return f"{len(self.targets)} of {count(self.tested, 'test clip')}, evenly spaced"
 
 
-def feature_maps(board: Leaderboard, data: Path | None) -> FeatureMaps:
+KnownMaps = dict[tuple[str, str], FeatureMaps]
+
+
+def feature_maps(board: Leaderboard, data: Path | None, known: KnownMaps | None = None) -> FeatureMaps:
     """Recompute features from the reference arm's weights, for the test clips of its first block.
 
     Args:
         board: the study.
         data: the data set's folder; None where none is needed, or nobody said.
+        known: maps that were made before, by trial, where a page is made again and again; the new one is put there.
 
     Raises:
         Unavailable: no weights, or the data isn't at hand or not the same.
     """
     trial = _trial(board)
+    known, key = {} if known is None else known, (trial["trial_id"], trial["evidence"])
+    if key not in known:
+        known[key] = _recomputed(board, trial, data)
+    return known[key]
+
+
+def _recomputed(board: Leaderboard, trial: Mapping[str, Any], data: Path | None) -> FeatureMaps:
     whose = f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}"
     with board.study.evidence.weights(trial) as path:
         if not path.exists():
@@ -87,12 +112,12 @@ def feature_maps(board: Leaderboard, data: Path | None) -> FeatureMaps:
     if classifier.trial_id != trial["trial_id"] or classifier.mark not in ("", mark_of(trial)):
         raise Unavailable(f"{whose} are those of another trial or attempt")
     test = _test_clips(trial, board.plan, data)
-    features, targets = _features(classifier, test, trial["gflops_per_clip"])
+    features, targets, tested = _features(classifier, test, trial["gflops_per_clip"])
     if len(np.unique(targets)) < 2 or len(targets) < 4:
         raise Unavailable(f"{len(targets)} test clips of {len(np.unique(targets))} classes are too few")
     with threadpool_limits(1):
-        maps = [_map(STAGES[name], values, targets) for name, values in features.items()]
-    return FeatureMaps(tuple(maps), targets, trial)
+        maps = [_map(STAGES[name], features.pop(name), targets) for name in list(features)]
+    return FeatureMaps(tuple(maps), targets, trial, tested)
 
 
 def _trial(board: Leaderboard) -> Mapping[str, Any]:
@@ -122,8 +147,8 @@ def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | 
 
 def _features(
     classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float | None
-) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
-    """By stage `[clips, dimensions]`, and the targets; at most `MAX_CLIPS`, evenly spaced."""
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64], int]:
+    """By stage `[clips, dimensions]`, their targets, and how many clips there are; `MAX_CLIPS` at most, evenly."""
     import torch
 
     from sweeper.training.batches import Batches
@@ -134,6 +159,7 @@ def _features(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = classifier.network.to(device)
     batches = Batches(parts, round(classifier.sample_rate * classifier.seconds), device)
+    raw = np.empty((len(chosen), batches.length), np.float32)  # large: not to be put together from parts
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in STAGES}
     light = gflops_per_clip is not None and gflops_per_clip * len(chosen) < LIGHT_GFLOP
     # On a busy machine, many threads with little to do wait for each other far longer than they work.
@@ -141,19 +167,47 @@ def _features(
         for start in range(0, len(chosen), BATCH):
             rows = chosen[start : start + BATCH]
             waveforms = batches.gather(rows, np.full(len(rows), 0.5)).waveforms
-            found["raw"].append(waveforms.squeeze(1).cpu().numpy())
+            raw[start : start + BATCH] = waveforms.squeeze(1).cpu().numpy()
             for name, values in network(waveforms).features.items():
                 found[name].append(values.cpu().numpy())
-    return {name: np.concatenate(values) for name, values in found.items() if values}, targets[chosen]
+    stages = {name: np.concatenate(values) for name, values in found.items() if values}
+    return {"raw": raw} | stages, targets[chosen], len(targets)
 
 
 def _map(title: str, values: NDArray[np.float32], targets: NDArray[np.int64]) -> FeatureMap:
-    from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from sklearn.metrics import silhouette_score
 
-    # van der Maaten and Hinton's own first step; without it raw audio's distances would take most of the time.
-    reduced = PCA(min(50, *values.shape), random_state=0).fit_transform(values)
+    products = _inner_products(values)
+    squares = np.diag(products)
+    distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * products, 0))
+    np.fill_diagonal(distances, 0)
+    # van der Maaten and Hinton's own first step, without which raw audio's distances would take most of the time.
+    reduced = _principal_components(products, min(DIMENSIONS, *values.shape))
     perplexity = min(30.0, (len(values) - 1) / 3)
     points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced).astype(np.float64)
-    return FeatureMap(title, points, float(silhouette_score(values, targets)), float(silhouette_score(points, targets)))
+    apart = float(silhouette_score(distances, targets, metric="precomputed"))
+    return FeatureMap(title, points, apart, float(silhouette_score(points, targets)))
+
+
+def _inner_products(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """`[clips, clips]` of the centred features, from which both distances and components follow.
+
+    It needs a block of dimensions at a time, in double precision, and no second copy of a test set of raw audio.
+    """
+    products = np.zeros((len(values), len(values)))
+    for start in range(0, values.shape[1], BLOCK):
+        block = values[:, start : start + BLOCK].astype(np.float64)
+        block -= block.mean(axis=0)
+        products += block @ block.T
+    return products
+
+
+def _principal_components(products: NDArray[np.float64], amount: int) -> NDArray[np.float64]:
+    """`[clips, amount]`, as a PCA gives them but for their signs."""
+    from scipy.linalg import eigh
+
+    clips = len(products)
+    variance, components = eigh(products, subset_by_index=[clips - amount, clips - 1])
+    scaled: NDArray[np.float64] = components[:, ::-1] * np.sqrt(np.maximum(variance[::-1], 0))
+    return scaled

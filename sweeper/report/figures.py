@@ -1,198 +1,265 @@
-"""The page's figures, as Plotly's JSON: traces and layout, plain data.
-
-Colours are names such as `$accent`, which the page replaces by its style sheet's values, so that a figure follows the
-reader's light or dark theme. Values are percent, or percentage points for differences.
-"""
+"""Figures of what lies beneath the differences: accuracy and cost, learning, confusions, maps of clips."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from sweeper.report.cells import accuracy_interval, percent
+from sweeper.report.drawing import CATEGORIES, COLOUR, MARKERS, fitted, hover, sheet, spaced, text_width
+from sweeper.report.escaping import plain
 from sweeper.statistics.pareto import front
 
 Row = dict[str, Any]
-Figure = dict[str, Any]
 
 _TEXT_CLASSES = 12  # with more classes, numbers in the cells are too small to read
+_SHAPES = 600  # clips; more shapes than that can't be told apart, and weigh more than the rest of the page
+_LINE = 15  # pixels from one label to the next
+_DASHES = ("-", "--", "-.", (0, (1, 1)))
+_HEAT = (0.12, 0.47, 0.78)  # of the small matrices, which are pictures: on white and on black
 
 
-def pareto(rows: Sequence[Row]) -> Figure:
-    """Accuracy against the operations of one forward pass; arms that no other beats on both are joined."""
-    shown = [row for row in rows if row["mean"] is not None and row["gflops_per_clip"] is not None]
+def pareto(rows: Sequence[Row], width: int) -> Figure:
+    """Accuracy with its interval against the operations of one forward pass, on a log axis, every arm by its name.
+
+    Arms that no other beats on both are joined.
+    """
+    shown = [row for row in rows if row["mean"] is not None and row["gflops_per_clip"]]
     costs = [row["gflops_per_clip"] for row in shown]
-    least, most = min(costs), max(costs)
-    left = 0.0 if least < most / 3 else least - 0.15 * (most - least) - 0.01 * most
+    names = fitted([row["arm"] for row in shown], width / 2 - 24, 11)
     best = front([(row["gflops_per_clip"], row["mean"]) for row in shown])
-    on_front = [shown[i] for i in best]
-    rest = [row for i, row in enumerate(shown) if i not in best]
-
-    def trace(rows: Sequence[Row], **style: Any) -> Row:
-        return {
-            "x": [row["gflops_per_clip"] for row in rows],
-            "y": [in_points(row["mean"]) for row in rows],
-            "text": [row["arm"] for row in rows],
-            "customdata": [[_accuracy(row), row["parameters"], round(row["seconds"])] for row in rows],
-            "hovertemplate": "%{text}: %{customdata[0]}<br>%{x:.3g} GFLOP, %{customdata[1]:,} parameters, "
-            "%{customdata[2]} s of training<extra></extra>",
-        } | style
-
-    traces = [
-        trace(rest, mode="markers", marker={"color": "$muted", "size": 8}),
-        trace(
-            on_front,
-            mode="lines+markers+text",
-            line={"shape": "hv", "color": "$accent", "width": 1.5},
-            marker={"color": "$accent", "size": 10},
-            textposition=[
-                "top right" if row["gflops_per_clip"] < (left + most) / 2 else "top left" for row in on_front
-            ],
-            cliponaxis=False,
-        ),
-    ]
-    shape = layout(
-        height=400,
-        margin={"l": 52, "r": 16, "t": 28, "b": 48},
-        xaxis={"title": {"text": "GFLOP per clip, forward"}, "range": [left, most + 0.06 * (most - left)]},
-        yaxis={"title": {"text": "accuracy, %"}},
-    )
-    return {"data": traces, "layout": shape}
+    right = text_width(names, 11) + 24
+    height = max(340, 90 + _LINE * len(shown))
+    figure, axes = sheet(width, height, 56, right, 10, 48)
+    axes.grid()
+    bounds = _accuracy_bounds(shown)
+    axes.set(ylim=bounds, xscale="log", xlabel="GFLOP per clip, forward (log)", ylabel="accuracy, %")
+    _log_ticks(axes, min(costs), max(costs))
+    steps = [shown[i] for i in best]
+    joined = [row["gflops_per_clip"] for row in steps], [100 * row["mean"] for row in steps]
+    axes.step(*joined, where="post", color=COLOUR["better"], lw=1.2)
+    for i, row in enumerate(shown):
+        colour = COLOUR["better" if i in best else "muted"]
+        cost, mean = row["gflops_per_clip"], 100 * row["mean"]
+        if row["ci_low"] is not None:
+            _bar(axes, cost, 100 * row["ci_low"], 100 * row["ci_high"], bounds, colour)
+        (mark,) = axes.plot([cost], [mean], "D" if i in best else "o", color=colour, ms=7)
+        hover(mark, f"{row['arm']}: {percent(row['mean'])} % {accuracy_interval(row)}, {cost:.3g} GFLOP, "
+                    f"{row['parameters']:,} parameters, {row['seconds']:.0f} s of training")  # fmt: skip
+    ends = [(cost, 100 * row["mean"]) for cost, row in zip(costs, shown, strict=True)]
+    _label_at_right(axes, ends, names, ["ink" if i in best else "muted" for i in range(len(shown))], height - 58)
+    return figure
 
 
-def _accuracy(row: Row) -> str:
-    return f"{percent(row['mean'])} % {accuracy_interval(row)}"
+def _accuracy_bounds(rows: Sequence[Row]) -> tuple[float, float]:
+    """Of the axis, percent: all means fit, and of the intervals' ends at least half."""
+    means = [100 * row["mean"] for row in rows]
+    halves = sorted(50 * (row["ci_high"] - row["ci_low"]) for row in rows if row["ci_low"] is not None) or [0.0]
+    room = max(halves[len(halves) // 2], 0.25 * (max(means) - min(means))) * 1.15 or 1.0
+    return max(min(means) - room, -2.0), min(max(means) + room, 102.0)
 
 
-def learning_curve(
-    arm: str,
+def _bar(axes: Axes, x: float, low: float, high: float, bounds: tuple[float, float], colour: str) -> None:
+    """An interval, upright, which ends in arrowheads where the axis does."""
+    axes.plot([x] * 2, [max(low, bounds[0]), min(high, bounds[1])], color=colour, lw=1, alpha=0.6)
+    for end, edge, arrow in ((low, bounds[0], "v"), (high, bounds[1], "^")):
+        if not bounds[0] <= end <= bounds[1]:
+            axes.plot([x], [edge], arrow, ms=6, color=colour, clip_on=False)
+
+
+def _log_ticks(axes: Axes, least: float, most: float) -> None:
+    low, high = least / 1.15, most * 1.15
+    axes.set_xlim(low, high)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5) if low <= step * 10.0**decade <= high]
+    if len(ticks) < 3:
+        ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
+    axes.xaxis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / 6)]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+
+
+def _label_at_right(
+    axes: Axes, ends: Sequence[tuple[float, float]], names: Sequence[str], colours: Sequence[str], height: int
+) -> None:
+    """Names beside the axes, each joined to its point, none on another. `height`: of the axes, in pixels."""
+    low, high = axes.get_ylim()
+    unit = (high - low) / height
+    order = sorted(range(len(ends)), key=lambda i: (ends[i][1], -ends[i][0]))
+    places = spaced([ends[i][1] for i in order], _LINE * unit, low + 6 * unit, high - 6 * unit)
+    for i, place in zip(order, places, strict=True):
+        axes.annotate(
+            names[i],
+            ends[i],
+            (1.02, place),
+            textcoords=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=11,
+            color=COLOUR["ink"],
+            arrowprops={"arrowstyle": "-", "color": COLOUR[colours[i]], "lw": 0.6, "alpha": 0.6, "shrinkB": 4}
+            | {"relpos": (0, 0.5), "shrinkA": 1},
+            annotation_clip=False,
+        )
+
+
+def learning_curves(
+    arms: Sequence[str],
     epochs: NDArray[np.int64],
     bands: Mapping[str, NDArray[np.float64]],
-    top: float,
-    bottom: float,
+    limits: tuple[float, float],
     reference: str,
+    width: int,
 ) -> Figure:
-    """An arm's training loss, mean and range over blocks, on the reference's mean.
+    """Training losses of a few arms, mean and range over blocks, and the reference's mean.
 
     Args:
-        arm: its name.
+        arms: their names.
         epochs: `[points]`, from 1.
         bands: by arm, `[3, points]`: mean, lowest, highest.
-        top, bottom: of the loss axis, the same for all arms.
-        reference: the arm whose mean is drawn, too.
+        limits: of the loss axis, the same in all panels.
+        reference: drawn dotted, too, where it is not among the arms.
+        width: in pixels.
     """
-    mean, low, high = bands[arm].round(4).tolist()
-    x = epochs.tolist()
-    hover = "epoch %{x}: %{y:.3f}<extra></extra>"
-    traces: list[Row] = [
-        {"x": x + x[::-1], "y": high + low[::-1], "mode": "lines", "fill": "toself", "fillcolor": "$band"}
-        | {"line": {"width": 0}, "hoverinfo": "skip"},
-        {"x": x, "y": mean, "mode": "lines", "line": {"color": "$accent", "width": 2}, "hovertemplate": hover},
-    ]
-    if arm != reference and reference in bands:
-        dotted = {"x": x, "y": bands[reference][0].round(4).tolist(), "mode": "lines", "hoverinfo": "skip"}
-        traces.insert(1, dotted | {"line": {"color": "$muted", "width": 1, "dash": "dot"}})
-    shape = layout(
-        height=170,
-        margin={"l": 36, "r": 8, "t": 26, "b": 26},
-        title=heading(arm),
-        xaxis={"nticks": 5},
-        yaxis={"range": [bottom, top], "nticks": 5},
-    )
-    return {"data": traces, "layout": shape}
+    others = [arm for arm in arms if arm != reference]
+    shown = [reference, *others] if reference in bands else others
+    names = fitted(shown, width / 2 - 22, 11)
+    figure, axes = sheet(width, 250, 52, text_width(names, 11) + 22, 10, 46)
+    axes.set(ylim=limits, xlabel="epoch", ylabel="training loss")
+    axes.grid()
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    dot = "o" if len(epochs) < 4 else ""
+    colours = []
+    for arm in shown:
+        mean, low, high = bands[arm]
+        index = others.index(arm) if arm in others else -1
+        colour = "ink" if index < 0 else f"c{index % CATEGORIES}"
+        dashes: Any = (0, (2, 2)) if index < 0 else _DASHES[index % len(_DASHES)]
+        colours.append(colour)
+        if index >= 0:
+            axes.fill_between(epochs, low, high, color=COLOUR[colour], alpha=0.14, lw=0)
+        (line,) = axes.plot(epochs, mean, color=COLOUR[colour], ls=dashes, lw=1.8, marker=dot, ms=4)
+        hover(line, f"{arm}: {mean[-1]:.3f} in the last epoch")
+    _label_at_right(axes, [(epochs[-1], bands[arm][0][-1]) for arm in shown], names, colours, 194)
+    return figure
 
 
-def confusion(arm: str, counts: NDArray[np.int64], classes: Sequence[str], large: bool) -> Figure:
-    """A confusion matrix `[true, predicted]` as percent of each true class."""
+def confusion(arm: str, counts: NDArray[np.int64], classes: Sequence[str], large: bool, width: int) -> Figure:
+    """A confusion matrix `[true, predicted]` as percent of each true class; nothing where nothing was confused.
+
+    The large one has numbers, or with many classes says them to the pointer; the small ones are pictures.
+    """
     totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0).round(1)
-    text = "%{z:.0f}" if large and len(classes) <= _TEXT_CLASSES else ""
-    trace = _heatmap(shares, classes, classes, "%{y} heard as %{x}: %{z} %<extra></extra>", text)
-    trace |= {"colorscale": [[0, "$card"], [1, "$heat"]], "zmin": 0, "zmax": 100}
-    margin = 84 if large else 8
-    ticks = {"showticklabels": large, "showgrid": False, "type": "category", "automargin": large, "dtick": 1}
-    ticks |= {"tickfont": {"size": 12 if text else 9}}
-    shape = layout(
-        height=(150 + (26 if text else 13) * max(len(classes), 8)) if large else 210,
-        margin={"l": margin, "r": 8, "t": 30, "b": margin},
-        title=heading(arm),
-        xaxis=ticks | ({"title": {"text": "predicted", "standoff": 8}, "tickangle": -60} if large else {}),
-        yaxis=ticks | {"autorange": "reversed"} | ({"title": {"text": "true", "standoff": 6}} if large else {}),
-    )
-    return {"data": [trace], "layout": shape}
+    shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    size = 11.0 if large and len(classes) <= _TEXT_CLASSES else 9.0
+    names = fitted(_class_labels(classes, large), width / 3, size)
+    side = text_width([name for name in names if name], size) + 8
+    top, bottom, left = 26, side + 18, side + 20
+    across = width - left - 8
+    figure, axes = sheet(width, top + across + bottom, left, 8, top, bottom)
+    axes.set_title(plain(arm), loc="left", fontsize=13)
+    axes.set(xlabel="predicted", ylabel="true", xlim=(0, len(classes)), ylim=(len(classes), 0))
+    _class_ticks(axes, names, names, size)
+    if large:
+        _cells(axes, shares, lambda i, j, value: f"{classes[i]} heard as {classes[j]}: {value:.1f} %", size)
+    else:
+        picture = np.zeros((*shares.shape, 4))
+        picture[..., :3], picture[..., 3] = _HEAT, (shares / 100) ** 0.7
+        axes.imshow(picture, extent=(0, len(classes), len(classes), 0), interpolation="none", aspect="auto")
+        axes.spines[:].set_visible(True)
+    return figure
 
 
-def class_differences(arms: Sequence[str], classes: Sequence[str], differences: NDArray[np.float64]) -> Figure:
+def _class_labels(classes: Sequence[str], large: bool) -> list[str]:
+    """Names; where these have no room, numbers, by which the large matrix calls them, too."""
+    if len(classes) <= _TEXT_CLASSES:
+        return list(classes)
+    if large:
+        return [f"{number} {name}" for number, name in enumerate(classes, 1)]
+    return [str(number) if number % 5 == 0 else "" for number in range(1, len(classes) + 1)]
+
+
+def _class_ticks(axes: Axes, x: Sequence[str], y: Sequence[str], size: float) -> None:
+    axes.set_xticks(np.arange(len(x)) + 0.5, x, rotation=90, fontsize=size)
+    axes.set_yticks(np.arange(len(y)) + 0.5, y, fontsize=size)
+    axes.tick_params(length=0)
+
+
+def _cells(axes: Axes, values: NDArray[np.float64], said: Any, size: float, signed: bool = False) -> None:
+    """A cell per value, the darker the larger, with its number where there is room; none where it is 0."""
+    text = len(values[0]) <= _TEXT_CLASSES
+    limit = max(1.0, float(np.nanmax(np.abs(values), initial=0.0))) if signed else 100.0
+    for (i, j), value in np.ndenumerate(values):
+        if not np.isfinite(value) or value == 0:
+            continue
+        colour = ("better" if value > 0 else "worse") if signed else "heat"
+        strength = min(1.0, abs(value) / limit) ** 0.7
+        cell = Rectangle((j + 0.02, i + 0.02), 0.96, 0.96, fc=COLOUR[colour], alpha=round(strength, 2), lw=0)
+        hover(axes.add_patch(cell), said(i, j, value))
+        number = f"{value:+.0f}" if signed else f"{value:.0f}"
+        if text and number not in ("0", "+0", "-0"):
+            ink = COLOUR["card" if strength > 0.62 else "ink"]
+            axes.text(j + 0.5, i + 0.5, number, ha="center", va="center", fontsize=size, color=ink)
+
+
+def class_differences(
+    arms: Sequence[str], classes: Sequence[str], differences: NDArray[np.float64], width: int
+) -> Figure:
     """Recall per class, arm minus reference, `[arms, classes]` in points."""
-    rounded = differences.round(1)
-    limit = max(1.0, float(np.nanmax(np.abs(rounded), initial=0.0)))
-    text = "%{z:+.0f}" if len(classes) <= _TEXT_CLASSES else ""
-    trace = _heatmap(rounded, classes, arms, "%{y}, %{x}: %{z:+} points<extra></extra>", text)
-    trace |= {"colorscale": [[0, "$worse"], [0.5, "$card"], [1, "$better"]], "zmin": -limit, "zmax": limit}
-    shape = layout(
-        height=110 + 28 * len(arms),
-        margin={"l": 108, "r": 8, "t": 10, "b": 84},
-        xaxis={"showgrid": False, "tickangle": -60, "type": "category", "automargin": True},
-        yaxis={"showgrid": False, "autorange": "reversed", "type": "category"},
-    )
-    return {"data": [trace], "layout": shape}
+    size = 11.0 if len(classes) <= _TEXT_CLASSES else 9.0
+    names, labels = fitted(_class_labels(classes, large=True), width / 3, size), fitted(arms, width / 3, 11)
+    bottom = text_width(names, size) + 16
+    figure, axes = sheet(width, 10 + 26 * len(arms) + bottom, text_width(labels, 11) + 10, 8, 10, bottom)
+    axes.set(xlim=(0, len(classes)), ylim=(len(arms), 0))
+    _class_ticks(axes, names, labels, size)
+    axes.set_yticks(np.arange(len(arms)) + 0.5, labels, fontsize=11)
+    said = lambda i, j, value: f"{arms[i]}, {classes[j]}: {value:+.1f} points"  # noqa: E731
+    _cells(axes, differences.round(1), said, 11.0, signed=True)
+    return figure
 
 
-def scatter(title: str, points: NDArray[np.float64], targets: NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """A map of clips `[clips, 2]`, coloured by class as `class_colours` says."""
-    colours = class_colours(len(classes))
-    trace = {
-        "x": points[:, 0].round(2).tolist(),
-        "y": points[:, 1].round(2).tolist(),
-        "text": [classes[target] for target in targets],
-        "mode": "markers",
-        "marker": {"size": 6, "color": [colours[target] for target in targets]},
-        "hovertemplate": "%{text}<extra></extra>",
-    }
-    axis = {"showticklabels": False, "showgrid": False, "zeroline": False}
-    shape = layout(
-        height=300,
-        margin={"l": 6, "r": 6, "t": 30, "b": 6},
-        title=heading(title),
-        xaxis=axis,
-        yaxis=axis | {"scaleanchor": "x"},
-    )
-    return {"data": [trace], "layout": shape}
+def scatter(
+    title: str, points: NDArray[np.float64], targets: NDArray[np.int64], classes: Sequence[str], width: int
+) -> Figure:
+    """A map of clips `[clips, 2]`; a class's colour and shape are `class_mark`'s, many clips are dots in its colour."""
+    figure, axes = sheet(width, 300, 6, 6, 28, 6)
+    axes.set_title(plain(title), loc="left", fontsize=13)
+    axes.set(xticks=[], yticks=[])
+    axes.axis("equal")
+    axes.spines[:].set_visible(False)
+    for index, name in enumerate(classes):
+        mine = points[targets == index]
+        if not len(mine):
+            continue
+        colour, shape = class_mark(index)
+        if len(points) > _SHAPES:  # a line of no length with round ends is a dot, in few letters
+            dots = Path(np.repeat(mine, 2, axis=0), [Path.MOVETO, Path.LINETO] * len(mine))
+            dots.should_simplify = False
+            marks: Any = axes.add_patch(PathPatch(dots, fc="none", ec=COLOUR[colour], lw=3.5, capstyle="round"))
+        else:
+            style: dict[str, Any] = {"ls": "", "marker": shape, "color": COLOUR[colour], "ms": 6}
+            (marks,) = axes.plot(mine[:, 0], mine[:, 1], mew=0.5, mec=COLOUR["card"], **style)
+        hover(marks, name)
+    axes.autoscale_view()
+    return figure
 
 
-def class_colours(count: int) -> list[str]:
-    """Hues around the circle; alternating lightness tells neighbours apart in both themes."""
-    return [f"hsl({round(360 * i / count)}, 65%, {(46, 62)[i % 2]}%)" for i in range(count)]
+def class_mark(index: int) -> tuple[str, str]:
+    """Colour and marker of a class, told apart from the others' up to 56 classes."""
+    return f"c{index % CATEGORIES}", MARKERS[(index % CATEGORIES + 3 * (index // CATEGORIES)) % len(MARKERS)]
 
 
-def _heatmap(z: NDArray[np.float64], x: Sequence[str], y: Sequence[str], hover: str, text: str) -> Row:
-    values = [[None if math.isnan(value) else value for value in row] for row in z.tolist()]
-    trace = {"type": "heatmap", "z": values, "x": list(x), "y": list(y), "showscale": False, "hovertemplate": hover}
-    return trace | {"xgap": 1, "ygap": 1} | ({"texttemplate": text} if text else {})
-
-
-def heading(text: str) -> Row:
-    """A small title at the upper left."""
-    return {"text": text, "x": 0, "xanchor": "left", "xref": "paper", "y": 1, "yref": "container", "yanchor": "top"} | {
-        "pad": {"t": 6},
-        "font": {"size": 13},
-    }
-
-
-def layout(**changes: Any) -> Figure:
-    """A figure's layout in the page's colours, with these changes."""
-    return {
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": "$ink", "size": 12, "family": "inherit"},
-        "hoverlabel": {"bgcolor": "$card", "bordercolor": "$muted", "font": {"color": "$ink"}},
-        "dragmode": False,
-        "showlegend": False,
-    } | changes
-
-
-def in_points(fraction: float | None) -> float | None:
-    """A fraction as percentage points."""
-    return None if fraction is None else round(100 * fraction, 3)
+def legend_mark(index: int, width: int) -> Figure:
+    """A class's mark alone, for the legend."""
+    figure, axes = sheet(width, width, 0, 0, 0, 0)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.axis("off")
+    colour, shape = class_mark(index)
+    axes.plot([0.5], [0.5], shape, color=COLOUR[colour], ms=width * 0.6, mew=0)
+    return figure

@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from rich import box
@@ -16,9 +19,13 @@ from sweeper.report import escaping
 from sweeper.report.answer import answer
 from sweeper.report.cells import PaperTable
 from sweeper.report.escaping import plain
-from sweeper.report.tables import document
+from sweeper.report.fitting import narrowed, needs, without_repeats
+from sweeper.report.tables import Document, document
 from sweeper.results import schema
 from sweeper.results.leaderboard import Leaderboard
+
+ANY_WIDTH = 1000  # characters, where nobody says how many there are
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def terminal(board: Leaderboard) -> str:
@@ -34,23 +41,46 @@ def print_grids(
     problems: Sequence[str],
     answer: Sequence[str] = (),
 ) -> str:
-    """A heading, the answer, tables, notes and problems as text for the terminal."""
-    grids = [_rich(table) for table in tables]
+    """A heading, the answer, tables, notes and problems as text that fits the terminal; of any width where it is none.
+
+    What a table leaves out to fit, a note names.
+    """
     console = Console(highlight=False)
-    # A table cut off at the terminal's edge misleads; one that the terminal wraps can still be read.
-    unlimited = console.options.update(max_width=1000)
-    console.width = max(console.width, *(Measurement.get(console, unlimited, grid).maximum for grid in grids), 0)
+    fits = console.is_terminal or "COLUMNS" in os.environ
+    tables, repeated = without_repeats(tables)
+    gone: dict[str, None] = {}
+    if fits:
+        for index, table in enumerate(tables):
+            tables[index], names = narrowed(table, console.width)
+            gone |= dict.fromkeys(names)
+    grids = [_rich(table) for table in tables]
+    # What still doesn't fit is wrapped by the terminal: one that is cut off at the edge misleads.
+    prose = console.width if fits else ANY_WIDTH
+    if fits:
+        console.width = max(console.width, *map(needs, tables), 0)
+    else:
+        unlimited = console.options.update(max_width=ANY_WIDTH)
+        console.width = max((Measurement.get(console, unlimited, grid).maximum for grid in grids), default=80)
+    left_out = [f"left out, as this terminal is narrow: {', '.join(gone)}"] if gone else []
     with console.capture() as capture:
-        console.print(Text("\n" + "\n".join(map(plain, heading.splitlines())), "bold"), soft_wrap=True)
+        console.print(Text("\n" + "\n".join(map(plain, heading.splitlines())), "bold"), width=prose)
         for sentence in answer:
-            console.print(Text(plain(sentence)), soft_wrap=True)
+            _say(console, sentence, prose)
         for grid in grids:
             console.print(grid, soft_wrap=True)
-        for note in notes:
-            console.print(Text(plain(note)), soft_wrap=True)
+        for note in (*repeated, *notes, *left_out):
+            _say(console, note, prose)
         for problem in problems:
-            console.print(Text(f"! {plain(problem)}", "yellow"), soft_wrap=True)
+            console.print(Text(f"! {plain(problem)}", "yellow"), width=prose)
     return "\n".join(line.rstrip() for line in capture.get().rstrip().split("\n"))
+
+
+def _say(console: Console, sentence: str, width: int) -> None:
+    """A sentence in lines that end between words; a command is one line, to be copied."""
+    if sentence.startswith("python "):
+        console.print(Text(plain(sentence)), soft_wrap=True)
+    else:
+        console.print(Text(plain(sentence)), width=width)
 
 
 def _rich(table: PaperTable) -> Table:
@@ -58,7 +88,10 @@ def _rich(table: PaperTable) -> Table:
     grid.pad_edge, grid.collapse_padding = False, True
     for name in table.header:
         grid.add_column(
-            Text(plain(name)), justify="center" if name in table.marks else _side(table, name), no_wrap=True
+            Text(plain(name)),
+            justify="center" if name in table.marks else _side(table, name),
+            no_wrap=name not in table.wraps,
+            overflow="fold",
         )
     for row in table.rows:
         grid.add_row(*(Text(plain(cell)) for cell in row), style="bold" if row[0] == table.reference else "")
@@ -69,9 +102,16 @@ def _side(table: PaperTable, column: str) -> JustifyMethod:
     return "left" if column in table.words else "right"
 
 
+def _shown(board: Leaderboard) -> Document:
+    """The document, in which a column that says the same in every row is a note."""
+    shown = document(board)
+    tables, notes = without_repeats(shown.tables)
+    return replace(shown, tables=tuple(tables), notes=(*notes, *shown.notes))
+
+
 def markdown(board: Leaderboard) -> str:
     """GitHub's Markdown."""
-    shown = document(board)
+    shown = _shown(board)
     lines = [f"**{escaping.markdown(shown.heading)}**", "", *(f"- {_code(sentence)}" for sentence in shown.answer)]
     for table in shown.tables:
         rules = [":-:" if n in table.marks else ":--" if n in table.words else "--:" for n in table.header]
@@ -94,39 +134,55 @@ def _escaped(row: Sequence[str]) -> list[str]:
 
 def latex(board: Leaderboard) -> str:
     """A `table` per table; needs the packages booktabs and amssymb."""
-    shown = document(board)
-    blocks = [f"% {plain(shown.heading)}"]
+    shown = _shown(board)
     notes = [*shown.answer, *shown.notes, *shown.problems]
-    for table in shown.tables:
-        columns = "".join("c" if n in table.marks else _side(table, n)[0] for n in table.header)
-        rows = [" & ".join(map(escaping.latex, row)) + r" \\" for row in (table.header, *table.rows)]
-        rows = [rows[0], r"\midrule", *rows[1:]]
-        blocks.append(
-            "\n".join(
-                [
-                    r"\begin{table}",
-                    rf"\caption{{{escaping.latex(f'{table.title}. {shown.heading}')}}}",
-                    rf"\begin{{tabular}}{{{columns}}}",
-                    r"\toprule",
-                    *rows,
-                    r"\bottomrule",
-                    r"\end{tabular}",
-                    r"\par\footnotesize",
-                    *(rf"{escaping.latex(note)}\par" for note in notes),
-                    r"\end{table}",
-                ]
-            )
-        )
-    return "\n\n".join(blocks)
+    tables = [latex_table(table, f"{table.title}. {shown.heading}", notes) for table in shown.tables]
+    return "\n\n".join([f"% {plain(shown.heading)}", *tables])
+
+
+def latex_table(table: PaperTable, caption: str, notes: Sequence[str]) -> str:
+    """A `table`, its caption above and notes beneath."""
+    columns = "".join("c" if n in table.marks else _side(table, n)[0] for n in table.header)
+    rows = [" & ".join(map(escaping.latex, row)) + r" \\" for row in (table.header, *table.rows)]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{escaping.latex(caption)}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            rows[0],
+            r"\midrule",
+            *rows[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\par\footnotesize",
+            *(rf"{escaping.latex(note)}\par" for note in notes),
+            r"\end{table}",
+        ]
+    )
+
+
+def csv_table(table: PaperTable) -> str:
+    """The cells of a table as they are shown."""
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    rows = (table.header, *table.rows)
+    writer.writerows([cell if _NUMBER.fullmatch(cell) else escaping.csv(cell) for cell in row] for row in rows)
+    return sink.getvalue()
 
 
 def comma_separated(board: Leaderboard) -> str:
-    """The summary's columns, a line per arm, fractions of 1; empty where there is no value."""
+    """The summary's columns, a line per arm, fractions of 1; empty where there is no value; numbers with ten digits."""
     sink = io.StringIO()
     writer = csv.DictWriter(sink, schema.SUMMARY.names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: escaping.csv(value) for name, value in row.items()} for row in board.summary)
+    writer.writerows({name: escaping.csv(_short(value)) for name, value in row.items()} for row in board.summary)
     return sink.getvalue().rstrip("\n")
+
+
+def _short(value: object) -> object:
+    """A number without the last digits of a sum of binary fractions: 0.65, not 0.6499999999999999."""
+    return float(f"{value:.10g}") if isinstance(value, float) else value
 
 
 def to_json(board: Leaderboard) -> str:
@@ -142,7 +198,7 @@ def to_json(board: Leaderboard) -> str:
         "effects": board.effects,
         "problems": [{"kind": problem.kind, "message": problem.message} for problem in board.problems],
     }
-    return json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
+    return escaping.json(json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 FORMATS: Mapping[str, Callable[[Leaderboard], str]] = MappingProxyType(

@@ -65,6 +65,8 @@ def _explored(found: Found) -> PaperTable:
         rows=tuple(_trial(row, found) for row in shown),
         words=frozenset({"instead of the recipe"}),
         marks=frozenset({"★"}),
+        wraps=frozenset({"instead of the recipe"}),
+        least=("s",),
     )
 
 
@@ -92,6 +94,9 @@ def _winners(searches: Sequence[Found]) -> PaperTable:
         ),
         rows=tuple(_winner(found) for found in searches),
         words=frozenset({"arm", "what"}),
+        repeats=frozenset({"fold", "n"}),
+        wraps=frozenset({"what"}),
+        least=("n", "mean %", "recipe %", "fresh %", "recipe's %", "test %"),
     )
 
 

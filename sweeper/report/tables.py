@@ -16,8 +16,9 @@ from sweeper.report.cells import (
     count,
     difference,
     interval,
-    number,
+    operations,
     own_spread,
+    p_value,
     percent,
     planned,
     points,
@@ -112,6 +113,8 @@ def _table(board: Leaderboard, table: StudyTable, by_arm: Mapping[str, Row]) -> 
         words=frozenset({"arm", *(set(table.columns.values()) - marks), _compared_header(board)[-1]}),
         marks=frozenset(marks),
         reference=board.arms.reference,
+        repeats=frozenset({*table.columns.values(), "n", _compared_header(board)[-1]}),
+        least=("n", "sd", *table.columns.values()),
     )
 
 
@@ -143,20 +146,23 @@ def _arms(board: Leaderboard) -> PaperTable:
     rows = board.ablation
     recorded = any(row["recordings_low"] is not None for row in rows)
     verdicts = {row["verdict"].partition(":")[0] for row in rows if row["verdict"]}
+    unit, work = operations([row["gflops_per_clip"] for row in rows])
     columns = {
         "acc [95 %]": [accuracy_interval(row) for row in rows],
-        "p": [number(row["p"], ".3f") for row in rows],
+        "p": [p_value(row["p"]) for row in rows],
         "recordings": [interval(row["recordings_low"], row["recordings_high"]) if recorded else "" for row in rows],
         "acc†": [percent(row["published"], 2) for row in rows],
         "diff†": [NONE if row["published_diff"] is None else points(row["published_diff"]) for row in rows],
         "verdict": [row["verdict"].partition(":")[0] for row in rows],
-        "GFLOP": [number(row["gflops_per_clip"], ".2g") for row in rows],
+        unit: work,
         "s": [f"{row['seconds']:.0f}" for row in rows],
     }
     if not recorded:
         del columns["recordings"]
-    if not board.arms.published:
-        del columns["acc†"], columns["diff†"]
+    if all(row["published"] is None for row in rows):
+        del columns["acc†"]
+    if all(row["published_diff"] is None for row in rows):
+        del columns["diff†"]
     if len(verdicts) < 2:  # the same for all: a note says it
         del columns["verdict"]
     return PaperTable(
@@ -165,21 +171,27 @@ def _arms(board: Leaderboard) -> PaperTable:
         rows=tuple((row["arm"], *cells) for row, *cells in zip(rows, *columns.values(), strict=True)),
         words=frozenset({"arm", "verdict"}),
         reference=board.arms.reference,
+        repeats=frozenset({unit}),
+        wraps=frozenset({"verdict"}),
+        least=("s", "acc†", unit, "p", "recordings"),
     )
 
 
 def _others(board: Leaderboard, rows: Sequence[Row]) -> PaperTable:
+    unit, work = operations([row["gflops_per_clip"] for row in rows])
     return PaperTable(
         title=_titled(OTHERS, rows),
-        header=("kind", "arm", *_compared_header(board), "p", "GFLOP", "s"),
+        header=("kind", "arm", *_compared_header(board), "p", unit, "s"),
         rows=tuple(
             (
-                *(row["kind"], row["arm"], *_compared(row), number(row["p"], ".3f")),
-                *(number(row["gflops_per_clip"], ".2g"), f"{row['seconds']:.0f}"),
+                *(row["kind"], row["arm"], *_compared(row), p_value(row["p"])),
+                *(cell, f"{row['seconds']:.0f}"),
             )
-            for row in rows
+            for row, cell in zip(rows, work, strict=True)
         ),
         words=frozenset({"kind", "arm", _compared_header(board)[-1]}),
+        repeats=frozenset({"kind", "n", _compared_header(board)[-1], unit}),
+        least=("s", unit, "p", "sd", "n"),
     )
 
 
@@ -200,8 +212,7 @@ def _notes(board: Leaderboard) -> list[str]:
             f"answers to {count(tested, 'test recording')}"
         )
     notes += effect_notes(board.effects)
-    published = board.arms.protocol.get("source", "as published") if board.arms.published else ""
-    notes += [*_hole_note(rows), *([f"† {published}"] if published else [])]
+    notes += [*_hole_note(rows), *_published_note(board)]
     verdicts: dict[str, list[str]] = {}
     for row in rows:
         if row["verdict"]:
@@ -209,6 +220,18 @@ def _notes(board: Leaderboard) -> list[str]:
     everywhere = len(verdicts) == 1
     notes += [v if everywhere else f"{', '.join(arms)}: {v}" for v, arms in verdicts.items()]
     return notes
+
+
+def _published_note(board: Leaderboard) -> list[str]:
+    """Where the published values are from; or why none is shown, as they belong to a data set."""
+    arms = board.arms
+    heard = sorted(distinct(board, "dataset"))
+    if any(row["published"] is not None for row in board.ablation):
+        on = f", on {', '.join(heard)}" if arms.protocol else ""
+        return [f"† {arms.protocol.get('source', 'as published')}{on}"]
+    if not arms.published_on:
+        return []
+    return [f"nothing was published for these arms on {', '.join(heard)}: only on {', '.join(arms.published_on)}"]
 
 
 def rule_notes(board: Leaderboard) -> list[str]:

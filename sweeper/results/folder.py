@@ -7,6 +7,7 @@ name and no link in it leads a write or a deletion out of it.
 import contextlib
 import errno
 import os
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -108,7 +109,10 @@ class Folder:
         found = []
         for name in names:
             with self._explained("read", name):
-                found.append((self.path / inside(name)).read_bytes())
+                path = self.path / inside(name)
+                if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):
+                    raise StorageError(f"{path} is a pipe or a device, and should be a file; delete it")
+                found.append(path.read_bytes())
         return found
 
     def write(self, name: str, data: bytes | pa.Buffer, *, once: bool = False) -> bool:
@@ -245,6 +249,8 @@ def _reason(error: OSError | ValueError) -> tuple[str, str]:
         return "it is a folder, and should be a file", "move it away"
     if number == errno.ENOTDIR:
         return "there is a file where a folder should be", "move that away"
+    if number == errno.ELOOP:
+        return "there is a link where a file should be", "delete it"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return os.strerror(number), "ask its owner, or work on a copy"
     return (error.strerror if isinstance(error, OSError) else None) or str(error), "see who may, and the disk"

@@ -80,7 +80,7 @@ def derive(study: Study, margin: float = MARGIN) -> Leaderboard:
     if not trials.num_rows:
         wrong = f"{study} has no trial that could be used: {doubts.unsound[0]}" if doubts.unsound else ""
         raise StudyError(wrong or f"{study} has no trial yet; start with: python -m sweeper run ablations")
-    arms = study_arms(plan)
+    arms = study_arms(plan, trials["dataset"][0].as_py())
     summary = summarise(trials, plan, study, margin)
     grid = score_grid(trial_frame(trials), plan, REFERENCE_KIND, arms)
     planned = {row["arm"]: row["planned"] for row in summary if row["kind"] == REFERENCE_KIND}

@@ -33,7 +33,7 @@ def _objection(name: str) -> str:
     bad = sorted({c for c in name if c in '/\\:*?"<>|[]' or (unicodedata.category(c)[0] in "CZ" and c != " ")})
     objections = (
         (not name.strip(), "is empty"),
-        (not name.strip("."), "is no folder's name"),
+        (not name.strip("."), "can't name a folder"),
         (bool(bad), f"has {', '.join(map(ascii, bad))}"),
         (len(name.encode("utf-8", "replace")) > LONGEST, f"is longer than {LONGEST} bytes"),
         (name[:1] in tuple(".-~ "), f"begins with {name[:1]!r}"),

@@ -9,6 +9,7 @@ that it is still what was read (`If-Match`). fsspec is used because its filesyst
 import contextlib
 import datetime
 import random
+import re
 import tempfile
 import time
 import uuid
@@ -21,6 +22,7 @@ import pyarrow as pa
 from sweeper.results.folder import StorageError, WorkingCopy, inside
 from sweeper.results.redaction import redact
 
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[^/]+")  # old ones have capitals; an access point
 _TRIES = 30  # to change an object that others change, too
 _AT_ONCE = "ConditionalRequestConflict"
 _CONFLICTS = (_AT_ONCE, "PreconditionFailed", "409", "412")
@@ -40,6 +42,11 @@ class ObjectStore:
         scheme, _, rest = self.url.partition("://")
         if not rest.strip("/") or rest.startswith("/"):
             raise StorageError(f"{self}: no bucket; write {scheme.rstrip(':')}://BUCKET/PREFIX")
+        if scheme in {"s3", "s3a"} and not _BUCKET.fullmatch(rest.partition("/")[0]):
+            raise StorageError(
+                f"{self}: no bucket is called so; write {scheme}://BUCKET/PREFIX (credentials are found as the AWS "
+                "command line finds them)"
+            )
         import fsspec  # results in a folder need it not
 
         try:

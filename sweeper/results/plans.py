@@ -5,10 +5,61 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sweeper.results.names import TRIAL
+from sweeper.results.shapes import Shape, Values, mismatch, strict_json
 from sweeper.results.tables import StudyError, damaged
 
 _REMEDY = "restore it, or delete it and run the study's command again"
 _OBJECTIVES, _COSTS = ("accuracy", "accuracy_ema"), (None, "gflops", "seconds")
+_SHAPE: Shape = {  # without trials, of which there may be 100,000
+    "searches": list,
+    "study": str,
+    "fixed_study": str,
+    "reference": str,
+    "metric": str,
+    "synthetic": bool,
+    "data_digest": str | None,
+    "classes": [str],
+    "notes": [str],
+    "skipped": list,
+    "all_folds": [int],
+    "software": Values(str | None),
+    "design": {
+        "recipe": str,
+        "code": str,
+        "classes": int,
+        "data": {"dataset": str, "split": str, "sample_rate": int, "seconds": float},
+        "training": {"epochs": int},
+        "sizes": dict,
+        "switches": dict,
+        "search": {"goal": dict, "space": Values(dict)},
+    },
+    "definition": {
+        "name": str,
+        "argument": str,
+        "network": str,
+        "code": str,
+        "reference": str,
+        "switches": dict,
+        "order": [str],
+        "arms": [{"name": str, "removes": str, "switches": dict, "published": float | None}],
+        "tables": [{"name": str, "title": str, "arms": [str], "against": str, "columns": [(str, str)]}],
+        "protocol": dict | None,
+        "recipes": Values(int),
+    },
+}
+_PROTOCOL: Shape = {
+    "source": str,
+    "dataset": str,
+    "split": str,
+    "recipe": str,
+    "epochs": int | None,
+    "clips": int,
+    "test_share": float,
+    "notes": [str],
+    "citation": str,
+    "claims": [(str, str, str)],
+}
+_NEEDED = ("dataset", "split", "recipe", "epochs", "clips", "test_share")  # of a protocol
 
 
 def parse_plan(data: bytes, name: str) -> dict[str, Any]:
@@ -22,7 +73,7 @@ def parse_plan(data: bytes, name: str) -> dict[str, Any]:
         StudyError: it is no JSON, or lacks or garbles what every plan has.
     """
     try:
-        plan = json.loads(data.decode())
+        plan = strict_json(data)
     except (ValueError, RecursionError) as error:
         raise damaged(name, str(error), _REMEDY) from error
     if reason := _objection(plan):
@@ -88,17 +139,23 @@ def _objection(plan: object) -> str:
         return f"it holds {str(plan)[:40]}, and should hold an object"
     if not isinstance(plan.get("trials"), list):
         return "it has no list of trials"
-    lists, objects, texts = ("classes", "notes", "skipped", "searches"), ("design", "software"), ("reference",)
-    kinds = dict.fromkeys(lists, list) | dict.fromkeys(objects, dict) | dict.fromkeys(texts, str)
-    garbled = [name for name, kind in kinds.items() if not isinstance(plan.get(name, kind()), kind)]
-    words = (*plan.get("classes", ()), *plan.get("notes", ())) if not garbled else ()
-    if garbled or not all(isinstance(word, str) for word in words):
-        return f"{', '.join(garbled) or 'its classes or notes'} can't be read"
     objections = (
+        mismatch(plan, _SHAPE, "") or _objection_to_protocol(plan.get("definition", {}).get("protocol")),
         *map(_objection_to_trial, plan["trials"]),
         _objection_to_searches(plan) if plan.get("searches") else "",
     )
     return next(filter(None, objections), "")
+
+
+def _objection_to_protocol(protocol: Mapping[str, Any] | None) -> str:
+    if not protocol:
+        return ""
+    if absent := [name for name in _NEEDED if name not in protocol]:
+        return f"definition.protocol has no {', '.join(absent)}"
+    if garbled := mismatch(protocol, _PROTOCOL, "definition.protocol"):
+        return garbled
+    tested = protocol["clips"] >= 1 and 0 < protocol["test_share"] <= 1
+    return "" if tested else "definition.protocol tested no clips"
 
 
 def _objection_to_trial(trial: object) -> str:

@@ -177,7 +177,7 @@ SUMMARY = _schema(
     _field("parameters", _integer, "trainable parameters", nullable=True),
     _field("gflops_per_clip", _number, "forward pass over one clip", "GFLOP", nullable=True),
     _field("seconds", _number, "training time, all complete trials of the arm", "s"),
-    _field("published", _number, "published accuracy; whether it compares: see verdict", "1", nullable=True),
+    _field("published", _number, "accuracy published on this data set; see verdict", "1", nullable=True),
     _field("published_diff", _number, "published accuracy minus the reference's", "1", nullable=True),
     _field(
         "verdict",

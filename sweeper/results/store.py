@@ -79,7 +79,7 @@ class Study:
             StudyError: it lies in an object store, and what was asked for needs a folder.
         """
         if not isinstance(self.storage, Folder):
-            raise StudyError(f"{self} is no folder, which this needs; use --results DIR")
+            raise StudyError(f"{self} is not a folder, which this needs; use --results DIR")
         return self.storage.path
 
     def exists(self) -> bool:

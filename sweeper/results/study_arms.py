@@ -36,9 +36,11 @@ class StudyArms:
         switches: what each arm changes of the reference, by arm, in the order in which arms are listed.
         values: what the reference has, by switch.
         factors: what each arm lacks, in words.
-        published: accuracies, fractions of 1, of the arms that have one.
+        published: accuracies, fractions of 1, of the arms for which one was published on this study's data set.
+        published_on: the data sets on which any was; "" for a study that does not say.
         tables: by name.
-        protocol: how the published values were measured, as `sweeper.study.Protocol`; empty where nothing is said.
+        protocol: how the published values were measured, as `sweeper.study.Protocol`, on this study's data set if on
+            that too; empty where nothing is said.
         recipes: epochs of each.
     """
 
@@ -52,6 +54,7 @@ class StudyArms:
     tables: Mapping[str, StudyTable]
     protocol: Mapping[str, Any] = field(default_factory=dict)
     recipes: Mapping[str, int] = field(default_factory=dict)
+    published_on: tuple[str, ...] = ()
 
     def ordered(self, arms: set[str]) -> tuple[str, ...]:
         """These arms in order; unknown ones last, by name."""
@@ -75,21 +78,28 @@ class StudyArms:
         return {s: label for s, label in words.items() if label and len(label) <= LONGEST_LABEL and "→" not in label}
 
 
-def study_arms(plan: Mapping[str, Any]) -> StudyArms:
+def study_arms(plan: Mapping[str, Any], dataset: str | None = None) -> StudyArms:
     """The arms of the study with this `plan.json`, which may be missing (empty).
 
     A plan of a version that did not write its study down is of the only one that there was.
+
+    Args:
+        plan: the study's.
+        dataset: that its trials heard; None: as the plan says, and if it does not, nothing is held against them.
 
     Raises:
         StudyError: the plan says its study in another form.
     """
     try:
-        return _read(plan, plan.get("definition") or _first_study())
+        heard = dataset or plan.get("design", {}).get("data", {}).get("dataset", "")
+        return _read(plan, plan.get("definition") or _first_study(), heard)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StudyError(f"plan.json does not say its study as it should ({error!r}); run its command again") from None
 
 
-def _read(plan: Mapping[str, Any], told: Mapping[str, Any]) -> StudyArms:
+def _read(plan: Mapping[str, Any], told: Mapping[str, Any], dataset: str) -> StudyArms:
+    protocol = told["protocol"] or {}
+    published = {arm["name"]: _by_dataset(arm["published"], protocol) for arm in told["arms"]}
     place = {name: number for number, name in enumerate(told["order"])}
 
     def ordered(switches: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,14 +112,35 @@ def _read(plan: Mapping[str, Any], told: Mapping[str, Any]) -> StudyArms:
         switches={arm["name"]: ordered(arm["switches"]) for arm in told["arms"]},
         values=ordered(told["switches"]),
         factors={arm["name"]: arm["removes"] for arm in told["arms"]},
-        published={arm["name"]: arm["published"] for arm in told["arms"] if arm["published"] is not None},
+        published={arm: by[name] for arm, by in published.items() for name in (dataset, "") if name in by},
         tables={
             table["name"]: StudyTable(table["title"], tuple(table["arms"]), dict(table["columns"]), table["against"])
             for table in told["tables"]
         },
-        protocol=told["protocol"] or {},
+        protocol=_on(dataset, protocol),
         recipes=told["recipes"],
+        published_on=tuple(sorted({name for by in published.values() for name in by})),
     )
+
+
+def _by_dataset(published: Any, protocol: Mapping[str, Any]) -> dict[str, float]:
+    """An arm's published accuracies by data set. One number is of the protocol's, or without one of any ("")."""
+    if published is None:
+        return {}
+    found = dict(published) if isinstance(published, Mapping) else {protocol.get("dataset", ""): published}
+    for value in found.values():
+        if not (isinstance(value, int | float) and 0 <= value <= 1):
+            raise ValueError(f"published {value!r} is no fraction of 1")
+    return found
+
+
+def _on(dataset: str, protocol: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The protocol on this data set where values were measured on several."""
+    clips = protocol.get("clips")
+    if not isinstance(clips, Mapping):
+        return protocol
+    name = dataset if dataset in clips else protocol["dataset"]
+    return {**protocol, "dataset": name, "clips": clips[name]}
 
 
 @cache

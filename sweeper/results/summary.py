@@ -37,7 +37,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
         margin: largest difference that doesn't matter, as a fraction of 1.
     """
     frame = trial_frame(trials)
-    arms = study_arms(plan)
+    arms = study_arms(plan, trials["dataset"][0].as_py() if trials.num_rows else None)
     planned = _planned(plan)
     summary = []
     for kind, names in _arms_by_kind(frame, planned, arms).items():

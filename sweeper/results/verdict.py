@@ -22,10 +22,11 @@ def protocol_differences(trial: Mapping[Any, Any], protocol: Mapping[str, Any]) 
     """
     if not protocol:
         return ("the study does not say how the published values were measured",)
+    recipe = protocol["recipe"]
     departures = (
         (trial["dataset"] != protocol["dataset"], f"data set {trial['dataset']}"),
         (trial["split"] != protocol["split"], f"{trial['split']} split"),
-        (trial["recipe"] != protocol["recipe"], f"recipe {trial['recipe']}"),
+        (trial["recipe"] not in ([recipe] if isinstance(recipe, str) else recipe), f"recipe {trial['recipe']}"),
         (bool(trial.get("params")), "hyperparameters of each arm's own"),
     )
     if any(differs for differs, _ in departures):

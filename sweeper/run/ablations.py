@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sweeper import signals
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
+from sweeper.execution.time_left import Course
 from sweeper.plan import TrialSpec, build_plan
 from sweeper.results.store import Study
 from sweeper.run.checks import check_begin
@@ -50,15 +51,15 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     study = run.results
     done = study.finished()
     missing = [trial for trial in plan.trials if trial.trial_id not in done]
-    check_begin(options, study, plan.describe()["design"], missing)
-    for line in describe(plan, len(missing), run):
+    for line in describe(plan, len(missing), run):  # first: what follows takes seconds
         say(line)
+    check_begin(options, study, plan.describe()["design"], missing)
     if options.dry_run:
         for line in [*describe_reach(plan, run.dataset, study, options.results), *expected_cost(missing, run.dataset)]:
             say(line)
         return Outcome(OK, None)
     with resumable(study):
-        store = run.open(options)
+        store = run.open(options, say)
         study.write_plan(plan.describe() | run.facts(options, store))
         if not missing:
             say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
@@ -66,12 +67,19 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         return Outcome(sweep(options, missing, store, study, say), study)
 
 
-def sweep(options: RunOptions, missing: Sequence[TrialSpec], store: ClipStore, study: Study, say: Say) -> int:
+def sweep(
+    options: RunOptions,
+    missing: Sequence[TrialSpec],
+    store: ClipStore,
+    study: Study,
+    say: Say,
+    course: Course | None = None,
+) -> int:
     """Run planned trials, all scored on test clips or all on validation clips; returns the exit code."""
     folds = cut(store, options.split, sorted({trial.data.fold for trial in missing}), selecting=missing[0].selects)
     from sweeper.execution.sweep import run_sweep  # Ray takes seconds to import: wrong input is told without it
 
-    failures = run_sweep(missing, folds, study, store, machine(options))
+    failures = run_sweep(missing, folds, study, store, machine(options), course)
     left = {trial.trial_id for trial in missing} - study.finished() - {f.spec.trial_id for f in failures}
     for failure in failures:
         spec = failure.spec

@@ -20,6 +20,7 @@ from sweeper.results.plans import merge
 from sweeper.results.store import FOLDERS, Study
 from sweeper.results.tables import StudyError
 from sweeper.run.options import RunOptions, SearchOptions, machine
+from sweeper.waiting import waiting
 
 # The least and the most of each number, both included. The most is more than anybody means and less than what would
 # take minutes to plan; how much a machine has, the machine says.
@@ -84,9 +85,10 @@ def check_begin(
 
         check_database(options.storage)
     if trials:
-        from sweeper.execution.preflight import check_machine  # torch takes seconds to import
+        with waiting("checking that a trial fits here"):
+            from sweeper.execution.preflight import check_machine  # torch takes seconds to import
 
-        check_machine(machine(options), trials)
+            check_machine(machine(options), trials)
 
 
 def check_clips(store: ClipStore, options: RunOptions, folds: Sequence[int]) -> None:
@@ -106,6 +108,8 @@ def check_place(study: Study) -> None:
         for path in study.storage.path.glob("*") if study.exists() else ():
             if path.name in FOLDERS and not path.is_dir():
                 raise StudyError(f"can't write results to {path}: it is a file where a folder should be; move it away")
+    elif study.storage.url.startswith("memory:"):
+        raise StudyError(f"{study}: a process's memory, which ends with it; use --results DIR or s3://BUCKET/PREFIX")
     else:
         study.create()  # makes nothing there, but tries
 
@@ -119,7 +123,8 @@ def _check_folder(folder: Path, study: Study) -> None:
             missing[-1].rmdir()
         else:
             tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        if missing and missing[-1].is_dir():  # another command has made it, or put something there
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        if missing and os.path.isdir(missing[-1]):  # noqa: PTH112  # another command has made it, or put something there
             return
-        raise StudyError(f"can't write results to {study}: {error.strerror}; use --results DIR") from error
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise StudyError(f"can't write results to {study}: {reason}; use --results DIR") from error

@@ -12,6 +12,7 @@ from sweeper.plan import Plan, TrialSpec
 from sweeper.results.store import Study
 from sweeper.run.prepare import Run
 from sweeper.run.words import count
+from sweeper.waiting import waiting
 
 
 def describe(plan: Plan, missing: int, run: Run) -> list[str]:
@@ -37,7 +38,8 @@ def describe_data(first: TrialSpec, folds: Sequence[int], run: Run) -> list[str]
         f"data: {dataset.name}{' (synthetic sounds)' if dataset.synthetic else ''}, {len(dataset.clips)} clips, "
         f"{len(dataset.classes)} classes, {first.data.split} split, test folds {', '.join(map(str, folds))}",
         f"recipe: {recipe.name}: {count(recipe.training.epochs, 'epoch')}, batch {recipe.training.batch_size}, "
-        f"{first.data.seconds:g} s clips at {first.data.sample_rate} Hz",
+        f"{first.data.seconds:g} s clips at {first.data.sample_rate} Hz; AdamW's first beta "
+        f"{' → '.join(f'{beta:g}' for beta in recipe.training.first_beta)}, second {recipe.training.betas[1]:g}",
         *dataset.notes,
         *run.notes,
     ]
@@ -105,6 +107,11 @@ def expected_cost(missing: Sequence[TrialSpec], dataset: Dataset) -> list[str]:
     """What the missing trials will take, from counted operations and one training step measured here."""
     if not missing:
         return ["expected cost: none, all trials are committed"]
+    with waiting("timing a training step"):
+        return _expected_cost(missing, dataset)
+
+
+def _expected_cost(missing: Sequence[TrialSpec], dataset: Dataset) -> list[str]:
     from sweeper.training.cost import count_operations, training_seconds_per_clip
 
     length = missing[0].data.length

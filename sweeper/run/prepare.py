@@ -3,8 +3,7 @@
 Whatever can be known is checked here, before anything is decoded, started or written.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sweeper.audio import datasets, splits
@@ -12,16 +11,15 @@ from sweeper.audio.datasets import Dataset
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.definition import Source
 from sweeper.execution.loggers import check_loggers
-from sweeper.plan import PlanError, Variant, select_arms, variant
+from sweeper.plan import PlanError, select_arms
 from sweeper.results import provenance
 from sweeper.results.names import check_study_name
 from sweeper.results.store import Study, study_of
 from sweeper.run.checks import check_clips, check_numbers, check_place
-from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, TunedOptions
-from sweeper.search_spaces import NAMES
+from sweeper.run.networks import check_networks
+from sweeper.run.options import AblationOptions, RunOptions, Say, SearchOptions, TunedOptions
 from sweeper.search_spaces.peers import PEERS
 from sweeper.study import Arm, Network, Recipe
-from sweeper.study import Study as Definition
 from sweeper.study_file import find, save
 
 
@@ -51,13 +49,14 @@ class Run:
     fixed: str
     notes: tuple[str, ...]
 
-    def open(self, options: RunOptions) -> ClipStore:
+    def open(self, options: RunOptions, say: Say) -> ClipStore:
         """Decode the clips, then make the results' folder, with the study's code.
 
         Raises:
             StudyError: the folder can't be written.
             DatasetError, LeakError: clips that can't be read, or are on both sides of the split.
         """
+        say("preparing audio")
         store = prepare(self.dataset, self.recipe.sample_rate, bad_clips=options.bad_clips)
         check_clips(store, options, self.folds)
         self.results.create()
@@ -112,7 +111,7 @@ def prepare_run(options: AblationOptions | SearchOptions) -> Run:
         folds=_folds(options, dataset, few=few),
         results=results,
         fixed=results_name(AblationOptions.design, source, options, recipe),
-        notes=tuple(_check_networks(source, recipe, arms, len(dataset.classes), options.workers_per_trial)),
+        notes=tuple(check_networks(source, recipe, arms, len(dataset.classes), options.workers_per_trial)),
     )
 
 
@@ -132,7 +131,8 @@ def choose_recipe(source: Source, name: str | None, *, demo: bool) -> Recipe:
 
 def results_name(design: str, source: Source, options: RunOptions, recipe: Recipe) -> str:
     """The name of the results where none was given: what distinguishes them from others."""
-    parts = [design, *([] if source.name == NAMES[0] else [source.name]), options.dataset, recipe.name]
+    own = [source.name] if source.argument else []  # a file may be called as the default is
+    parts = [design, *own, options.dataset, recipe.name]
     parts += [options.split] if options.split != "official" else []
     parts += [f"{options.epochs}epochs"] if options.epochs is not None else []
     return "-".join(parts)
@@ -157,49 +157,8 @@ def _folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[int, ..
     chosen = tuple(sorted(set(options.folds or (available[:1] if few else available))))
     if unknown := sorted(set(chosen) - set(available)):
         raise PlanError(
-            f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has here "
+            f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has "
             f"the folds {','.join(map(str, available))}"
         )
     splits.check(dataset, options.split, chosen)
     return chosen
-
-
-def _check_networks(source: Source, recipe: Recipe, arms: Sequence[Arm], classes: int, workers: int) -> list[str]:
-    """Resolve every arm; of a user's own network, build each and run two clips through it, there and back.
-
-    Returns:
-        what is worth knowing, and how much each arm shares with the reference.
-
-    Raises:
-        PlanError: an arm can't be trained; one line.
-    """
-    study = source.study
-    variants = {arm.name: variant(study, arm, recipe, classes) for arm in arms}
-    notes = [
-        f"{name} differs in the average of the weights only, which accuracy_ema scores; accuracy is the last epoch's"
-        for name, found in variants.items()
-        if found.switches != "{}" and all(switch.startswith("ema.") for switch in json.loads(found.switches))
-    ]
-    if not source.code:
-        return notes
-    from sweeper.model.build import build  # torch takes seconds to import: wrong names are told without it
-    from sweeper.model.pairing import NetworkError
-    from sweeper.model.shared import shared_parameters
-    from sweeper.training.check import check_network
-
-    reference = None
-    for name, found in {study.reference: _reference(study, recipe, classes), **variants}.items():
-        try:
-            notes += check_network(found.network, found.training, workers=workers)
-            module = build(found.network, 0, load=False)
-        except NetworkError as error:
-            raise PlanError(f"{source.argument}: arm {name!r}: {error}") from None
-        if reference is None:
-            reference = module
-        else:
-            notes.append(f"{name}: {shared_parameters(module, reference).describe(study.reference)}")
-    return list(dict.fromkeys(notes))
-
-
-def _reference(study: Definition, recipe: Recipe, classes: int) -> Variant:
-    return variant(study, study.by_name[study.reference], recipe, classes)

@@ -11,6 +11,7 @@ from sweeper import signals
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
 from sweeper.definition import definition, design
+from sweeper.execution.time_left import Course, TimeLeft
 from sweeper.plan import PlanError, Stage, TrialSpec, canonical_json
 from sweeper.results.attempts import new_run
 from sweeper.results.claims import Claims
@@ -51,10 +52,14 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
     searches = arm_searches(run, options)
     check_cost(searches, options)
     study = run.results
-    trials = expected_trials(searches, options, study, finals=2)
-    check_begin(options, study, search_design(searches[0], options), trials)
-    for line in describe_searches(searches, options, run):
+
+    def expected() -> list[TrialSpec]:
+        return expected_trials(searches, options, study, finals=2)
+
+    trials = expected()
+    for line in describe_searches(searches, options, run):  # first: what follows takes seconds
         say(line)
+    check_begin(options, study, search_design(searches[0], options), trials)
     if options.dry_run:
         for line in describe_space(searches[0]):
             say(line)
@@ -64,10 +69,10 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
             say("at most: what ASHA stops costs less")
         return Outcome(OK, None)
     with resumable(study):
-        store = run.open(options)
+        store = run.open(options, say)
         write_search_plan(study, searches, options, run.facts(options, store))
         with ExitStack() as stack:
-            seeker = SearchStages(options, searches, study, store, say, stack)
+            seeker = SearchStages(options, searches, study, store, say, stack, expected)
             code = seeker.name_winners()
             if seeker.named():
                 code = max(code, seeker.score_winners())
@@ -101,10 +106,21 @@ class SearchStages:
         store: ClipStore,
         say: Say,
         stack: ExitStack,
+        expected: Callable[[], Sequence[TrialSpec]],
     ) -> None:
+        """`expected`: asked before each stage, trials like those that the whole command has still to run."""
         self.options, self.searches, self.study, self.store, self.say = options, searches, study, store, say
-        self._stack = stack
+        self._stack, self._expected = stack, expected
         self._interrupted = False
+        self._before, self._time_left = 0, TimeLeft()
+
+    def course(self, stage: Stage, trials: int) -> Course:
+        """Where the next sweep, with so many trials of this stage, stands in the whole command, for the live view."""
+        order = [*_STAGES]
+        later = [trial for trial in self._expected() if order.index(trial.stage) > order.index(stage)]
+        course = Course(stage or "grid", self._before, tuple(later), self._time_left)
+        self._before += trials
+        return course
 
     def start(self) -> None:
         """Start Ray for all stages, unless it runs; it ends with the stack."""
@@ -179,6 +195,7 @@ class SearchStages:
                 key: {row["trial_id"]: points.to_pylist() for row in f.explored if (points := evidence.curve(row))}
                 for key, f in found.items()
             },
+            course=self.course("explore", sum(search.left for search in opened.values())),
         )
         for failure in failures:
             # A configuration that diverges is a finding of the search, not a failure of the run.
@@ -215,7 +232,8 @@ class SearchStages:
             return OK
         self.say(f"{stage}: {_STAGES[stage]}; {count(len(missing), 'trial')} to run, of {len(trials)}")
         self.start()
-        code = sweep(self.options, missing, self.store, self.study, self.say)
+        course = self.course(stage, len(missing))
+        code = sweep(self.options, missing, self.store, self.study, self.say, course)
         self._interrupted = code not in (OK, FAILED)
         return code
 
@@ -226,10 +244,12 @@ def finalists(found: Found) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*winner, found.recipe_params]))
 
 
-_STAGES = {
+_STAGES: Mapping[Stage, str] = {  # in their order
+    "explore": "what Optuna chooses, on validation clips",
     "replicate": "the best on further seeds, on validation clips",
     "confirm": "winner and recipe on fresh seeds, on validation clips",
     "test": "winner and recipe on fresh seeds, on the test clips, once",
+    "": "the grid with each arm's winner",
 }
 
 

@@ -4,6 +4,7 @@ Every fold has searches of its own: a search on fold 1 that used fold 2's clips 
 tested on fold 2.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
@@ -41,18 +42,20 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
     budget = {name: getattr(options, name) for name in ("trials", "top", "replicates")}
     design = search_design(searches[0], options) | {"budget": budget}
     trials = _expected(searches, options, study)
-    check_begin(options, study, design, trials)
-    for line in describe_searches(searches, options, run):
+    for line in describe_searches(searches, options, run):  # first: what follows takes seconds
         say(line)
+    check_begin(options, study, design, trials)
     if options.dry_run:
         _describe_dry(searches, trials, options, run, say)
         return Outcome(OK, None)
     with resumable(study):
-        store = run.open(options)
+        store = run.open(options, say)
         facts = run.facts(options, store) | {"design": design, "fixed_study": run.fixed}
         write_search_plan(study, searches, options, facts)
         with ExitStack() as stack:
-            seeker = SearchStages(options, searches, study, store, say, stack)
+            seeker = SearchStages(
+                options, searches, study, store, say, stack, functools.partial(_expected, searches, options, study)
+            )
             code = seeker.name_winners()
             write_searches(study, read_searches(study))
             if seeker.named():
@@ -60,10 +63,10 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
                 write_search_plan(study, searches, options, facts | {"trials": plan.describe()["trials"]})
                 done = study.finished()
                 missing = [trial for trial in plan.trials if trial.trial_id not in done]
+                say(f"grid: {count(len(plan.trials), 'trial')} with each arm's winner, {len(missing)} to run")
                 if missing:
                     seeker.start()
-                say(f"grid: {count(len(plan.trials), 'trial')} with each arm's winner, {len(missing)} to run")
-                code = max(code, sweep(options, missing, store, study, say) if missing else OK)
+                    code = max(code, sweep(options, missing, store, study, say, seeker.course("", len(missing))))
         return Outcome(code, study)
 
 

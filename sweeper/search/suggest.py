@@ -174,7 +174,7 @@ def open_storage(folder: Path | None, url: str | None) -> BaseStorage:
         return InMemoryStorage()
     journal = folder / JOURNAL
     if journal.is_symlink() or (journal.exists() and not journal.is_file()):
-        raise StudyError(f"{journal} is no file of its own; move it away, and the search goes on from its trials")
+        raise StudyError(f"{journal} is not a plain file; move it away, and the search goes on from its trials")
     try:
         if journal.exists() and not _readable(journal):
             journal.rename(journal.with_suffix(".damaged"))

@@ -43,6 +43,7 @@ class ArmComparison:
         diff: mean over the paired units of arm minus reference; NaN for the reference and where no unit is paired.
         low, high: simultaneous interval of `diff`: all of them hold together with probability `confidence`. NaN where
             the study shows no spread (one unit).
+        error: standard error of `diff`; NaN where the study shows no spread.
         p: adjusted for all planned arms; at most 1 − confidence exactly where the interval excludes 0.
         significant: whether it does.
         mean, mean_low, mean_high: the arm's own mean over its units, and an interval for this arm alone.
@@ -59,6 +60,7 @@ class ArmComparison:
     diff: Vector
     low: Vector
     high: Vector
+    error: Vector
     p: Vector
     significant: NDArray[np.bool_]
     mean: Vector
@@ -119,6 +121,7 @@ def compare_arms(
         diff=difference.diff,
         low=low,
         high=high,
+        error=difference.error,
         p=p,
         significant=p <= 1 - confidence,
         mean=mean,

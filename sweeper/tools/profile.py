@@ -1,7 +1,8 @@
 """What an arm costs on this machine: size, work, memory, speed. No data set is needed: the clips are noise.
 
-Each arm is measured in a fresh process, so that one arm's memory doesn't hide another's. Memory is what torch's
-allocator held at most on a GPU, and the process's resident peak, torch itself included, on a CPU.
+Each measured arm has a fresh process, so that one arm's memory doesn't hide another's. Memory is what torch's
+allocator held at most on a GPU, and the process's resident peak, torch itself included, on a CPU. What would take too
+long is estimated from counted operations, and says so.
 """
 
 import math
@@ -24,12 +25,14 @@ from sweeper.model.build import build
 from sweeper.plan import Source, TrialSpec, build_plan, variant
 from sweeper.study import Arm, AugmentationConfig, Recipe
 from sweeper.study_file import load, with_network
-from sweeper.training.cost import count_parameters, gflops_per_clip, meta_network
+from sweeper.training.cost import count_parameters, gflops_per_clip, meta_network, training_seconds_per_clip
 from sweeper.training.fit import fit
 
 CLASSES = 10  # UrbanSound8K's; the classifier is a negligible part of the cost
-EPOCHS = 4  # the first warms up
-WARMUP_RUNS, LATENCY_RUNS, LATENCY_SECONDS = 3, 100, 3.0  # runs or seconds, whichever is first
+EPOCHS = 3  # the first warms up
+WARMUP_RUNS, LATENCY_RUNS, LATENCY_SECONDS = 3, 100, 1.0  # runs or seconds, whichever is first
+LONG_GFLOP = 10.0  # of one clip's forward pass: on a CPU, a training step of such a network takes many seconds
+CALL_GFLOP = 0.01  # what a clip costs beside the operations that are counted, about
 SCRATCH_BYTES = 2**27  # what a CPU's convolutions and transforms were seen to take for themselves
 FEW_CLIPS = 2
 UNCOUNTED_BATCH = 16  # on a CPU, of a network whose operations can't be counted
@@ -53,6 +56,7 @@ class Profile:
         batch: clips per training step. The recipe's; on a CPU no more than a few seconds' worth.
         clips_per_second: of training, with the input side unless it was left out.
         training_bytes: peak memory while training on such batches.
+        estimated: which of these were not measured, but estimated from counted operations and sizes.
     """
 
     arm: str
@@ -64,22 +68,61 @@ class Profile:
     batch: int
     clips_per_second: float
     training_bytes: int
+    estimated: frozenset[str] = frozenset()
 
 
-def profile(source: Source, arms: Sequence[Arm], recipe: Recipe, *, dataset_free: bool = False) -> Iterator[Profile]:
+def profile(
+    source: Source, arms: Sequence[Arm], recipe: Recipe, *, dataset_free: bool = False, quickly: bool = False
+) -> Iterator[Profile]:
     """Measure arms one after the other, on the GPU where there is one.
 
     Args:
         source: the study.
         arms: from `sweeper.plan.select_arms`.
+        quickly: measure one arm only, the reference if it is there, and estimate the others from it; but for those in
+            which operations can't be counted.
         recipe: network size, clip length, batch and training.
         dataset_free: train without augmentation: what is left is the network, its loss and its optimiser.
 
     Raises:
         ProfileError: an arm's process died, most likely of memory.
     """
-    for arm in arms:
-        yield _in_fresh_process(_spec(source, arm, recipe, dataset_free), source.argument)
+    specs = [_spec(source, arm, recipe, dataset_free) for arm in arms]
+    like = next((spec for spec in specs if spec.arm == source.study.reference), specs[0])
+    known: Profile | None = None
+    if quickly and gflops_per_clip(like.model, like.data.length) is not None:
+        known = _in_fresh_process(like, source.argument)
+    for spec in specs:
+        if known is not None and spec is like:
+            yield known
+        elif known is not None and gflops_per_clip(spec.model, spec.data.length) is not None:
+            yield _estimated(spec, known, like)
+        else:
+            yield _in_fresh_process(spec, source.argument)
+
+
+def _estimated(spec: TrialSpec, known: Profile, like: TrialSpec) -> Profile:
+    """An arm's cost from that of another one, by their operations and the sizes of what they keep in memory."""
+    gflops = gflops_per_clip(spec.model, spec.data.length)
+    assert gflops is not None and known.gflops is not None
+    work = (gflops + CALL_GFLOP) / (known.gflops + CALL_GFLOP)
+    parameters = count_parameters(meta_network(spec.model))
+    more = _estimated_memory(spec) - _estimated_memory(like)
+    return Profile(
+        arm=spec.arm,
+        parameters=parameters,
+        gflops=gflops,
+        latency_median=work * known.latency_median,
+        latency_p95=work * known.latency_p95,
+        inference_bytes=known.inference_bytes + 4 * (parameters - known.parameters),
+        batch=spec.training.batch_size,
+        clips_per_second=known.clips_per_second / work,
+        training_bytes=max(known.inference_bytes, known.training_bytes + more),
+        estimated=TIMES | {"inference_bytes", "training_bytes"},
+    )
+
+
+TIMES = frozenset({"latency_median", "latency_p95", "clips_per_second"})
 
 
 def _in_fresh_process(spec: TrialSpec, study: str) -> Profile:
@@ -183,18 +226,28 @@ def _measure(spec: TrialSpec, study: str = "") -> Profile:
     inference_bytes = _peak_bytes(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    steps = 1 if device.type == "cpu" else 10
-    fitted = fit(spec, [_noise_clips(spec, steps * spec.training.batch_size)], device=device)
+    gflops = gflops_per_clip(spec.model, spec.data.length)
+    estimated: frozenset[str] = frozenset()
+    if device.type == "cpu" and (gflops or 0.0) > LONG_GFLOP:
+        estimated = frozenset({"clips_per_second", "training_bytes"})
+        clips_per_second = torch.get_num_threads() / training_seconds_per_clip(spec.model, spec.data.length)
+        training_bytes = inference_bytes + _estimated_memory(spec)
+    else:
+        steps = 1 if device.type == "cpu" else 10
+        fitted = fit(spec, [_noise_clips(spec, steps * spec.training.batch_size)], device=device)
+        clips_per_second = statistics.median(point.clips_per_second for point in fitted.curve[1:])
+        training_bytes = _peak_bytes(device)
     return Profile(
         arm=spec.arm,
         parameters=parameters,
-        gflops=gflops_per_clip(spec.model, spec.data.length),
+        gflops=gflops,
         latency_median=statistics.median(latencies),
         latency_p95=float(np.quantile(latencies, 0.95)),
         inference_bytes=inference_bytes,
         batch=spec.training.batch_size,
-        clips_per_second=statistics.median(point.clips_per_second for point in fitted.curve[1:]),
-        training_bytes=_peak_bytes(device),
+        clips_per_second=clips_per_second,
+        training_bytes=training_bytes,
+        estimated=estimated,
     )
 
 
@@ -213,7 +266,8 @@ def _classify(spec: TrialSpec, device: torch.device) -> tuple[int, list[float]]:
     latencies: list[float] = []
     with torch.no_grad():
         for _ in range(WARMUP_RUNS):
-            forward()
+            if forward() > LATENCY_SECONDS:
+                break
         while len(latencies) < LATENCY_RUNS and math.fsum(latencies) < LATENCY_SECONDS:
             latencies.append(forward())
     return count_parameters(network), latencies

@@ -10,7 +10,7 @@ import sysconfig
 import tempfile
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sweeper.field_types import PLAIN, is_plain
 from sweeper.model.build import build, is_of_this_package
 from sweeper.model.output import as_output
 from sweeper.model.pairing import NetworkError, named_tensors, seeded_outside_torch
@@ -28,8 +29,8 @@ from sweeper.training import checkpoint
 from sweeper.training.cost import count_operations
 from sweeper.training.distributed import check_shareable
 from sweeper.training.ema import EMA
-from sweeper.training.fit import optimiser
 from sweeper.training.loss import training_loss
+from sweeper.training.optimiser import optimiser
 from sweeper.training.slabs import apart
 from sweeper.training.weights import restored
 from sweeper.training_config import TrainingConfig
@@ -89,6 +90,9 @@ def check_network(network: Network, training: TrainingConfig, *, workers: int = 
 def _check_fields(network: Network) -> None:
     """A network travels as JSON: in a trial's id, in a checkpoint, in a weights file."""
     name = type(network).__name__
+    for field in fields(network):
+        if not is_plain(value := getattr(network, field.name)):
+            raise NetworkError(f"{name}.{field.name} is {value!r}: expected {PLAIN}")
     try:
         hash(network)
         same = restored(type(network), json.loads(canonical_json(asdict(network)))) == network
@@ -102,7 +106,8 @@ def _check_fields(network: Network) -> None:
 
 
 def _clips(network: Network) -> Tensor:
-    return torch.rand(CLIPS, 1, network.samples, generator=torch.Generator().manual_seed(0)) - 0.5
+    with _told(f"{CLIPS} clips of {network.samples} samples don't fit into memory"):
+        return torch.rand(CLIPS, 1, network.samples, generator=torch.Generator().manual_seed(0)) - 0.5
 
 
 def _answer(network: Network, module: nn.Module, clips: Tensor) -> Tensor | Output:
@@ -141,7 +146,10 @@ def _train(network: Network, module: nn.Module, training: TrainingConfig) -> lis
             _check_hints(name, output)
     targets = F.one_hot(torch.arange(CLIPS) % network.classes, network.classes).float()
     with _told(f"{name}: the loss fails"):
-        if network.loss(answer, targets) is not None and training.label_smoothing:
+        own = network.loss(answer, targets) is not None
+        if not own and _are_probabilities(output.logits):
+            notes.append(f"{name} seems to return probabilities; expected logits, without the softmax at the end")
+        if own and training.label_smoothing:
             notes.append(f"{name}: label smoothing has no effect, as the network has a loss of its own")
         losses = [training_loss(answer, targets, mixed, training, network.loss) for mixed in (False, True)]
     loss = torch.stack(losses).sum()
@@ -162,6 +170,36 @@ def _train(network: Network, module: nn.Module, training: TrainingConfig) -> lis
         optimiser(apart(module), training).step()
     module.zero_grad(set_to_none=True)
     return notes
+
+
+def _are_probabilities(logits: Tensor) -> bool:
+    return bool((logits >= 0).all() and torch.allclose(logits.sum(1), torch.ones_like(logits[:, 0])))
+
+
+def same_step(one: Network, other: Network, training: TrainingConfig) -> bool:
+    """Whether two networks start with the same values, and give the same answers, losses and gradients.
+
+    Raises:
+        NetworkError: one of them fails.
+    """
+    steps = []
+    for network in (one, other):
+        module = build(network, SEED)
+        start = dict(module.state_dict())
+        start = {f"value {key}": value.clone() for key, value in start.items() if isinstance(value, Tensor)}
+        clips = _clips(network)
+        with torch.no_grad():
+            evaluated = as_output(_answer(network, module.eval(), clips)).logits
+        answer = _answer(network, module.train(), clips)
+        targets = F.one_hot(torch.arange(CLIPS) % network.classes, network.classes).float()
+        with _told(f"{type(network).__name__}: the loss fails"):
+            loss = training_loss(answer, targets, False, training, network.loss)
+            torch.autograd.backward(loss)
+        gradients = {f"gradient {key}": p.grad for key, p in module.named_parameters() if p.grad is not None}
+        trained = {f"trained {key}": torch.tensor(p.requires_grad) for key, p in module.named_parameters()}
+        steps.append(start | gradients | trained | {"evaluated": evaluated, "loss": loss.detach()})
+    first, second = steps
+    return first.keys() == second.keys() and all(torch.equal(value, second[key]) for key, value in first.items())
 
 
 def _mixing(network: Network, module: nn.Module) -> list[str]:
@@ -254,7 +292,7 @@ def _told(what: str) -> Iterator[None]:
         yield
     except NetworkError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = " ".join(f"{type(error).__name__}: {error}".split())
         raise NetworkError(f"{what}: {message[:LONGEST]}{_place(error)}") from error
 

@@ -5,6 +5,7 @@ addition), and Fourier transforms, by the usual 5 n log₂ n. What is done eleme
 torch's own counter. A network in which something else is computed has no count, rather than a wrong one.
 """
 
+import contextlib
 import functools
 import math
 import re
@@ -206,26 +207,50 @@ class _CountedRNN(nn.Module):
         return F.linear(answer, getattr(self.layers, f"weight_hr_{suffix}")) if self.layers.proj_size else answer
 
 
-def training_seconds_per_clip(config: Network, length: int) -> float:
-    """Measured time of a training step over its clips, in s, on one CPU thread or the GPU.
+STEP_GFLOP, MOST_GFLOP = 10.0, 60.0  # of the forward passes of a step that is timed: a second of one core, and a few
 
-    The batch is as large as a second or two of a core allows, where operations can be counted, and at least 2 for batch
-    norm: a small batch understates a GPU.
+
+def training_seconds_per_clip(config: Network, length: int) -> float:
+    """Time of a training step over its clips, in s, on one CPU thread or the GPU: measured, on a CPU of shorter clips.
+
+    On a CPU it is the processor's time, whatever else runs. Where operations can be counted, the batch is as large as
+    a second of a core allows, and at least 2 for batch norm: a small batch understates a GPU. If two clips are too much
+    for a CPU, clips of two shorter lengths are timed, and a x + b x² through them says the rest: attention grows with
+    the square of the length.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    batch = max(2, min(32, round(20 / (gflops_per_clip(config, length) or 10))))
+    gflops = gflops_per_clip(config, length) or STEP_GFLOP / 2
+    if device.type == "cpu" and 2 * gflops > STEP_GFLOP:
+        with contextlib.suppress(Exception):  # whatever a network does to a clip shorter than those it was made for
+            return _extrapolated(config, length, min(1.0, MOST_GFLOP / (2 * gflops)))
+    return _seconds_per_clip(config, length, max(2, min(32, round(STEP_GFLOP / gflops))), device)
+
+
+def _extrapolated(config: Network, length: int, share: float) -> float:
+    """CPU seconds per clip from clips of this `share` of the length, and of a third of that."""
+    rates: list[float] = []
+    for part in (share / 3, share):
+        samples = int(part * length)
+        shorter = config.filled(config.classes, config.sample_rate, samples)
+        rates.append(_seconds_per_clip(shorter, samples, 2, torch.device("cpu"), warm_up=not rates) / part)
+    slope = max(0.0, (rates[1] - rates[0]) / (share - share / 3))
+    return rates[1] + slope * (1 - share)
+
+
+def _seconds_per_clip(config: Network, length: int, batch: int, device: torch.device, *, warm_up: bool = True) -> float:
     network = build(config, seed=0).to(device).train()
     clips = torch.rand(batch, 1, length, device=device) - 0.5
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         best = math.inf
-        for _ in range(2):  # the first one warms up
-            begin = time.perf_counter()
+        for _ in range(2 if warm_up else 1):
+            begin = clock()
             torch.autograd.backward(as_output(network(clips)).logits.sum())
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            best = min(best, time.perf_counter() - begin)
+            best = min(best, clock() - begin)
     finally:
         torch.set_num_threads(threads)
     return best / batch

@@ -29,8 +29,8 @@ from sweeper.training.batches import Batch, Batches
 from sweeper.training.distributed import ALONE, Drift, Worker
 from sweeper.training.ema import EMA
 from sweeper.training.loss import OwnLoss, training_loss
-from sweeper.training.slabs import Slabs, apart, together
-from sweeper.training_config import TrainingConfig
+from sweeper.training.optimiser import optimiser, schedule
+from sweeper.training.slabs import apart, together
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -184,7 +184,7 @@ class _Run:
         self.step_network = torch.compile(parallel) if config.compile else parallel
         self.optimiser = optimiser(self.slabs, config)
         self.steps_per_epoch = batches.steps_per_epoch(config.batch_size)
-        self.scheduler = _schedule(self.optimiser, config, config.epochs * self.steps_per_epoch)
+        self.scheduler = schedule(self.optimiser, config, config.epochs * self.steps_per_epoch)
         self.epoch = 0
         self.position = 0  # batches of this epoch that are done
         self.curve: list[Epoch] = []
@@ -333,28 +333,3 @@ def _non_finite(network: nn.Module) -> set[str]:
     values = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
     sound = torch.stack([torch.isfinite(value).all() for value in values.values()]).tolist()  # one wait for the device
     return {name for name, finite in zip(values, sound, strict=True) if not finite}
-
-
-def optimiser(slabs: Slabs, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW, all of it in one operation where torch can."""
-    groups = [
-        {"params": [slab.whole for slab in slabs.decayed], "weight_decay": config.weight_decay},
-        {"params": [slab.whole for slab in slabs.rest], "weight_decay": 0.0},
-    ]
-    fused = all(parameter.is_floating_point() for parameter in slabs.parameters)
-    return torch.optim.AdamW(groups, lr=config.max_lr, betas=config.betas, fused=fused)
-
-
-def _schedule(
-    optimiser: torch.optim.Optimizer, config: TrainingConfig, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """One-cycle schedule [48], stepped per batch; or a constant learning rate.
-
-    torch divides by zero where the warm-up is shorter than two steps, or all of the run: runs of under four steps get
-    the first steps of a four-step cycle. One more step than batches, because torch steps once at construction.
-    """
-    if config.schedule == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0, total_iters=0)
-    total = max(steps + 1, 4)
-    warmup = min(max(config.pct_start, 2 / total), 0.5)
-    return torch.optim.lr_scheduler.OneCycleLR(optimiser, config.max_lr, total_steps=total, pct_start=warmup)

@@ -21,7 +21,7 @@ class Metrics:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not 0 <= value <= 1:  # nor NaN
-                raise ValueError(f"{name} is {value}, which is no fraction of 1")
+                raise ValueError(f"{name} is {value}, which is not between 0 and 1")
 
 
 def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

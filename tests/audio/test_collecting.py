@@ -90,6 +90,14 @@ def test_hidden_folders_and_companions_are_not_clips(zoo):
     assert "not taken" not in said
 
 
+@pytest.mark.parametrize("name", ["$RECYCLE.BIN", "System Volume Information", "lost+found", "__pycache__", "#recycle"])
+def test_folders_of_the_system_are_no_classes(zoo, name):
+    write(zoo / name / "0.wav")
+    write(zoo / "dog" / name / "0.wav")
+    assert load("folder", zoo).classes == ("cat", "dog")
+    assert "2 hidden folders or files not looked at" in notes(zoo)
+
+
 def test_what_is_not_taken_is_counted_and_named(zoo):
     for name in ("dog/6.m4a", "dog/deep/7.m4a", "dog/notes.txt", "README", "cat/8.WMA"):
         (zoo / name).parent.mkdir(exist_ok=True)
@@ -174,6 +182,19 @@ def test_an_official_splits_sides_are_not_called_classes(zoo):
 def test_one_folder_too_high_says_which_to_pass(zoo):
     with pytest.raises(DatasetError, match=r"if its folders cat, dog are the classes, pass --data \S+/zoo"):
         load("folder", zoo.parent)
+
+
+def test_several_folders_too_high_says_which_to_pass(zoo, tmp_path):
+    inner = tmp_path / "a/b/c"
+    inner.mkdir(parents=True)
+    zoo.rename(inner / "zoo")
+    with pytest.raises(DatasetError, match=r"if its folders cat, dog are the classes, pass --data \S+/a/b/c/zoo"):
+        load("folder", tmp_path / "a")
+
+
+def test_a_path_that_no_system_takes():
+    with pytest.raises(DatasetError, match=r"^x{200}…: file name too long; pass another with --data$"):
+        load("folder", Path("x" * 5000))
 
 
 def test_a_file_in_place_of_a_folder(zoo):
@@ -285,4 +306,4 @@ def test_fewer_folds_where_there_are_fewer_groups_or_clips(zoo):
         (zoo / f"dog/{i}.wav").unlink()
     assert "2 folds and not 5: 2 clips in the largest class" in notes(zoo)
     (zoo / "cat/1.wav").unlink()
-    assert "1 classes have clips in one fold only, which tests them untrained: cat" in notes(zoo)
+    assert "1 class has clips in one fold only, which tests them untrained: cat" in notes(zoo)

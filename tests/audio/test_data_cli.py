@@ -13,7 +13,7 @@ from sweeper.audio.check import check
 from sweeper.audio.datasets import NAMES, load
 from sweeper.audio.datasets.base import Clip, Dataset
 from sweeper.cli import data as data_cli
-from sweeper.cli.main import main as cli
+from sweeper.cli import main as cli
 
 
 @pytest.fixture
@@ -109,14 +109,15 @@ def test_check_measures_what_a_plain_look_measures(tmp_path):
     assert not report.duplicates
 
 
-def test_plot_draws_four_rows_per_clip(run, zoo, tmp_path):
+def test_plot_draws_a_column_of_five_pictures_for_each_class(run, zoo, tmp_path):
     picture = tmp_path / "new folder" / "fig5.png"
     code, out, _err = run("plot", "folder", "--data", str(zoo), "--sample-rate", "8000", "--out", str(picture))
     assert code == 0
     assert out.strip() == str(picture)
     header = picture.read_bytes()[:24]
     assert header.startswith(b"\x89PNG")
-    assert int.from_bytes(header[16:20], "big") > int.from_bytes(header[20:24], "big") // 4 > 100
+    width, height = (int.from_bytes(header[i : i + 4], "big") for i in (16, 20))
+    assert (width, height) == (150 * (2 * 2 + 0.8), 150 * 8), "two classes"
     code, _out, err = run("plot", "folder", "--data", str(zoo), "--clip", "cow/1", "--out", str(picture))
     assert code == 2
     assert "has no clip 'cow/1'; its clips are cat/" in err
@@ -126,7 +127,7 @@ def test_plot_without_matplotlib_says_what_to_install(run, zoo, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, _out, err = run("plot", "folder", "--data", str(zoo))
     assert code == 2
-    assert "pip install 'sweeper[plot]'" in err
+    assert "pip install matplotlib" in err
 
 
 def test_plots_show_what_is_there():
@@ -137,12 +138,53 @@ def test_plots_show_what_is_there():
 
     rate, pitch = 16000, 2000.0
     tone = torch.sin(2 * torch.pi * pitch * torch.arange(rate) / rate)
-    stft, mel, mfcc = plots.pictures(tone, rate)
-    assert (stft.shape[0], mel.shape[0], mfcc.shape[0]) == (513, 64, 40)
-    assert stft.shape[1] == mel.shape[1] == mfcc.shape[1]
-    assert abs(stft.mean(axis=1).argmax() * rate / 1024 - pitch) < rate / 1024
-    assert stft.max() - stft.min() <= plots.DYNAMIC_RANGE + 1e-3
-    assert plots.pictures(tone[:10], rate)[0].shape[0] == 513
+    made = plots.pictures(tone, rate)
+    assert [picture.shape[0] for picture in made] == [513, 513, 64, 40]
+    assert len({picture.shape[1] for picture in made}) == 1
+    for picture in (made.stft, made.fbsp):
+        assert abs(picture.mean(axis=1).argmax() * rate / 1024 - pitch) < rate / 1024
+        assert picture.max() - picture.min() <= plots.DYNAMIC_RANGE + 1e-3
+    assert not np.allclose(made.stft, made.fbsp, atol=1)
+    assert plots.pictures(tone[:10], rate).stft.shape[0] == 513
+
+
+def test_the_fbsp_window_answers_a_frequency_with_a_b_spline():
+    """Of order 2 a triangle, as wide as the bandwidth: half of it at a quarter of that from the middle."""
+    import torch
+
+    from sweeper.audio import plots
+
+    window = plots.fbsp_window(plots.WINDOW)
+    answer = torch.fft.rfft(torch.nn.functional.pad(window, (0, 15 * plots.WINDOW))).abs()  # 16 values to a bin
+    share = (answer / answer[0])[: int(16 * plots.FBSP_BANDWIDTH)]
+    assert share[round(16 * plots.FBSP_BANDWIDTH / 4)] == pytest.approx(0.5, abs=0.03)
+    assert share[round(16 * plots.FBSP_BANDWIDTH / 2) :].max() < 0.06, "the window cuts the wavelet's tails off"
+    assert window.argmax() == plots.WINDOW // 2 and window[0] == pytest.approx(0, abs=1e-6)
+
+
+def test_clips_share_their_scales_and_mfcc_leaves_the_level_out():
+    import torch
+
+    from sweeper.audio import plots
+
+    rate = 16000
+    tone = torch.sin(2 * torch.pi * 2000 * torch.arange(rate) / rate)
+    made = [plots.pictures(tone, rate), plots.pictures(0.001 * tone, rate)]
+    scales = plots.colour_scales(made)
+    for kind, (low, high) in zip(("stft", "fbsp", "mel"), scales, strict=False):
+        assert high == pytest.approx(getattr(made[0], kind).max()) and low == high - plots.DYNAMIC_RANGE
+    low, high = scales[-1]
+    assert made[1].mfcc[0].max() < low, "coefficient 0, the level, is off the scale that the others use"
+    shapes = np.concatenate([picture.mfcc[1:].ravel() for picture in made])
+    assert shapes.min() <= low < high <= shapes.max()
+
+
+def test_without_names_every_class_has_a_clip():
+    from sweeper.audio import plots
+
+    clips = tuple(Clip(f"c{i}", Path("x"), i % 50, f"g{i}", 1) for i in range(150))
+    dataset = Dataset("many", tuple(f"k{i}" for i in range(50)), clips, (1,), False, "none", ())
+    assert [clip.clip_id for clip in plots.choose(dataset, ())] == [f"c{i}" for i in range(50)]
 
 
 def test_fetch_wants_the_licence_accepted(run, monkeypatch):

@@ -74,6 +74,9 @@ BAD = {
     "an old Excel file": (b"\xd0\xcf\x11\xe0\xa1", "a spreadsheet's own format"),
     "a git-lfs pointer": (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer, not a csv table"),
     "half of UTF-16": (TABLE.encode("utf-16")[:-1], "not a csv table ('utf-16"),
+    "a formula that failed": (b"file,fold,class\na,1,b\nc,1,#REF!\n", "line 3: #REF! is a spreadsheet's error (column"),
+    "a look-up that failed": (b"file,fold,class\n#N/A,1,b\n", "(column 'file'); correct the cell"),
+    "LibreOffice's": (b"file,fold,class\na,Err:502,b\n", "line 2: Err:502 is a spreadsheet's error (column 'fold')"),
     "nothing cp1252 has": (b"file,fold,class\na\x81\xff,1,b\n", "not a csv table ('charmap"),
 }
 
@@ -90,7 +93,7 @@ def test_what_cannot_be_read_names_the_place_and_the_remedy(table, name):
 
 
 def test_a_table_that_cannot_be_read(tmp_path):
-    with pytest.raises(DatasetError, match="is a directory; make it readable"):
+    with pytest.raises(DatasetError, match="a folder, and should be a csv table; move it away"):
         read(tmp_path)
 
 

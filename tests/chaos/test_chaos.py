@@ -17,6 +17,7 @@ from sweeper.audio.fold_data import cut
 from sweeper.audio.store import prepare
 from sweeper.execution import sweep as sweep_module
 from sweeper.execution import worker
+from sweeper.execution.cluster import TOKEN
 from sweeper.execution.sweep import Machine, run_sweep
 from sweeper.plan import build_plan
 from sweeper.results.attempts import read_attempts
@@ -110,9 +111,11 @@ def test_killed_in_the_middle_of_a_commit(tmp_path, undisturbed, monkeypatch):
     assert_same(study, undisturbed)
 
 
-def test_a_node_dies_with_its_trials(tmp_path, undisturbed):
+def test_a_node_dies_with_its_trials(tmp_path, undisturbed, monkeypatch):
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # Ray keeps the first one that a process has
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     study = Study(tmp_path / "s")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:

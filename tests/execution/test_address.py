@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from sweeper.execution import address as address_module
+from sweeper.execution import cluster as cluster_module
 from sweeper.execution.address import FIRST_QUESTION, asks_for_token, find_cluster, find_token
 from sweeper.plan import PlanError
 
@@ -112,6 +113,13 @@ def test_what_is_no_address_of_a_cluster(wrong, words, monkeypatch):
     assert all(word in said for word in words)
     monkeypatch.setenv("RAY_ADDRESS", wrong)
     assert refused(None, seconds=0.5) == said.replace(f"--address {wrong}: ", f"RAY_ADDRESS={wrong}: ", 1)
+
+
+@pytest.mark.parametrize("wrong", ["ray://u:pw@10.0.0.5:10001", "http://u:pw@10.0.0.5:8265", "redis://:pw@10.0.0.5"])
+def test_a_password_in_an_address_is_not_shown(wrong, monkeypatch):
+    assert "pw" not in refused(wrong, seconds=0.5)
+    monkeypatch.setenv("RAY_ADDRESS", wrong)
+    assert "pw" not in refused(None, seconds=0.5)
 
 
 def test_nobody_answers():
@@ -245,3 +253,11 @@ class TestAuto:
         record.write_text(closed_port())
         monkeypatch.setenv("RAY_ADDRESS", address := serve())
         assert find_cluster("auto") == address
+
+
+def test_a_process_that_swept_on_its_own_joins_no_cluster_with_another_token(monkeypatch, tmp_path):
+    """Ray would let it in, and every worker would die before it begins."""
+    monkeypatch.setattr(cluster_module, "_own", {tmp_path})
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    with pytest.raises(PlanError, match=r"can't join the Ray cluster at 192.0.2.1:6379: .* use another process"):
+        cluster_module._join("192.0.2.1:6379")

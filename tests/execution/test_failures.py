@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -161,3 +162,11 @@ def test_a_small_shared_memory_still_works(monkeypatch):
         assert ray.get(ray.put(b"x")) == b"x"
         assert os.environ["RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE"] == "1"
     monkeypatch.delenv("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", raising=False)
+
+
+def test_a_trial_whose_worker_never_began_is_a_failure():
+    """Tune's results have no error for it."""
+    result = SimpleNamespace(config={"spec": SimpleNamespace(trial_id="a")}, error=None, metrics=None)
+    (failure,) = sweep_module._failures([result], {"a": "it could not begin"}, 2)
+    assert failure.error == "its worker died 3 times: it could not begin"
+    assert sweep_module._failures([result], {}, 2) == ()

@@ -115,7 +115,7 @@ def test_every_format_says_the_answer(tmp_path, capsys, form):
 def test_a_margin_that_is_none_is_refused(tmp_path, capsys, text):
     with pytest.raises(SystemExit):
         main(["leaderboard", str(tmp_path), f"--margin={text}"])
-    assert f"'{text}' is no number of percentage points above 0" in capsys.readouterr().err
+    assert f"'{text}' is not a number of percentage points above 0" in capsys.readouterr().err
 
 
 def test_a_wide_margin_makes_small_differences_equivalent(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv as csv_files
 import io
+import json
 import re
 
 import pytest
@@ -65,3 +66,15 @@ def test_nothing_moves_the_cursor_or_turns_the_reading_direction(text):
     shown = escaping.plain(text)
     assert shown.isprintable()
     assert len(shown.splitlines()) == 1
+
+
+def test_no_cell_of_csv_moves_the_cursor():
+    assert escaping.csv("=a\x1b[2J\u202eb\nc") == "'=a\\x1b[2J\\u202eb\nc"
+
+
+def test_json_says_the_same_in_characters_that_a_terminal_shows():
+    value = {"a\x9b": "b\u202e\ud800é\n\x1b\U000e0001"}
+    shown = escaping.json(json.dumps(value, ensure_ascii=False, indent=1))
+    assert json.loads(shown) == value
+    assert shown.replace("\n", "").isprintable()
+    assert "é" in shown

@@ -15,6 +15,7 @@ from sweeper.report import tables
 from sweeper.report.rerun import rerun_command
 from sweeper.results import schema
 from tests.report.conftest import ARMS
+from tests.results.rows import grid, study_of
 
 
 def printed(capsys, *words, code=0):
@@ -22,11 +23,28 @@ def printed(capsys, *words, code=0):
     return capsys.readouterr()
 
 
-def test_tables_stand_beside_the_paper(capsys, study):
-    out = printed(capsys, "leaderboard", study.folder).out
-    for expected in ("Table 6", "Table 7", "90.91", "88.79", "synthetic", "one random 80:20", "not comparable", "±"):
+def test_tables_stand_beside_the_paper(capsys, tmp_path):
+    made = study_of(tmp_path / "s", grid(dataset="urbansound8k"))
+    out = printed(capsys, "leaderboard", made.folder).out
+    for expected in ("Table 6", "Table 7", "90.91", "88.79", "one random 80:20", "not comparable", "published †", "±"):
         assert expected in out, expected
-    assert "12 trials · summary.parquet: 4 arms" in out
+    assert "72 trials · summary.parquet: 12 arms" in out
+
+
+def test_published_values_stand_beside_their_own_data_set_only(capsys, study, tmp_path):
+    out = printed(capsys, "leaderboard", study.folder).out
+    assert "12 trials · summary.parquet: 4 arms" in out and "synthetic" in out and "†" not in out
+    assert "nothing was published for these arms on demo: only on cremad, esc50, ravdess, urbansound8k" in out
+    esc50 = study_of(tmp_path / "s", grid(("dual-branch", "full"), dataset="esc50"))
+    out = printed(capsys, "leaderboard", esc50.folder).out
+    assert "93.25" in out and "† the paper: one random 80:20 split, one run, on esc50" in out
+    assert not any(number in out for number in ("90.91", "87.55", "diff†", "Held against"))
+    rows = pq.read_table(esc50.folder / "summary.parquet").to_pylist()
+    assert {row["arm"]: row["published"] for row in rows} == {"dual-branch": None, "full": pytest.approx(0.9325)}
+    assert {(row["published_diff"], row["verdict"]) for row in rows} == {(None, "")}
+    page = tmp_path / "page.html"
+    printed(capsys, "report", esc50.folder, "--output", page)
+    assert "93.25" in page.read_text() and "</svg>as published" not in page.read_text()
 
 
 def test_no_line_of_a_table_is_cut_off_in_a_narrow_terminal(capsys, monkeypatch, study):
@@ -35,6 +53,26 @@ def test_no_line_of_a_table_is_cut_off_in_a_narrow_terminal(capsys, monkeypatch,
     assert "…" not in out
     first = next(line for line in out.splitlines() if line.strip().startswith("semantic-only"))
     assert first.endswith(("worse", "undecided")), "the last column"
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_it_fits_the_terminal(capsys, monkeypatch, study, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = printed(capsys, "leaderboard", study.folder).out
+    lines = [line for line in out.splitlines() if not line.startswith(("python ", str(study.folder), "cost: "))]
+    assert max(map(len, lines)) <= width
+    assert "in every row of Table 6: S ✓; n 3" in out
+    assert not re.search(r"\d\.\d{3}", "\n".join(lines)), "two decimals at most"
+
+
+def test_what_a_narrow_terminal_leaves_out_is_named(capsys, monkeypatch, study):
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = printed(capsys, "leaderboard", study.folder).out
+    named = " ".join(narrow.partition("left out, as this terminal is narrow: ")[2].splitlines()[:3])
+    assert "MFLOP" in named and not re.search(r"^ arm .*MFLOP", narrow, re.MULTILINE)
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = printed(capsys, "leaderboard", study.folder).out
+    assert "left out" not in wide and re.search(r"^ arm .*MFLOP", wide, re.MULTILINE)
 
 
 def test_markdown_has_as_many_cells_in_every_row(capsys, study):
@@ -62,7 +100,8 @@ def test_csv_is_the_summary(capsys, study):
     table = pq.read_table(study.folder / "summary.parquet").to_pylist()
     assert list(rows[0]) == schema.SUMMARY.names
     assert [row["arm"] for row in rows] == [row["arm"] for row in table] == list(ARMS)
-    assert [float(row["mean"]) for row in rows] == [row["mean"] for row in table]
+    assert [float(row["mean"]) for row in rows] == pytest.approx([row["mean"] for row in table], rel=1e-9)
+    assert max(len(row["mean"]) for row in rows) <= len("0.") + 10, "no 0.6499999999999999"
 
 
 def test_json_says_design_problems_and_arms(capsys, spoiled):
@@ -121,13 +160,15 @@ def test_the_command_to_run_again_means_the_same_trials(capsys, tmp_path, monkey
     assert "12 of them already committed" in out
 
 
-@pytest.mark.parametrize("package", ["jinja2", "plotly"])
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
 def test_a_missing_package_is_named_with_the_line_that_installs_it(capsys, monkeypatch, study, package):
-    for name in [name for name in sys.modules if name.partition(".")[0] == package or name == "sweeper.report.page"]:
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] == package or name.startswith("sweeper.report.")
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     error = printed(capsys, "report", study.folder, code=2).err
-    assert error == f"sweeper: error: the report needs {package}: pip install 'sweeper[report]'\n"
+    assert error == f"sweeper: error: the report needs {package}: pip install {package}\n"
 
 
 def test_a_place_that_cannot_be_written_is_named(capsys, study, tmp_path):

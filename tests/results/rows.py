@@ -62,12 +62,15 @@ def prediction(trial_id: str) -> dict[str, Any]:
 
 
 def grid(
-    arms: Iterable[str] = tuple(ARMS), folds: Iterable[int] = (1, 2, 3), replicates: Sequence[int] = (0, 1)
+    arms: Iterable[str] = tuple(ARMS),
+    folds: Iterable[int] = (1, 2, 3),
+    replicates: Sequence[int] = (0, 1),
+    dataset: str = "demo",
 ) -> list[dict[str, Any]]:
     """A row per arm, fold and replicate, with accuracies drawn at random."""
     rng = np.random.default_rng(0)
     return [
-        trial_row(arm, fold, replicate, accuracy=float(rng.uniform(0.4, 0.9)))
+        trial_row(arm, fold, replicate, accuracy=float(rng.uniform(0.4, 0.9)), dataset=dataset)
         for arm in arms
         for fold in folds
         for replicate in replicates

@@ -47,7 +47,7 @@ def test_effects_are_those_of_the_eight_arms_by_hand(tmp_path):
 
 
 def test_the_published_table_reads_as_a_design_by_lenths_method(tmp_path):
-    found = effects_of(tmp_path / "s", grid())["published"]
+    found = effects_of(tmp_path / "s", grid(dataset="urbansound8k"))["published"]
     for name, points in PUBLISHED.items():
         assert 100 * found[name]["estimate"] == pytest.approx(points, abs=0.006)
     noise = lenth([row["estimate"] for row in found.values()])
@@ -57,8 +57,14 @@ def test_the_published_table_reads_as_a_design_by_lenths_method(tmp_path):
         assert (row["method"], row["p"], row["unit"]) == ("Lenth", None, "run")
 
 
+def test_published_effects_are_of_the_data_set_that_they_were_published_on(tmp_path):
+    for dataset in ("demo", "esc50"):
+        assert effects_of(tmp_path / dataset, grid(dataset=dataset))["published"] == {}
+
+
 def test_a_smaller_design_is_found_in_fewer_arms(tmp_path):
-    found = effects_of(tmp_path / "s", grid(("dual-branch", "macem-a", "garm", "macem-a+garm", "full")))
+    arms = ("dual-branch", "macem-a", "garm", "macem-a+garm", "full")
+    found = effects_of(tmp_path / "s", grid(arms, dataset="urbansound8k"))
     assert list(found["study"]) == ["MACEM-A", "GARM", "MACEM-A × GARM"]
     assert list(found["published"]) == list(found["study"])
 
@@ -83,7 +89,7 @@ def test_one_run_of_each_arm_goes_by_lenths_method_and_holes_are_called_nothing(
 
 
 def test_the_file_has_units_and_descriptions(tmp_path):
-    derive(study_of(tmp_path / "s", grid()))
+    derive(study_of(tmp_path / "s", grid(dataset="urbansound8k")))
     table = pq.read_table(tmp_path / "s" / "effects.parquet")
     assert table.schema.equals(schema.EFFECTS, check_metadata=True)
     assert table.num_rows == 14

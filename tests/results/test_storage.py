@@ -204,7 +204,7 @@ def test_a_leaderboard_takes_a_request_per_row_and_ten_more(s3):
             study.commit(row, [], [])
     s3.requests.clear()
     assert derive(study).trials.num_rows == 3
-    assert len(s3.requests) == 3 + 10  # the README says so
+    assert len(s3.requests) == 3 + 10  # measurements.md says so
 
 
 def complaint(capsys, results):

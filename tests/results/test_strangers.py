@@ -346,6 +346,28 @@ def test_a_folder_where_a_file_should_be_is_named(study, capsys, name):
     assert f"/{name}: it is a folder, and should be a file" in said["leaderboard"][1]
 
 
+@pytest.mark.parametrize("name", ["plan.json", "trials/00000000000000ff.parquet"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_a_pipe_or_device_where_a_file_should_be_is_named_and_not_waited_for(study, capsys, name, make):
+    path = study.folder / name
+    path.unlink(missing_ok=True)
+    make(path)
+    for command in ("leaderboard", "status"):
+        main([command, str(study)])
+        printed = capsys.readouterr()
+        assert f"{path} is a pipe or a device, and should be a file; delete it" in printed.out + printed.err
+
+
+def test_a_lock_that_is_a_link_out_of_the_study_is_named_and_nothing_is_written_there(study, tmp_path):
+    thesis = tmp_path / "thesis"
+    thesis.write_text("precious")
+    (study.folder / ".plan.json.lock").unlink(missing_ok=True)
+    (study.folder / ".plan.json.lock").symlink_to(thesis)
+    with pytest.raises(StorageError, match="there is a link where a file should be; delete it"):
+        study.write_plan({"trials": []})
+    assert thesis.read_text() == "precious"
+
+
 @pytest.mark.parametrize("thesis", ["../../../x/thesis", "thesis", "0123456789abcdef"])
 def test_packing_deletes_nothing_but_what_it_packed(study, small_packs, tmp_path, monkeypatch, thesis):
     """Rows, and a whole pack, that claim to be elsewhere."""

@@ -23,6 +23,14 @@ def test_the_papers_data_set_is_ours():
     assert round(PROTOCOL["test_share"] * PROTOCOL["clips"]) == 1746
 
 
+def test_values_of_several_data_sets_have_a_protocol_on_each():
+    protocol = study_arms({}, "esc50").protocol
+    row = trial_row("full", **(PAPER | {"dataset": "esc50", "train_clips": 1600, "test_clips": 400}))
+    assert protocol_differences(row, protocol) == ()
+    assert protocol_differences(row, PROTOCOL) == ("data set esc50",)
+    assert protocol_differences(row | {"test_clips": 40}, protocol) == ("1640 of 2000 clips",)
+
+
 def test_without_a_protocol_nothing_compares():
     (why,) = protocol_differences(trial_row("full", **(PAPER | SIZES)), {})
     assert why == "the study does not say how the published values were measured"
@@ -36,6 +44,7 @@ def test_without_a_protocol_nothing_compares():
             {"dataset": "demo", "split": "official", "recipe": "quick"},
             ("data set demo", "official split", "recipe quick"),
         ),
+        ({"recipe": "literal"}, ()),
         ({"split": "official"}, ("official split",)),
         ({"epochs": 3}, ("3 epochs",)),
         ({"train_clips": 467, "test_clips": 117}, ("584 of 8732 clips",)),

@@ -31,7 +31,7 @@ MISTAKES = {
         "raise KeyError('x')\n        return self.head(",
         r"KeyError: 'x' \(mel\.py:\d+\)",
     ),
-    "a wrong switch of the training": ('"ema.decay": 0.0', '"ema.decy": 0.0', "'decy' is no field of EMAConfig"),
+    "a wrong switch of the training": ('"ema.decay": 0.0', '"ema.decy": 0.0', "'decy' is not a field of EMAConfig"),
     "a switch that changes nothing": (
         '"label_smoothing": 0.0',
         '"label_smoothing": 0.1',
@@ -81,6 +81,42 @@ def test_names_of_results_say_the_study_but_for_the_default(file, tmp_path):
     assert [arm.name for arm in run.arms] == ["full"], "a search without arms is of the reference"
 
 
+def test_a_file_that_is_called_as_the_default_study_has_results_of_its_own(file, tmp_path):
+    shutil.copy(file, tmp_path / "paper.py")
+    asked = options(tmp_path / "paper.py", tmp_path)
+    assert prepare_run(asked).results.name == "ablations-paper-demo-quick"
+
+
+def test_switches_and_fields_that_do_nothing_are_told(file, tmp_path):
+    content = file.read_text()
+    content = content.replace("width: int = 32", "width: int = 32\n    unused: int = 0")
+    idle = 'Arm("no-mixing", training={"augmentation.mixing.probability": 0.0}), Arm("idle", network={"unused": 1})'
+    file.write_text(content.replace('Arm("full"),', f'Arm("full"), {idle},'))
+    notes = prepare_run(options(file, tmp_path)).notes
+    assert (
+        "no-mixing: switching augmentation.mixing.probability changes nothing, as mixing begins after 12 epochs, and "
+        "12 are trained" in notes
+    )
+    assert [note for note in notes if "does the same as full" in note] == [
+        "idle does the same as full in a first training step: does the network use unused?"
+    ]
+
+
+@pytest.mark.parametrize("place", ["Path(__file__).with_name('head.txt')", "'head.txt'"])
+def test_what_a_network_reads_and_no_worker_would_have_is_told(file, tmp_path, monkeypatch, place):
+    (tmp_path / "head.txt").write_text("0.5")
+    monkeypatch.chdir(tmp_path)
+    reads = f"def _load(self, module):\n    float(open({place}).read())\n\n\nMelNet.load = _load\n"
+    file.write_text(f"from pathlib import Path\n{file.read_text()}\n\n{reads}")
+    with pytest.raises(
+        PlanError, match=r"can't be built away from the study's folder, .*name what it reads in Study\(fil"
+    ):
+        prepare_run(options(file, tmp_path))
+    if "__file__" in place:
+        file.write_text(file.read_text().replace("    recipes=(", '    files=("head.txt",),\n    recipes=('))
+        assert prepare_run(options(file, tmp_path)).source.study.files == ("head.txt",)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -92,7 +128,7 @@ def test_names_of_results_say_the_study_but_for_the_default(file, tmp_path):
         ({"peers": ("ast",)}, "unknown peer 'ast'; the peers are: eat-s, acdnet"),
         ({"epochs": 0}, "--epochs 0: at least 1"),
         ({"seeds": 0}, "--seeds 0: at least 1"),
-        ({"folds": (9,)}, "the official split of demo has here the folds 1,2,3,4,5"),
+        ({"folds": (9,)}, "the official split of demo has the folds 1,2,3,4,5"),
     ],
 )
 def test_wrong_options_are_told_by_name(file, tmp_path, changes, message):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.search_spaces import published, published_claims
+from sweeper.audio.datasets import definition
+from sweeper.search_spaces import claim, published, published_claims, published_comparisons
 from sweeper.search_spaces.published import TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, TABLE_7
 from tests.studies import ARMS, TABLES
 
@@ -63,6 +64,28 @@ def half_width(percent, clips):
     return 1.96 * math.sqrt(percent * (100 - percent) / clips)
 
 
+def margin(table, clips, reference=None):
+    """By how many test clips the paper's network is ahead of the best of the others, or of one."""
+    best = max(row.accuracy for row in table if row.reference and reference in (None, row.reference))
+    return (ours(table) - best) * clips / 100
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def harmonic(row):
+    return 2 * row.precision * row.recall / (row.precision + row.recall)
+
+
+def named(table, *references):
+    return [row for row in table if row.reference in references]
+
+
+TEST_CLIPS = {"ESC-50": 400, "UrbanSound8K": 803, "RAVDESS": 288, "CREMA-D": 1488}
+ABSTRACT = {"ESC-50": 93.25, "UrbanSound8K": 90.91, "RAVDESS": 92.36, "CREMA-D": 70.50}
+HALVINGS = {"semantic": 5, "detail": 3 + 2}
 PAIRS = ("macem-a+b", "macem-b+garm", "macem-a+garm")
 RECOMPUTE: dict[str, Callable[[], float]] = {
     "all-modules": lambda: TABLE_6["full"].accuracy - TABLE_6["dual-branch"].accuracy,
@@ -89,6 +112,40 @@ RECOMPUTE: dict[str, Callable[[], float]] = {
     "end-to-end": lambda: sum(
         row.end_to_end and row.representation != "Raw" for table in COMPARISONS.values() for row in table
     ),
+    "experiments": lambda: len(TABLE_6),
+    "alone-they-help": lambda: (
+        min(TABLE_6[arm].accuracy for arm in ("macem-a", "macem-b")) - TABLE_6["dual-branch"].accuracy
+    ),
+    "two-lengths": lambda: len({2**halvings for halvings in HALVINGS.values()}),
+    "significant-esc50": lambda: margin(TABLE_1, TEST_CLIPS["ESC-50"]),
+    "significant-us8k": lambda: margin(TABLE_2, TEST_CLIPS["UrbanSound8K"]),
+    "significant-ravdess": lambda: margin(TABLE_3, TEST_CLIPS["RAVDESS"]),
+    "significant-cremad": lambda: margin(TABLE_4, TEST_CLIPS["CREMA-D"]),
+    "esc50-stft-rows": lambda: sum(row.representation == "STFT-spec" for row in named(TABLE_1, 18, 27, 52)),
+    "esc50-stft-over-raw": lambda: (
+        mean(row.accuracy for row in named(TABLE_1, 18, 27, 52))
+        - mean(row.accuracy for row in named(TABLE_1, 2, 53, 54))
+    ),
+    "esc50-end-to-end": lambda: sum(
+        not row.end_to_end and row.accuracy > min(accuracies(TABLE_1, 2)) for row in TABLE_1
+    ),
+    "esc50-pretraining": lambda: max(accuracies(TABLE_1, 2)) - min(accuracies(TABLE_1, 2)),
+    "us8k-pretrained-2": lambda: (
+        next(r.accuracy for r in named(TABLE_2, 2) if r.pretrained) - accuracies(TABLE_2, 63)[0]
+    ),
+    "ravdess-mfcc": lambda: (
+        min(row.accuracy for row in named(TABLE_3, 70, 71, 72))
+        - max(row.accuracy for row in named(TABLE_3, 18, 67, 68))
+    ),
+    "ravdess-end-to-end": lambda: (
+        mean(row.accuracy for row in named(TABLE_3, 67, 68, 77))
+        - mean(row.accuracy for row in TABLE_3 if row.reference not in (None, 67, 68, 77))
+    ),
+    "abstract-accuracies": lambda: sum(TABLE_5[name].accuracy == value for name, value in ABSTRACT.items()),
+    "highest": lambda: sum(ours(table) == max(row.accuracy for row in table) for table in COMPARISONS.values()),
+    "us8k-above-90": lambda: min(vars(TABLE_5["UrbanSound8K"]).values()),
+    "esc50-best": lambda: max(TABLE_5.values(), key=lambda row: row.accuracy).f1,
+    "harmonic-means": lambda: sum(abs(harmonic(row) - row.f1) < 0.01 for row in TABLE_5.values()),
     "three-data-sets": lambda: len(TABLE_5),
     "ravdess-speakers": lambda: 1440 / 60,
     "ravdess-levels": lambda: len(names(RAVDESS_LEVELS)),
@@ -135,6 +192,47 @@ def test_numbers_within_the_findings():
     assert [row.end_to_end for row in TABLE_3 if row.representation == "Raw" and row.reference] == [False]
 
 
+def test_numbers_within_the_findings_on_comparisons():
+    assert margin(TABLE_1, 400, 17) == pytest.approx(4.4)
+    assert [round(half_width(ABSTRACT[name], clips), 2) for name, clips in TEST_CLIPS.items()] == [
+        2.46,
+        1.99,
+        3.07,
+        2.32,
+    ]
+    for table, clips, reference, expected in ((TABLE_2, 803, 63, 3.11), (TABLE_4, 1488, 78, 3.31)):
+        (other,) = accuracies(table, reference)
+        both = math.hypot(half_width(ours(table), clips), half_width(other, clips))
+        assert both == pytest.approx(expected, abs=0.005)
+    assert over(TABLE_2, 63) > 3.11
+    assert over(TABLE_4, 78) < 3.31
+    leads = [ours(table) - max(r.accuracy for r in table if r.reference) for table in COMPARISONS.values()]
+    assert (min(leads), max(leads)) == (pytest.approx(0.43), pytest.approx(4.81))
+
+    stft = [row.accuracy for row in TABLE_1 if row.representation == "STFT-spec"]
+    raw = [row.accuracy for row in TABLE_1 if row.representation == "Raw" and row.reference]
+    assert round(mean(r.accuracy for r in named(TABLE_1, 18, 27, 52)), 2) == 87.88
+    assert mean(r.accuracy for r in named(TABLE_1, 2, 53, 54)) == pytest.approx(83.455)
+    assert (len(stft), mean(stft), len(raw), round(mean(raw), 2)) == (2, pytest.approx(86.175), 8, 86.92)
+    rest = [row.accuracy for row in TABLE_1 if not row.end_to_end]
+    assert (len(rest), min(rest), max(rest)) == (6, 83.15, 91.30)
+    assert accuracies(TABLE_2, 2) == [81.05, pytest.approx(81.05 + 2.45)]
+
+    others = [
+        row.accuracy for row in TABLE_3 if row.representation.startswith("MFCC") and row.reference not in (70, 71, 72)
+    ]
+    assert (min(others), max(others), sum(value < 85.47 for value in others)) == (80.42, 86.40, 2)
+    assert round(mean(row.accuracy for row in named(TABLE_3, 67, 68, 77)), 2) == 81.80
+    assert round(mean(r.accuracy for r in TABLE_3 if r.reference not in (None, 67, 68, 77)), 2) == 85.95
+    gaps = {name: harmonic(row) - row.f1 for name, row in TABLE_5.items()}
+    apart = sorted(gap for name, gap in gaps.items() if name != "UrbanSound8K")
+    assert (round(apart[0], 2), round(apart[-1], 2)) == (0.10, 0.64)
+    t6 = {arm: row.accuracy for arm, row in TABLE_6.items()}
+    ahead = {arm: t6[arm] - t6["dual-branch"] for arm in ("macem-a", "macem-b", "garm")}
+    assert ahead == pytest.approx({"macem-a": 1.12, "macem-b": 1.49, "garm": 1.62})
+    assert [round(803 * ahead[arm] / 100) for arm in ("macem-a", "macem-b")] == [9, 12]
+
+
 def test_tables_agree_with_each_other():
     for dataset, table in COMPARISONS.items():
         assert TABLE_5[dataset].accuracy == ours(table) == max(row.accuracy for row in table)
@@ -163,6 +261,18 @@ def test_published_accuracy_is_a_fraction():
     assert published.published_accuracy("somebody-else") is None
 
 
+def test_what_is_published_belongs_to_a_data_set():
+    assert list(published.DATA_SETS) == ["esc50", "urbansound8k", "ravdess", "cremad"]
+    assert [definition(name).size for name in published.DATA_SETS] == list(published.DATA_SETS.values())
+    printed = {name: published.published_accuracy("full", name) for name in (*published.DATA_SETS, "demo")}
+    assert printed == pytest.approx(
+        {"esc50": 0.9325, "urbansound8k": 0.9091, "ravdess": 0.9236, "cremad": 0.705, "demo": None}
+    )
+    assert published.published_accuracy("dual-branch", "esc50") is None
+    assert ARMS["full"].published == {name: printed[name] for name in ARMS["full"].published}
+    assert list(ARMS["dual-branch"].published) == ["urbansound8k"]
+
+
 def test_tables_cannot_be_changed():
     with pytest.raises(TypeError):
         TABLE_6["full"] = TABLE_6["garm"]
@@ -170,9 +280,10 @@ def test_tables_cannot_be_changed():
         TABLE_6["full"].accuracy = 100.0
 
 
-@pytest.mark.parametrize("module", [published, published_claims])
+@pytest.mark.parametrize("module", [claim, published, published_claims, published_comparisons])
 def test_imports_only_the_standard_library(module):
     tree = ast.parse(Path(module.__file__).read_text())
     imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     imported += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
-    assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
+    own = {"sweeper.search_spaces.claim", "sweeper.search_spaces.published_comparisons"}
+    assert {name.split(".")[0] for name in imported if name not in own} <= sys.stdlib_module_names

@@ -81,3 +81,25 @@ def test_a_network_that_looks_at_values_is_estimated_from_a_few_clips(monkeypatc
     bodies = [replace(spec(quick(), 64), model=Tiny(body=body, **clip)) for body in ("looks", "blind")]
     looks, blind = (peak_training_memory(trial, CPU) - profiling.SCRATCH_BYTES for trial in bodies)
     assert looks == pytest.approx(blind, rel=0.01)
+
+
+def test_without_names_one_arm_is_measured_and_the_others_are_estimated_from_it():
+    arms = [ARMS[name] for name in ("detail-only", "full", "garm")]
+    small, full, garm = profile(PAPER, arms, quick(), quickly=True)
+    assert full.estimated == frozenset()
+    for estimated in (small, garm):
+        assert {"latency_median", "clips_per_second", "training_bytes"} <= estimated.estimated
+    assert small.gflops < garm.gflops < full.gflops
+    assert small.parameters < garm.parameters < full.parameters
+    assert small.latency_median < garm.latency_median < full.latency_median
+    assert small.clips_per_second > garm.clips_per_second > full.clips_per_second
+    assert 0 < small.inference_bytes <= small.training_bytes <= full.training_bytes
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU trains such networks in no time")
+def test_a_network_that_would_train_for_minutes_is_timed_on_shorter_clips(monkeypatch):
+    monkeypatch.setattr(profiling, "LONG_GFLOP", 1e-6)
+    monkeypatch.setattr(profiling, "fit", None)
+    found = profiling._measure(spec(quick(), 16))
+    assert found.estimated == {"clips_per_second", "training_bytes"}
+    assert found.clips_per_second > 0 and found.training_bytes > found.inference_bytes

@@ -1,6 +1,8 @@
 """What a second of two clips tells before a sweep of hours."""
 
 from dataclasses import dataclass, replace
+from enum import IntEnum
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch import nn
 from sweeper.model.config import SIZES
 from sweeper.model.pairing import NetworkError
 from sweeper.study import Network
-from sweeper.training.check import check_network
+from sweeper.training.check import check_network, same_step
 from sweeper.training_config import DistillationConfig, TrainingConfig
 from tests.networks import BODIES, WIDTH, Branched, Faulty, Framed, Tiny
 
@@ -83,6 +85,10 @@ def test_what_of_the_recipe_has_no_effect_is_noted():
     assert [n for n in check_network(Faulty(fault="branches", **CLIP), no_hint) if "distill" in n] == []
 
 
+class Kind(IntEnum):
+    A = 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Listed(Network):
     widths: object = (8, 8)
@@ -94,16 +100,74 @@ class Listed(Network):
 @pytest.mark.parametrize(
     ("widths", "message"),
     [
-        ([8, 8], "can't be hashed and written as JSON: unhashable type: 'list'"),
-        (frozenset({8}), "can't be hashed and written as JSON: Object of type frozenset"),
-        (float("nan"), "can't be hashed and written as JSON"),
-        (range(3), "can't be hashed and written as JSON: Object of type range"),
+        ([8, 8], r"Listed.widths is \[8, 8\]: expected a number, a text, a flag, None or a tuple of these"),
+        (frozenset({8}), r"Listed.widths is frozenset\(\{8\}\): expected a number"),
+        (float("nan"), "Listed.widths is nan: expected a number"),
+        (range(3), r"Listed.widths is range\(0, 3\): expected a number"),
+        (Kind.A, "Listed.widths is <Kind.A: 1>: expected a number"),
+        (Path("x"), r"Listed.widths is PosixPath\('x'\): expected a number"),
     ],
 )
 def test_fields_must_survive_json(widths, message):
     with pytest.raises(NetworkError, match=message):
         check_network(Listed(widths=widths, **CLIP), PLAIN)
     assert check_network(Listed(widths=((8, None), "a", 2.5, True), **CLIP), PLAIN) == ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odd(Network):
+    """Fields that do nothing, something, or something to the gradient alone."""
+
+    nothing: int = 0
+    stopped: bool = False
+    frozen: bool = False
+    scale: float = 1.0
+    softmax: bool = False
+
+    def build(self):
+        return Switched(self)
+
+
+class Switched(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.frames = nn.Conv1d(1, 4, 100, stride=100).requires_grad_(not config.frozen)
+        self.head = nn.Linear(4, config.classes)
+
+    def forward(self, waveform):
+        x = self.frames(waveform).mean(2) * self.config.scale
+        x = self.head(x.detach() if self.config.stopped else x)
+        return x.softmax(1) if self.config.softmax else x
+
+
+@pytest.mark.parametrize(
+    ("switch", "same"),
+    [({"nothing": 1}, True), ({"stopped": True}, False), ({"frozen": True}, False), ({"scale": 2.0}, False)],
+)
+def test_a_field_that_does_nothing_is_seen(switch, same):
+    assert same_step(Odd(**switch, **CLIP), Odd(**CLIP), PLAIN) == same
+
+
+def test_probabilities_in_the_place_of_logits_are_noted():
+    (note,) = check_network(Odd(softmax=True, **CLIP), PLAIN)
+    assert note == "Odd seems to return probabilities; expected logits, without the softmax at the end"
+    assert check_network(Odd(**CLIP), PLAIN) == ()
+
+
+def test_a_network_that_ends_the_process_is_told():
+    @dataclass(frozen=True, kw_only=True)
+    class Ends(Network):
+        def build(self):
+            raise SystemExit(3)
+
+    with pytest.raises(NetworkError, match="Ends can't be built: SystemExit: 3"):
+        check_network(Ends(**CLIP), PLAIN)
+
+
+def test_clips_that_no_memory_holds_are_told():
+    with pytest.raises(NetworkError, match=r"2 clips of .* samples don't fit into memory"):
+        check_network(replace(Odd(**CLIP), samples=10**13), PLAIN)
 
 
 def test_clips_that_are_too_short_are_told():

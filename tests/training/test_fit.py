@@ -251,7 +251,7 @@ def test_answers_that_are_no_numbers_are_no_score(make_spec, train, test_clips, 
 @pytest.mark.parametrize("value", [17.0, -0.1, float("nan"), float("inf")])
 def test_a_score_that_is_no_share_is_no_result(make_spec, train, test_clips, monkeypatch, value):
     monkeypatch.setattr(trial_module, "metrics", lambda _matrix: Metrics(value, 0.5, 0.5, 0.5))
-    with pytest.raises(Diverged, match=f"accuracy is {value}, which is no fraction of 1"):
+    with pytest.raises(Diverged, match=f"accuracy is {value}, which is not between 0 and 1"):
         run_trial(make_spec(epochs=1), train, lambda: [test_clips], device=CPU)
 
 

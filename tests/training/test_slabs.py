@@ -7,7 +7,7 @@ from torch import nn
 
 from sweeper.training import checkpoint, slabs
 from sweeper.training.ema import EMA
-from sweeper.training.fit import optimiser
+from sweeper.training.optimiser import optimiser
 from sweeper.training_config import EMAConfig, TrainingConfig
 
 CONFIG = TrainingConfig(weight_decay=0.1, max_lr=1e-2)

@@ -3,7 +3,9 @@
 To add one, write its file with a `DEFINITION` and add its name to `NAMES`.
 """
 
+import errno
 from collections import Counter
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from sweeper.audio.places import data_folder
 
 __all__ = ["NAMES", "Clip", "Dataset", "DatasetError", "definition", "load"]
 
+LONGEST = 200  # letters of a path in a message
 NAMES = (
     "demo",
     "urbansound8k",
@@ -63,6 +66,12 @@ def load(name: str, root: Path | None) -> Dataset:
         reading = known.read(root)
     except LayoutError as error:
         raise DatasetError(f"{error} (expected in it: {known.layout})") from None
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        place = str(error.filename or root)
+        shown = place if len(place) <= LONGEST else f"{place[:LONGEST]}…"
+        raise DatasetError(f"{shown}: {(error.strerror or str(error)).lower()}; pass another with --data") from None
     clips = tuple(sorted(reading.clips, key=lambda clip: (clip.fold, clip.clip_id)))
     if twice := [clip_id for clip_id, n in Counter(clip.clip_id for clip in clips).items() if n > 1]:
         raise DatasetError(f"{root}: {len(twice)} clips are listed twice: {shorten(twice)}")
@@ -94,9 +103,11 @@ def _notes(known: Definition, reading: Reading, clips: tuple[Clip, ...], folds: 
     if reading.missing:
         notes.append(f"{len(reading.missing)} listed clips have no file: {shorten(reading.missing)}")
     if rare := _rare(known.classes or reading.classes, clips, folds):
-        notes.append(f"{len(rare)} classes are not in every fold: {shorten(rare)}")
+        notes.append(f"{_classes(rare, 'is', 'are')} not in every fold: {shorten(rare)}")
     if alone := _alone(known.classes or reading.classes, clips, folds):
-        notes.append(f"{len(alone)} classes have clips in one fold only, which tests them untrained: {shorten(alone)}")
+        notes.append(
+            f"{_classes(alone, 'has', 'have')} clips in one fold only, which tests them untrained: {shorten(alone)}"
+        )
     if not known.separates_groups:
         notes.append(f"the official split has the same {known.group_name}s on both sides, as its author prescribes")
     return tuple(notes)
@@ -113,3 +124,7 @@ def _rare(classes: tuple[str, ...], clips: tuple[Clip, ...], folds: tuple[int, .
     """Classes that some fold lacks, so that they are tested without training, or trained without a test."""
     present = {(clip.target, clip.fold) for clip in clips}
     return [name for target, name in enumerate(classes) if any((target, fold) not in present for fold in folds)]
+
+
+def _classes(names: Sequence[str], one: str, several: str) -> str:
+    return f"1 class {one}" if len(names) == 1 else f"{len(names)} classes {several}"

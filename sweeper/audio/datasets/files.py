@@ -42,7 +42,11 @@ UNREADABLE = {
     ".mkv", ".mov", ".mp1", ".mp2", ".mp4", ".mpc", ".mpeg", ".mpg", ".mpga", ".ra", ".sd2", ".shn", ".spx",
     ".tta", ".weba", ".webm", ".wma", ".wmv", ".wv", ".wve", ".xi",
 }  # fmt: skip
-HIDDEN = ("__MACOSX", "@eaDir")  # what macOS and Synology put beside people's files; and all that begins with a dot
+# What systems put beside people's files, in lower case; and all that begins with a dot.
+HIDDEN = (
+    "__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found",
+    "__pycache__",
+)  # fmt: skip
 COMPANIONS = ("Thumbs.db", "desktop.ini", "Icon\r")
 MOST = 500_000  # entries that are looked through before a folder is taken for the wrong one
 COMPARED = 50  # files that are listened to before the others are taken for copies, too
@@ -60,7 +64,7 @@ def suffixes() -> dict[str, int]:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is not looked at."""
-    return name.startswith(".") or name in HIDDEN
+    return name.startswith(".") or name.lower() in HIDDEN
 
 
 def key(name: str) -> str:

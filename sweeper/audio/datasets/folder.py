@@ -76,8 +76,8 @@ def _check_layout(found: Found, direct: list[Path], classes: set[str]) -> None:
         raise LayoutError(f"{root}: no audio in it (looked for {', '.join(list(suffixes())[:6])} and other files)")
     if len(classes) < 2:
         only = classes.pop()
-        inner = sorted(path.name for path in found.folders if path.parent == root / only)
-        hint = f"; if its folders {shorten(inner)} are the classes, pass --data {root / only}" if len(inner) > 1 else ""
+        place, inner = _fork(found, root / only)
+        hint = f"; if its folders {shorten(inner)} are the classes, pass --data {place}" if inner else ""
         raise DatasetError(f"{root}: only one class folder with audio, {text(only)!r}; classification needs two{hint}")
     if all(name.casefold() in SIDES for name in classes):
         raise DatasetError(
@@ -92,6 +92,15 @@ def _check_layout(found: Found, direct: list[Path], classes: set[str]) -> None:
             f"{root}: {len(double[0])} class folders are all named {double[0][0]!r}, in other characters of Unicode "
             f"({double[0][0]!a}, {double[0][1]!a}); put their files into one"
         )
+
+
+def _fork(found: Found, place: Path) -> tuple[Path, list[str]]:
+    """The first folder from `place` on down that has several, and their names; none where each has one at most."""
+    while inner := sorted(path for path in found.folders if path.parent == place):
+        if len(inner) > 1:
+            return place, [path.name for path in inner]
+        place = inner[0]
+    return place, []
 
 
 def _groups(table: Path, paths: dict[str, Path], found: Found) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any
 from sweeper.audio.datasets.base import VALIDATION, Clip, DatasetError, Definition, Reading, shorten
 from sweeper.audio.datasets.drawn import draw_folds
 from sweeper.audio.datasets.files import entries, key, preference, suffixes, text
-from sweeper.audio.datasets.tables import number, rows, whole
+from sweeper.audio.datasets.tables import number, refuse_error, rows, whole
 
 REQUIRED, OPTIONAL = ("path", "label"), ("group", "fold", "split")
 PARQUET = b"PAR1"
@@ -112,6 +112,7 @@ def _written(value: Any) -> str:
 def _filled(row: _Row, column: str) -> str:
     if not row.values[column]:
         raise DatasetError(f"{row.where}: an empty field (column {column!r}); fill it, or take the row out")
+    refuse_error(row.values[column], row.where, column)
     return whole(row.values[column])
 
 

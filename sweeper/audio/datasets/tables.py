@@ -16,6 +16,7 @@ SEPARATORS = (",", ";", "\t", "|")
 BYTE_ORDERS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx, .ods and .numbers, and how .xls begins
 TRUE, FALSE = ("true", "1", "yes", "t", "y"), ("false", "0", "no", "f", "n")
+ERROR = re.compile(r"#(N/A|GETTING_DATA|[A-Z0-9/]+[!?])|Err:[0-9]{3}")  # what a spreadsheet writes for a failed formula
 WHOLE = re.compile(r"[+-]?[0-9]+([.,]0*)?")
 
 
@@ -57,7 +58,10 @@ def rows(path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -
                     f"{where}: {len(values)} fields where the header has {len(names)}; a field that holds "
                     f"{separator!r} must stand in quotes"
                 )
-            yield reader.line_num, {c: values[at] if at < len(values) else "" for c, at in wanted.items()}
+            row = {c: values[at] if at < len(values) else "" for c, at in wanted.items()}
+            for column, value in row.items():
+                refuse_error(value, where, column)
+            yield reader.line_num, row
     except csv.Error as error:
         raise DatasetError(
             f"{path}, line {reader.line_num}: not a csv table ({error}); restore the data set's own file"
@@ -68,6 +72,8 @@ def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
+        if path.is_dir():
+            raise DatasetError(f"{path}: a folder, and should be a csv table; move it away") from None
         raise DatasetError(f"{path}: {(error.strerror or str(error)).lower()}; make it readable") from None
     if content.startswith(SPREADSHEETS):
         raise DatasetError(f"{path}: a spreadsheet's own format, not a csv table; save it as CSV")
@@ -103,6 +109,12 @@ def _header(path: Path, content: str, columns: tuple[str, ...]) -> tuple[str, li
 def _is_hint(values: list[str]) -> bool:
     """`sep=;`, with which a spreadsheet tells itself what separates."""
     return len(values) < 3 and values[0].strip().casefold().startswith("sep=")
+
+
+def refuse_error(value: str, where: str, column: str) -> None:
+    """Raise DatasetError where a field is a spreadsheet's word for a formula that failed: no label, no group."""
+    if ERROR.fullmatch(value):
+        raise DatasetError(f"{where}: {value} is a spreadsheet's error (column {column!r}); correct the cell")
 
 
 def whole(value: str) -> str:
