@@ -64,7 +64,7 @@ def _initial_value(owner: nn.Module, name: str, shape: torch.Size, generator: to
         return torch.zeros(shape)
     if isinstance(owner, _NORMS):
         return torch.ones(shape)
-    if not type(owner).__module__.startswith("torch."):
+    if not any(kind.__module__.startswith("torch.") for kind in type(owner).__mro__ if kind is not nn.Module):
         return _normal(shape, _BARE_STD, generator)
     return _uniform(shape, _weight_std(owner, name, shape), generator)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sweeper.model.layers import ChannelAttention, leaky_relu, same_conv
+from sweeper.model.layers import ChannelAttention, at_once, leaky_relu, same_conv
 
 
 class _Macem(nn.Module):
@@ -34,9 +34,10 @@ class _Macem(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """``[B, C, L] -> [B, C, L]``."""
-        scales = [leaky_relu(conv(h)) for conv in (self.conv_1, self.conv_7, self.conv_15)]
+        h_7, shortcut = at_once((self.conv_7, self.shortcut), h)
+        scales = [leaky_relu(self.conv_1(h)), leaky_relu(h_7, fresh=False), leaky_relu(self.conv_15(h))]
         m = self._merge(scales).relu_()
-        return leaky_relu(torch.addcmul(self.shortcut(h), m, self.attention(m)))
+        return leaky_relu(torch.addcmul(shortcut, m, self.attention(m)))
 
 
 class MacemA(_Macem):

@@ -16,19 +16,17 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.audio.datasets.base import VALIDATION, Dataset, DatasetError
 from sweeper.audio.leaks import LeakAudit, LeakError, audit
+from sweeper.audio.split_names import NAMES
 from sweeper.audio.store import ClipStore
 
 __all__ = ["NAMES", "LeakError", "Split", "SplitError", "check", "folds_of", "split"]
 
-SplitName = Literal["official", "grouped", "paper"]
-NAMES: tuple[str, ...] = get_args(SplitName)
 FOLDS = 5
 TEST_SHARE = 0.2
 Rows = NDArray[np.int64]

@@ -121,7 +121,7 @@ def _agreed() -> bool:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    from sweeper.audio import splits
+    from sweeper.audio import split_names, splits
     from sweeper.audio.store import prepare
 
     dataset = load(args.name, args.data)
@@ -134,7 +134,7 @@ def _prepare(args: argparse.Namespace) -> int:
     _print_notes(store.notes)
     for clip_id, reason in store.skipped[:LISTED]:
         print(f"  skipped {clip_id}: {reason}")
-    for name in splits.NAMES:
+    for name in split_names.NAMES:
         for fold in splits.folds_of(dataset, name):
             try:
                 print(f"{name} {fold}: {_describe(splits.split(store, name, fold))}")

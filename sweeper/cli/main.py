@@ -59,11 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     # Half an import is in nobody's interest: a signal waits for its end.
     with signals.held_back(*signals.SIGNALS):
-        from sweeper.audio.datasets.base import DatasetError
-        from sweeper.plan import PlanError
-        from sweeper.results.folder import StorageError
-        from sweeper.results.tables import StudyError
-
         parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -73,11 +68,21 @@ def _run(argv: Sequence[str] | None) -> int:
     except Exception as error:
         if signals.asked() is not None:  # it broke on the way out
             return _interrupted(error)
-        if isinstance(error, DatasetError | PlanError | StudyError | StorageError):
+        if isinstance(error, _input_errors()):
             return _complain(str(error), USAGE_ERROR)
         if isinstance(error, OSError):
             return _complain(_explained(error), FAILURE)
         raise
+
+
+def _input_errors() -> tuple[type[Exception], ...]:
+    """What says that the input is wrong. Asked for once there is an error, as `--help` needs no pyarrow."""
+    from sweeper.audio.datasets.base import DatasetError
+    from sweeper.definition import PlanError
+    from sweeper.results.folder import StorageError
+    from sweeper.results.tables import StudyError
+
+    return DatasetError, PlanError, StudyError, StorageError
 
 
 def _explained(error: OSError) -> str:

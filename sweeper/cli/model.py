@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.audio.datasets import DatasetError
-from sweeper.plan import select_arms
 from sweeper.report.cells import operations
 from sweeper.report.escaping import csv as csv_cell
 from sweeper.results.redaction import redact
-from sweeper.results.storage import local_file
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.published import INFERENCE_COST
 from sweeper.waiting import waiting
@@ -150,6 +148,7 @@ def _profile(args: argparse.Namespace) -> int:
     with waiting(f"measuring {' '.join(names) or 'the reference'}"):  # torch takes seconds to import
         import torch
 
+        from sweeper.plan import select_arms
         from sweeper.run.prepare import choose_recipe
         from sweeper.study_file import find
         from sweeper.tools.profile import ProfileError, profile
@@ -227,6 +226,8 @@ def _about(row: "Profile", field: str, text: str) -> str:
 
 
 def _load(args: argparse.Namespace) -> "Classifier | None":
+    from sweeper.results.storage import local_file
+
     with local_file(args.checkpoint) as path:
         if not path.is_file():
             what = "is a folder, and weights are a file" if path.is_dir() else "does not exist"

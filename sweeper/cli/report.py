@@ -6,9 +6,10 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sweeper.results.store import Study, studies_under, study_of
-from sweeper.results.tables import StudyError
+if TYPE_CHECKING:
+    from sweeper.results.store import Study
 
 RESULTS = "results"
 FORMATS = ("table", "markdown", "latex", "csv", "json")
@@ -73,13 +74,16 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     compare.set_defaults(command=_compare)
 
 
-def resolve_study(given: str, results: str) -> Study:
+def resolve_study(given: str, results: str) -> "Study":
     """The study of that folder or URL, or of that name under `results`.
 
     Raises:
         StudyError: there is none.
         StorageError: an object store can't be asked.
     """
+    from sweeper.results.store import studies_under
+    from sweeper.results.tables import StudyError
+
     if (study := find_study(given, results)) is not None:
         return study
     known = studies_under(results)
@@ -89,18 +93,23 @@ def resolve_study(given: str, results: str) -> Study:
     )
 
 
-def find_study(given: str, results: str) -> Study | None:
+def find_study(given: str, results: str) -> "Study | None":
     """As `resolve_study`; None where there is none."""
+    from sweeper.results.store import Study
+
     return next((study for study in (Study(given), *_named(given, results)) if study.exists()), None)
 
 
-def _named(given: str, results: str) -> Iterator[Study]:
+def _named(given: str, results: str) -> "Iterator[Study]":
     """The study of that name, if it is a name."""
+    from sweeper.results.store import study_of
+    from sweeper.results.tables import StudyError
+
     with contextlib.suppress(StudyError):
         yield study_of(results, given)
 
 
-def print_tables(study: Study, margin: float) -> None:
+def print_tables(study: "Study", margin: float) -> None:
     """Derive the study's tables and print them for a terminal; `margin` in points."""
     _print_leaderboard(study, "table", None, margin)
 
@@ -216,7 +225,7 @@ def _leaderboard(args: argparse.Namespace) -> int:
     return PROBLEMS_FOUND
 
 
-def _print_leaderboard(study: Study, form: str, price: float | None, margin: float) -> tuple[str, ...]:
+def _print_leaderboard(study: "Study", form: str, price: float | None, margin: float) -> tuple[str, ...]:
     from sweeper.report.facts import cost_sentence
     from sweeper.report.formats import FORMATS as RENDERERS
     from sweeper.results import leaderboard
@@ -251,6 +260,8 @@ def _report(args: argparse.Namespace) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in {"jinja2", "matplotlib"}:
             raise
+        from sweeper.results.tables import StudyError
+
         raise StudyError(f"the report needs {package}: pip install {package}") from None
     if len(studies) > 1:
         for option, value in (
@@ -259,6 +270,8 @@ def _report(args: argparse.Namespace) -> int:
             ("--price-per-hour", args.price_per_hour),
         ):
             if value is not None:
+                from sweeper.results.tables import StudyError
+
                 raise StudyError(f"{option} is for the report of one study, and here are {len(studies)}")
         path = write_data_sets(studies, args.output, args.margin / 100, _complain)
         print(f"{path}: one file, opens in any browser, without a network")

@@ -6,8 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from sweeper import signals
-from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
+from sweeper.audio.split_names import NAMES as SPLITS
 from sweeper.cli import streams
 from sweeper.cli.report import add_margin
 from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
@@ -141,7 +141,7 @@ def _tuned(options: RunOptions, say: Say) -> Outcome:
 def _add_data(data: argparse._ArgumentGroup, defaults: RunOptions) -> None:
     data.add_argument("--dataset", default=defaults.dataset, metavar="NAME", help=f"one of: {', '.join(NAMES)}")
     data.add_argument("--data", type=Path, metavar="DIR", help="folder of the data set; not needed for the demo")
-    data.add_argument("--split", default=defaults.split, metavar="NAME", help=f"one of: {', '.join(splits.NAMES)}")
+    data.add_argument("--split", default=defaults.split, metavar="NAME", help=f"one of: {', '.join(SPLITS)}")
     few = "fold 1 for the demo, else all" if isinstance(defaults, AblationOptions | TunedOptions) else "the first"
     data.add_argument("--folds", type=integers, metavar="1,2,…", help=f"test folds; default: {few}")
     data.add_argument(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from sweeper import signals
 from sweeper.cli.report import RESULTS, add_margin, find_study
-from sweeper.results.store import study_of
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -41,6 +40,8 @@ def _watch(args: argparse.Namespace) -> int:
     from sweeper.report.watch import Watch, serve
 
     if "/" not in args.study:
+        from sweeper.results.store import study_of
+
         study_of(args.results, args.study)  # raises where no study will ever have that name
     find = partial(find_study, args.study, args.results)
     find()  # raises where nothing can ever be read there

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from loky import cpu_count
-
 from sweeper.plan import PlanError, TrialSpec
 
 GIGABYTE = 1e9
@@ -51,6 +49,8 @@ class TrialResources:
 
 def own_cpus() -> int:
     """CPUs that this process may use, by its affinity and its container's share."""
+    from loky import cpu_count
+
     return int(cpu_count())
 
 

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 
 from sweeper.results.folder import StorageError, WorkingCopy, inside
@@ -48,6 +47,8 @@ class ObjectStore:
                 f"{self}: no bucket is called so; write {scheme}://BUCKET/PREFIX (credentials are found as the AWS "
                 "command line finds them)"
             )
+        import fsspec  # results in a folder need it not
+
         try:
             # Listings are not remembered: other processes write too.
             self.filesystem, self._root = fsspec.url_to_fs(self.url, use_listings_cache=False)

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from sweeper.plan import Stage
 from sweeper.results import schema
 from sweeper.results.store import Study
-from sweeper.statistics.pareto import front
 from sweeper.training.metrics import Objective
 
 Row = dict[str, Any]
@@ -175,6 +174,8 @@ def search_table(found: Found) -> list[Row]:
 
     Without a cost, the front is the best trial alone.
     """
+    from sweeper.statistics.pareto import front  # with SciPy, which whoever reads searches needs not
+
     rows, goal = found.explored, found.goal
     complete = [row for row in rows if row["status"] == "complete"]
     points = [(goal.values(row)[1] if goal.cost else 0.0, goal.values(row)[0]) for row in complete]

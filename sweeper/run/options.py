@@ -5,13 +5,15 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sweeper import signals
-from sweeper.execution.fits import Machine
-from sweeper.results.store import Study
 from sweeper.run.words import count
 from sweeper.search_spaces import NAMES
+
+if TYPE_CHECKING:
+    from sweeper.execution.fits import Machine
+    from sweeper.results.store import Study
 
 OK, FAILED = 0, 1
 
@@ -102,11 +104,13 @@ class Outcome:
     """How a run ended: its exit code, and the study to show (None after a dry run)."""
 
     code: int
-    study: Study | None
+    study: "Study | None"
 
 
-def machine(options: RunOptions) -> Machine:
+def machine(options: RunOptions) -> "Machine":
     """What each trial holds, for the sweeps."""
+    from sweeper.execution.fits import Machine
+
     return Machine(
         cpus=options.cpus_per_trial,
         gpus=options.gpus_per_trial,
@@ -125,7 +129,7 @@ def interrupted() -> int:
 
 
 @contextlib.contextmanager
-def resumable(study: Study) -> Iterator[None]:
+def resumable(study: "Study") -> Iterator[None]:
     """Whatever ends the block before its time says what is kept of the study."""
     try:
         yield

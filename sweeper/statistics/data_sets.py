@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from sweeper.statistics._arrays import fraction
 
@@ -81,6 +80,8 @@ def heterogeneity(diff: ArrayLike, error: ArrayLike) -> Heterogeneity:
         share = np.where(q > 0, excess / q, 0.0)
         variance = excess / (whole - (weight**2).sum(axis=1) / whole)
     told = sets > 1
+    from scipy import stats  # takes longer to import than a leaderboard of one study to print
+
     p = np.where(told, stats.chi2.sf(q, np.maximum(sets - 1, 1)), np.nan)
     return Heterogeneity(p, np.where(told, share, np.nan), np.sqrt(np.where(told, variance, np.nan)))
 
@@ -100,6 +101,8 @@ def ranking(scores: ArrayLike, confidence: float = 0.95) -> Ranking:
         raise ValueError(f"scores: expected finite [arms, data sets], at least two of both, got shape {y.shape}")
     fraction("confidence", confidence)
     arms, sets = y.shape
+    from scipy import stats  # takes longer to import than a leaderboard of one study to print
+
     ranks = stats.rankdata(-y, axis=0)
     mean = ranks.mean(axis=1)
     spread = arms * (arms + 1) / 12

@@ -11,17 +11,19 @@ Reference: C. Dunnett. A multiple comparison procedure for comparing several tre
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 Vector = NDArray[np.float64]
 
 _Z = np.linspace(-6.5, 6.5, 66)  # trapezoid rule: exact to rounding for a smooth integrand
 _Z_WEIGHTS = np.exp(-(_Z**2) / 2) / np.exp(-(_Z**2) / 2).sum()
 _U, _U_WEIGHTS = np.polynomial.legendre.leggauss(24)
+_TOLERANCE = 1e-8  # of the logarithm of a critical value
 _LARGEST = 0.99  # of l: above, the nodes for e_0 lie too far apart
 
 
@@ -59,7 +61,32 @@ def critical_t(level: float, df: float, loading: float, comparisons: int) -> flo
 
     # From the median of one |t| to Bonferroni's bound, which the largest of several never exceeds.
     most = -float(special.stdtrit(df, level / 2 / comparisons))
-    return math.exp(optimize.brentq(excess, math.log(most) - 3, math.log(most) + 0.01, xtol=1e-8))
+    return math.exp(_root(excess, math.log(most) - 3, math.log(most) + 0.01))
+
+
+def _root(f: Callable[[float], float], low: float, high: float) -> float:
+    """Where `f` changes its sign between `low` and `high`, within `_TOLERANCE`.
+
+    False position, "Illinois" (Dowell and Jarratt 1971). SciPy's would be `optimize.brentq`, whose package takes longer
+    to import than a leaderboard to print.
+
+    Raises:
+        ValueError: it has the same sign at both.
+    """
+    at_low, at_high = f(low), f(high)
+    if at_low * at_high > 0:
+        raise ValueError(f"no change of sign from {low} to {high}")
+    while abs(high - low) > _TOLERANCE and at_high:
+        at = high - at_high * (high - low) / (at_high - at_low)
+        value = f(at)
+        if value * at_high < 0:
+            low, at_low = high, at_high
+        else:
+            at_low /= 2  # the old end counts half, or it would stay for ever
+        if abs(at - high) < _TOLERANCE:
+            return at
+        high, at_high = at, value
+    return high
 
 
 @lru_cache(maxsize=65536)

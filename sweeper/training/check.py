@@ -31,6 +31,7 @@ from sweeper.training.distributed import check_shareable
 from sweeper.training.ema import EMA
 from sweeper.training.loss import training_loss
 from sweeper.training.optimiser import optimiser
+from sweeper.training.slabs import apart
 from sweeper.training.weights import restored
 from sweeper.training_config import TrainingConfig
 
@@ -166,7 +167,7 @@ def _train(network: Network, module: nn.Module, training: TrainingConfig) -> lis
     with _told(f"{name} can't be trained by AdamW"):
         if training.clip_norm is not None:
             nn.utils.clip_grad_norm_(module.parameters(), training.clip_norm)
-        optimiser(module, training).step()
+        optimiser(apart(module), training).step()
     module.zero_grad(set_to_none=True)
     return notes
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from sweeper.training.ema import EMA
+from sweeper.training.slabs import Slabs
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -71,24 +72,34 @@ def _digest(tensors: Mapping[str, Tensor], described: str) -> str:
     return digest.hexdigest()
 
 
-def gather(network: nn.Module, ema: EMA, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """All tensors that decide the next step, under flat names."""
+def gather(network: nn.Module, ema: EMA, optimiser: torch.optim.Optimizer, slabs: Slabs) -> dict[str, Tensor]:
+    """All tensors that decide the next step, under flat names; the optimiser's by parameter, whatever the slabs."""
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"ema.{name}": value for name, value in ema.averaged.state_dict().items()}
-    for index, slots in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{slot}": value for slot, value in slots.items()}
+    number = {id(parameter): index for index, parameter in enumerate(slabs.parameters)}
+    for slab in slabs:
+        for slot, values in optimiser.state.get(slab.whole, {}).items():
+            for member, value in zip(slab.members, slab.split(values), strict=True):
+                tensors[f"optimiser.{number[id(member)]}.{slot}"] = value
     return tensors
 
 
-def scatter(tensors: dict[str, Tensor], network: nn.Module, ema: EMA, optimiser: torch.optim.Optimizer) -> None:
+def scatter(
+    tensors: dict[str, Tensor], network: nn.Module, ema: EMA, optimiser: torch.optim.Optimizer, slabs: Slabs
+) -> None:
     """Put back what `gather` collected."""
     network.load_state_dict(_under("network.", tensors))
     ema.averaged.load_state_dict(_under("ema.", tensors))
     slots: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimiser.", tensors).items():
-        index, slot = name.split(".", 1)
-        slots.setdefault(int(index), {})[slot] = value
-    optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
+        of, slot = name.split(".", 1)
+        slots.setdefault(int(of), {})[slot] = value
+    number = {id(parameter): index for index, parameter in enumerate(slabs.parameters)}
+    state: dict[int, dict[str, Tensor]] = {}
+    for index, slab in enumerate(slabs):
+        members = [slots.get(number[id(member)], {}) for member in slab.members]
+        state[index] = {slot: slab.join([member[slot] for member in members]) for slot in members[0]}
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

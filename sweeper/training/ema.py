@@ -11,24 +11,26 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from sweeper.training.slabs import Slabs, apart, together
 from sweeper.training_config import EMAConfig
 
 
 class EMA:
     """`averaged` is a copy of `network` whose values follow it: a ← decay · a + (1 − decay) · network."""
 
-    def __init__(self, network: nn.Module, config: EMAConfig) -> None:
+    def __init__(self, network: nn.Module, config: EMAConfig, slabs: Slabs | None = None) -> None:
+        """`slabs` are those of `network` where its parameters lie together; those of the average do so then."""
         self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
         for module in self.averaged.modules():
             if isinstance(module, nn.RNNBase):
                 # The copy's weights no longer share one buffer, for which cuDNN would warn and gather them at each use.
-                # Before `_pairs` below: it moves the weights.
+                # Before the slabs below: it moves the weights.
                 module.flatten_parameters()
         self.updates = 0
         self._config = config
+        means, values = (together(self.averaged), slabs) if slabs else (apart(self.averaged), apart(network))
         self._pairs = [
-            (mean.detach(), value.detach())
-            for mean, value in zip(self.averaged.parameters(), network.parameters(), strict=True)
+            (mean.detach(), value.detach()) for mean, value in zip(means.wholes(), values.wholes(), strict=True)
         ]
         # Where buffers lie, not which they are: a network may put another tensor there in each step.
         self._copied: list[tuple[nn.Module, nn.Module, str]] = []

@@ -30,6 +30,7 @@ from sweeper.training.distributed import ALONE, Drift, Worker
 from sweeper.training.ema import EMA
 from sweeper.training.loss import OwnLoss, training_loss
 from sweeper.training.optimiser import optimiser, schedule
+from sweeper.training.slabs import apart, together
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -167,19 +168,21 @@ class _Run:
                 f"{worker.world_size} workers can't share a batch of {min(config.batch_size, len(batches))} clips"
             )
         self.network = worker.synchronised(build(spec.model, spec.seed).to(device).train())
-        self.ema = EMA(self.network, config.ema)
-        self._unbounded = _non_finite(self.network)  # by intention, such as a mask's infinities
-        self.own_loss: OwnLoss | None = getattr(spec.model, "loss", None)
         # The networks of this package use all of their parameters in each step, and of their buffers only the
         # statistics of batch norm move; of others, neither is known.
-        parallel = worker.parallel(self.network, unused=not is_of_this_package(spec.model))
-        self.drift = Drift(self.network, worker) if not is_of_this_package(spec.model) else None
+        known = is_of_this_package(spec.model)
+        self.slabs = together(self.network) if known else apart(self.network)
+        self.ema = EMA(self.network, config.ema, self.slabs if known else None)
+        self._unbounded = _non_finite(self.network)  # by intention, such as a mask's infinities
+        self.own_loss: OwnLoss | None = getattr(spec.model, "loss", None)
+        parallel = worker.parallel(self.network, unused=not known)
+        self.drift = None if known else Drift(self.network, worker)
         if config.compile:
             # In a process that trains one trial after another, torch would take the next arm for the same network with
             # other guards, and after eight of them train on without compiling.
             torch.compiler.reset()
         self.step_network = torch.compile(parallel) if config.compile else parallel
-        self.optimiser = optimiser(self.network, config)
+        self.optimiser = optimiser(self.slabs, config)
         self.steps_per_epoch = batches.steps_per_epoch(config.batch_size)
         self.scheduler = schedule(self.optimiser, config, config.epochs * self.steps_per_epoch)
         self.epoch = 0
@@ -234,10 +237,11 @@ class _Run:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 answer = self.step_network(augmented.waveforms[rows])
             loss = training_loss(answer, augmented.targets[rows], augmented.mixed, config, self.own_loss)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.slabs.zero_grad()
         torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
+        self.slabs.collect_grad()
         if config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+            nn.utils.clip_grad_norm_(self.slabs.wholes(), config.clip_norm)
         self.optimiser.step()
         self.scheduler.step()
         if self.drift is not None:
@@ -296,7 +300,7 @@ class _Run:
             "rates": [{"lr": group["lr"], "betas": list(group["betas"])} for group in self.optimiser.param_groups],
             "curve": [asdict(point) for point in self.curve],
         }
-        tensors = checkpoint.gather(self.network, self.ema, self.optimiser)
+        tensors = checkpoint.gather(self.network, self.ema, self.optimiser, self.slabs)
         checkpoint.save(path, tensors | {"totals": self._totals}, header)
 
     def resume(self, path: Path) -> bool:
@@ -311,7 +315,7 @@ class _Run:
         tensors, header = state
         try:
             self._totals.copy_(tensors.pop("totals"))
-            checkpoint.scatter(tensors, self.network, self.ema, self.optimiser)
+            checkpoint.scatter(tensors, self.network, self.ema, self.optimiser, self.slabs)
             self.scheduler.load_state_dict(header["scheduler"])
             for group, rates in zip(self.optimiser.param_groups, header["rates"], strict=True):
                 group["lr"], group["betas"] = rates["lr"], tuple(rates["betas"])

@@ -4,21 +4,21 @@ The one-cycle schedule moves AdamW's first beta too, against the rate: `Training
 """
 
 import torch
-from torch import nn
 
+from sweeper.training.slabs import Slabs
 from sweeper.training_config import TrainingConfig
 
 
-def optimiser(network: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW; no weight decay on biases and norms, as in EAT's public code, unless `decay_all`."""
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
+def optimiser(slabs: Slabs, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW, in one operation where torch can; no weight decay on biases and norms, as in EAT's public code, unless
+    `decay_all`."""
     decay = config.weight_decay
     groups = [
-        {"params": decayed, "weight_decay": decay},
-        {"params": rest, "weight_decay": decay if config.decay_all else 0.0},
+        {"params": [slab.whole for slab in slabs.decayed], "weight_decay": decay},
+        {"params": [slab.whole for slab in slabs.rest], "weight_decay": decay if config.decay_all else 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.max_lr, betas=config.betas)
+    fused = all(parameter.is_floating_point() for parameter in slabs.parameters)
+    return torch.optim.AdamW(groups, lr=config.max_lr, betas=config.betas, fused=fused)
 
 
 def schedule(

@@ -25,6 +25,24 @@ def test_agrees_with_the_normal_approximation_over_recordings():
     assert (low, high) == pytest.approx((correct.mean() - margin, correct.mean() + margin), abs=0.1 * margin)
 
 
+@pytest.mark.parametrize(("recordings", "confidence"), [(80, 0.95), (7, 0.9)])
+def test_is_scipys_bca_interval_to_rounding(recordings, confidence):
+    correct, source = split(recordings=recordings)
+    correct, source = correct[3:], source[3:]  # recordings of unlike sizes
+    sums, clips = np.bincount(source, weights=correct), np.bincount(source)
+    expected = stats.bootstrap(
+        (sums, clips),
+        lambda s, c, axis: s.sum(axis) / c.sum(axis),
+        paired=True,
+        n_resamples=2500,
+        batch=1000,
+        confidence_level=confidence,
+        rng=RNG(3),
+    ).confidence_interval
+    found = bootstrap_accuracy(correct, source, rng=RNG(3), confidence=confidence, resamples=2500)
+    assert found == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
 def test_resamples_recordings_not_clips():
     correct = np.arange(40).repeat(10) % 4 > 0  # All ten clips of a recording share their fate.
     source = np.arange(40).repeat(10)

@@ -17,6 +17,13 @@ def test_one_comparison_is_students_t(df, loading):
         assert largest_t_p(t, df, loading, 1) == pytest.approx(2 * stats.t.sf(t, df), rel=2e-3)
 
 
+@pytest.mark.parametrize("level", [0.2, 0.05, 0.001])
+@pytest.mark.parametrize(("df", "comparisons"), [(1, 11), (4, 2), (600, 11)])
+def test_the_critical_value_is_exceeded_with_its_probability(level, df, comparisons):
+    critical = critical_t(level, df, 0.7, comparisons)
+    assert largest_t_p(critical, df, 0.7, comparisons) == pytest.approx(level, rel=1e-6)
+
+
 @pytest.mark.parametrize(("arms", "n"), [(2, 3), (5, 4), (11, 10)])
 def test_several_agree_with_scipy(arms, n):
     rng = np.random.default_rng(arms)

@@ -10,6 +10,7 @@ from sweeper.plan import PlanError, variant
 from sweeper.report.facts import _betas
 from sweeper.study import Arm
 from sweeper.training.optimiser import optimiser, schedule
+from sweeper.training.slabs import apart
 from sweeper.training_config import TrainingConfig
 from tests.studies import RECIPES, STUDY
 
@@ -19,7 +20,7 @@ STEPS = 40
 def betas_of(config):
     """Both betas of every step's update."""
     network = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
-    adam = optimiser(network, config)
+    adam = optimiser(apart(network), config)
     course = schedule(adam, config, STEPS)
     found = []
     for _ in range(STEPS):
@@ -108,6 +109,6 @@ def test_a_report_says_what_ran_of_a_plan_of_any_version(config, said):
 def test_decay_is_on_weights_or_on_all():
     network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     for decay_all, expected in ((False, {2: 0.5, 1: 0.0}), (True, {2: 0.5, 1: 0.5})):
-        groups = optimiser(network, TrainingConfig(weight_decay=0.5, decay_all=decay_all)).param_groups
+        groups = optimiser(apart(network), TrainingConfig(weight_decay=0.5, decay_all=decay_all)).param_groups
         found = {parameter.ndim: group["weight_decay"] for group in groups for parameter in group["params"]}
         assert found == expected

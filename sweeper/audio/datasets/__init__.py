@@ -10,7 +10,6 @@ from importlib import import_module
 from pathlib import Path
 
 from sweeper.audio.datasets.base import Clip, Dataset, DatasetError, Definition, Reading, shorten
-from sweeper.audio.datasets.layouts import LayoutError
 from sweeper.audio.places import data_folder
 
 __all__ = ["NAMES", "Clip", "Dataset", "DatasetError", "definition", "load"]
@@ -52,6 +51,8 @@ def load(name: str, root: Path | None) -> Dataset:
         DatasetError: unknown name, no folder, a folder without audio or in another layout, or tables that
             contradict the data set's own definition.
     """
+    from sweeper.audio.datasets.layouts import LayoutError  # with NumPy, which the names of data sets need not
+
     known = definition(name)
     if known.synthetic and root is not None:
         raise DatasetError(f"{name} is synthesised and takes no folder; leave out --data {root}")

@@ -1,0 +1,99 @@
+"""Parameters that lie one after another in one tensor, so that what is done to each is one operation, not hundreds.
+
+A step of a small network is short: AdamW, clipping and averaging of its 250 tensors one by one took a sixth of it. The
+parameters stay what they are, by name and shape; they are views of a slab now.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Slab:
+    """`whole` holds the values of `members`, one after another; or it is the only member itself."""
+
+    whole: nn.Parameter
+    members: tuple[nn.Parameter, ...]
+
+    def split(self, values: Tensor) -> Iterator[Tensor]:
+        """What `values`, of the shape of `whole`, are for each member, as views; a single number is for all."""
+        if self.whole is self.members[0] or values.ndim == 0:
+            yield from (values for _ in self.members)
+        else:
+            parts = torch.split(values, [member.numel() for member in self.members])
+            yield from (part.view(member.shape) for part, member in zip(parts, self.members, strict=True))
+
+    def join(self, values: Sequence[Tensor]) -> Tensor:
+        """The other way round."""
+        if self.whole is self.members[0] or values[0].ndim == 0:
+            return values[0]
+        return torch.cat([value.flatten() for value in values])
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """All parameters of a network: those with several axes, which weight decay is for, and the rest.
+
+    `parameters` are the members of all slabs, in the order that AdamW would number them in without slabs.
+    """
+
+    decayed: tuple[Slab, ...]
+    rest: tuple[Slab, ...]
+    parameters: tuple[nn.Parameter, ...]
+
+    def __iter__(self) -> Iterator[Slab]:
+        return iter((*self.decayed, *self.rest))
+
+    def wholes(self) -> list[nn.Parameter]:
+        """What an optimiser is to be given."""
+        return [slab.whole for slab in self]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def collect_grad(self) -> None:
+        """After a backward pass: put the members' gradients together."""
+        for slab in self:
+            if slab.whole is not slab.members[0]:
+                slab.whole.grad = slab.join([p.grad for p in slab.members])  # type: ignore[misc]
+
+
+def apart(network: nn.Module) -> Slabs:
+    """Each parameter by itself, for any network: it may leave some without a gradient, or put others there."""
+    decayed, rest = _by_decay(network)
+    by_themselves = {id(p) for p in (*decayed, *rest)}
+    return Slabs(_laid_out(decayed, by_themselves), _laid_out(rest, by_themselves), (*decayed, *rest))
+
+
+def together(network: nn.Module) -> Slabs:
+    """Few slabs, for a network that uses every parameter in every step.
+
+    The weights of recurrent layers stay by themselves, as cuDNN wants them in a buffer of its own.
+    """
+    recurrent = {id(p) for part in network.modules() if isinstance(part, nn.RNNBase) for p in part.parameters()}
+    decayed, rest = _by_decay(network)
+    return Slabs(_laid_out(decayed, recurrent), _laid_out(rest, recurrent), (*decayed, *rest))
+
+
+def _by_decay(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """No weight decay on biases and norms, as in EAT's public code."""
+    parameters = list(network.parameters())
+    return [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+
+
+@torch.no_grad()
+def _laid_out(group: Sequence[nn.Parameter], apart: set[int]) -> tuple[Slab, ...]:
+    slabs = [Slab(p, (p,)) for p in group if id(p) in apart]
+    members = tuple(p for p in group if id(p) not in apart)
+    if len(members) > 1:
+        whole = nn.Parameter(torch.cat([p.flatten() for p in members]), members[0].requires_grad)
+        slab = Slab(whole, members)
+        for member, values in zip(members, slab.split(whole.data), strict=True):
+            member.data = values
+        return (*slabs, slab)
+    return (*slabs, *(Slab(p, (p,)) for p in members))
