@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -138,39 +137,6 @@ class ChannelAttention(nn.Module):
         return (average + maximum).sigmoid()  # type: ignore[no-any-return]
 
 
-class Dropout(nn.Dropout):
-    """torch's, with masks that take a quarter of the time on a CPU; there ``p`` is rounded to a multiple of 2^-16."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape, and the same one."""
-        if x.device.type != "cpu" or not self.training or not self.p:
-            return super().forward(x)
-        return x * _mask(x, self.p)
-
-
-def _mask(x: Tensor, p: float) -> Tensor:
-    """0 where ``x`` is dropped, 1 / (1 - p) elsewhere, from 16 bits of torch's generator for each."""
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    dropped = min(round(p * 2**16), 2**16 - 1)
-    kept = words.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - 2**15
-    return kept.to(x.dtype).mul_(2**16 / (2**16 - dropped))
-
-
-class SelfAttention(nn.MultiheadAttention):
-    """torch's; with dropout on a CPU, where torch has no fused one, in fewer passes over the scores."""
-
-    def forward(self, query: Tensor, *others: Any, **options: Any) -> tuple[Tensor, Tensor | None]:
-        """``[B, L, C] -> [B, L, C]``; in training there are no masks."""
-        if query.device.type != "cpu" or not self.training or not self.dropout:
-            return super().forward(query, *others, **options)
-        projected = nn.functional.linear(query, self.in_proj_weight, self.in_proj_bias)
-        parts = projected.reshape(*query.shape[:2], 3, self.num_heads, self.head_dim)
-        q, k, v = parts.permute(2, 0, 3, 1, 4)  # each [B, heads, L, C / heads]
-        weights = (q * self.head_dim**-0.5 @ k.transpose(2, 3)).softmax(-1)
-        attended = (weights * _mask(weights, self.dropout)) @ v
-        return self.out_proj(attended.transpose(1, 2).flatten(2)), None
-
-
 def sine_positions(length: int, width: int, device: torch.device) -> Tensor:
     """Positions of Vaswani et al. 2017, ``[length, width]``: sines in even columns, cosines in odd ones."""
     position_L1 = torch.arange(length, device=device, dtype=torch.float32).unsqueeze(1)
@@ -187,8 +153,6 @@ class TransformerEncoder(nn.Module):
     ) -> None:
         super().__init__()
         layer = nn.TransformerEncoderLayer(width, heads, feedforward, dropout, batch_first=True, norm_first=norm_first)
-        layer.self_attn = SelfAttention(width, heads, dropout, batch_first=True)
-        layer.dropout, layer.dropout1, layer.dropout2 = Dropout(dropout), Dropout(dropout), Dropout(dropout)
         self.encoder = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -157,14 +157,16 @@ def _add_studies(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _one(args: argparse.Namespace) -> Study:
+def _one(args: argparse.Namespace) -> "Study":
     """The one study that was named; raises StudyError for none or several."""
+    from sweeper.results.tables import StudyError
+
     if len(args.studies) != 1:
         raise StudyError(f"{len(args.studies)} studies named: one is shown at a time, or several with --benchmark")
     return resolve_study(args.studies[0], args.results)
 
 
-def resolve_benchmark(given: Sequence[str], results: str) -> list[Study]:
+def resolve_benchmark(given: Sequence[str], results: str) -> "list[Study]":
     """The benchmark's studies that were named, or that lie in a named folder of studies; none named: under `results`.
 
     Raises:
@@ -172,6 +174,8 @@ def resolve_benchmark(given: Sequence[str], results: str) -> list[Study]:
     """
     from sweeper.results.benchmark import is_benchmark
     from sweeper.results.storage import under
+    from sweeper.results.store import Study, studies_under
+    from sweeper.results.tables import StudyError
 
     found: list[Study] = []
     for place in given or [results]:
@@ -186,11 +190,12 @@ def resolve_benchmark(given: Sequence[str], results: str) -> list[Study]:
     return found
 
 
-def print_benchmark(studies: Sequence[Study], form: str, margin: float) -> tuple[str, ...]:
+def print_benchmark(studies: "Sequence[Study]", form: str, margin: float) -> tuple[str, ...]:
     """Derive the studies' tables and print Tables 1 to 5; returns what is wrong with them. `margin` in points."""
     from sweeper.report import benchmark
     from sweeper.report.formats import DOCUMENTS
     from sweeper.results import leaderboard
+    from sweeper.results.tables import StudyError
 
     boards = [leaderboard.derive(study, margin / 100) for study in studies]
     if form == "csv":
@@ -250,6 +255,8 @@ def _complain(line: str) -> None:
 def _report(args: argparse.Namespace) -> int:
     if args.benchmark:
         return _report_benchmark(args)
+    from sweeper.results.tables import StudyError
+
     if not args.studies:
         raise StudyError("no study named: name one, or several of different data sets, or use --benchmark")
     studies = [resolve_study(given, args.results) for given in args.studies]
@@ -260,8 +267,6 @@ def _report(args: argparse.Namespace) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in {"jinja2", "matplotlib"}:
             raise
-        from sweeper.results.tables import StudyError
-
         raise StudyError(f"the report needs {package}: pip install {package}") from None
     if len(studies) > 1:
         for option, value in (
