@@ -5,8 +5,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from sweeper import signals
-from sweeper.audio import splits
 from sweeper.audio.datasets import NAMES
+from sweeper.audio.split_names import NAMES as SPLITS
 from sweeper.cli import streams
 from sweeper.cli.run import END_SECONDS, add_machine, add_place, add_seeds, add_training, integers, say
 from sweeper.run.options import BenchmarkOptions
@@ -44,7 +44,7 @@ def add_parser(designs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         metavar="NAME=DIR",
         help="where a data set lies; one that `data fetch` got needs none",
     )
-    data.add_argument("--split", default=defaults.split, metavar="NAME", help=f"one of: {', '.join(splits.NAMES)}")
+    data.add_argument("--split", default=defaults.split, metavar="NAME", help=f"one of: {', '.join(SPLITS)}")
     data.add_argument(
         "--folds", type=integers, metavar="1,2,…", help="test folds; default: fold 1 for the demo, else all"
     )

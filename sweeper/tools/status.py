@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from sweeper.report.escaping import plain
 from sweeper.results.attempts import held, read_attempts
-from sweeper.results.looks import needed_trials
 from sweeper.results.row_files import Doubts
 from sweeper.results.searching import read_searches
 from sweeper.results.soundness import unplanned
@@ -41,7 +40,12 @@ def status(study: Study) -> Status:
     plan = study.read_plan()
     if plan is None:
         raise StudyError(f"{study} has no plan.json: no run has begun there")
-    planned = {trial["trial_id"]: trial for trial in needed_trials(plan)}
+    needed = plan.get("trials", ())
+    if plan.get("sequential"):
+        from sweeper.results.looks import needed_trials  # SciPy takes a second to import
+
+        needed = needed_trials(plan)
+    planned = {trial["trial_id"]: trial for trial in needed}
     doubts = Doubts()
     rows = study.trials(doubts)
     attempts = read_attempts(study, doubts=doubts).to_pylist()

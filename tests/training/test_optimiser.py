@@ -62,7 +62,7 @@ def test_in_a_one_cycle_schedule_the_first_of_the_betas_has_no_effect():
 
 def test_what_later_versions_can_say_is_in_ids_only_where_it_changes_what_runs():
     before = asdict(TrainingConfig())
-    for name in ("schedule", "momentum", "decay_all"):
+    for name in ("schedule", "momentum", "decay_all", "crops"):
         del before[name]
     assert TrainingConfig().decides() == before
     assert TrainingConfig(schedule="constant").decides() == before | {"schedule": "constant"}

@@ -15,7 +15,7 @@ CONFIG = TrainingConfig(weight_decay=0.1, max_lr=1e-2)
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    layers = {"conv": nn.Conv1d(1, 4, 3), "norm": nn.BatchNorm1d(4), "rnn": nn.LSTM(6, 5), "head": nn.Linear(5, 2)}
+    layers = {"conv": nn.Conv1d(1, 4, 3), "norm": nn.GroupNorm(1, 4), "rnn": nn.LSTM(6, 5), "head": nn.Linear(5, 2)}
     return nn.ModuleDict(layers)
 
 
