@@ -68,7 +68,7 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> 
     reach = min(centre, rows - 1)  # no tap further away meets a frame
     weight = weight[:, :, centre - reach : centre + reach + 1]
     if reach == 0 and bias is not None:
-        return torch.baddbmm(bias.unsqueeze(1), weight.squeeze(2).expand(len(x), -1, -1), x)
+        return torch.baddbmm(bias.unsqueeze(1), weight.squeeze(2).expand(x.shape[0], -1, -1), x)
     if dilation == 1:
         return nn.functional.conv1d(x, weight, bias, padding=reach)
     # Frames that are `dilation` apart lie in one column of a picture [rows, dilation]: along columns, no holes.

@@ -44,6 +44,7 @@ RECIPE: Mapping[str, Choice] = {
                       "middle to test (ours: EAT cuts at random in tests, too)"),
     "epochs": Choice(PAPER, "“an iteration of 1500”, read as epochs, as in EAT's recipe (3500 there)"),
     "batch_size": Choice(PAPER, "EAT: 128"),
+    "crops": Choice(OURS, "of a test clip: one is its middle, several are averaged; not said"),
     "max_lr": Choice(PAPER, "AdamW's"),
     "pct_start": Choice(EAT, "share of the steps in which the rate rises", TORCH),
     "weight_decay": Choice(PAPER),

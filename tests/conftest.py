@@ -37,6 +37,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
+@pytest.fixture(autouse=True)
+def no_width(monkeypatch):
+    """What runs the tests may say how wide its terminal is, which tables then fit."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(scope="session")
 def s3_server():
     pytest.importorskip("moto", reason="the extra 'test' is not installed")

@@ -184,8 +184,9 @@ def _print_profile(profiles: Sequence["Profile"], title: str, gpu: bool, *, pape
     # What doesn't fit is wrapped by the terminal: a table that is cut off at the edge misleads.
     console.width = max(console.width, Measurement.get(console, console.options.update(max_width=1000), table).maximum)
     console.print(table, soft_wrap=True)
-    print("ms: of one clip, forward: median and 95 % quantile. GB: peak memory at that, and in training;")
-    print(f"{'what torch allocated' if gpu else 'of the process, torch included'}. M: million parameters.")
+    memory = "what torch allocated" if gpu else "of the process, torch included"
+    print("M: million parameters. ms: of one clip, forward: median and 95 % quantile.")
+    print(f"GB: peak memory at that, and in training; {memory}.")
     if any(row.estimated for row in profiles):
         print("~: estimated from counted operations; an arm that is named is measured.")
     if paper:

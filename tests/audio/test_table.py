@@ -241,12 +241,12 @@ def test_labels_that_differ_in_case_alone_are_told(table, frame):
 
 def test_the_commands_take_it(table, frame, capsys):
     path = str(table(frame.drop(columns="fold")))
-    assert cli.main(["data", "list"]) == 0
+    assert cli(["data", "list"]) == 0
     assert "columns path,label[,group] and [,fold] or [,split]" in capsys.readouterr().out
-    assert cli.main(["data", "check", "table", "--data", path]) == 0
+    assert cli(["data", "check", "table", "--data", path]) == 0
     assert "class  validation  train only  fold 1  all" in capsys.readouterr().out
-    assert cli.main(["data", "prepare", "table", "--data", path, "--sample-rate", "8000"]) == 0
+    assert cli(["data", "prepare", "table", "--data", path, "--sample-rate", "8000"]) == 0
     assert "official 1: 10 train, 10 validation, 10 test; no recording on both sides" in capsys.readouterr().out
     command = ["run", "ablations", "--dataset", "table", "--data", path, "--recipe", "quick", "--dry-run"]
-    assert cli.main([*command, "--results", str(Path(path).parent / "results")]) == 0
+    assert cli([*command, "--results", str(Path(path).parent / "results")]) == 0
     assert "data: table, 30 clips, 2 classes, official split, test folds 1" in capsys.readouterr().out

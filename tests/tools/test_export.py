@@ -26,8 +26,8 @@ print(json.dumps([json.loads(extra["sweeper.json"]), *outputs]))
 
 def test_the_file_agrees_with_predict_in_a_process_that_has_torch_alone(trained, command, tmp_path):
     out = tmp_path / "classifier.pt2"
-    code, printed, _ = command("export", trained.weights, out, "--ema")
-    assert code == 0
+    code, printed, error = command("export", trained.weights, out, "--ema")
+    assert code == 0, error
     assert "logits agree within" in printed
     assert [path.name for path in tmp_path.iterdir()] == [out.name], "no temporary file is left"
 
