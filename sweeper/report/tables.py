@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from sweeper.report.answer import answer, margin
+from sweeper.report.answer import answer, identical_arms, margin
 from sweeper.report.cells import (
     NONE,
     OWN,
@@ -76,10 +76,13 @@ def heading(board: Leaderboard) -> str:
     folds = sorted(distinct(board, "fold"))
     devices = ", ".join(sorted(distinct(board, "device")))
     data = f"{first['dataset']}{' (synthetic sounds)' if first['synthetic'] else ''}"
+    blocks = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}, "
+    blocks += count(len(distinct(board, "replicate")), "seed")
+    if told := board.plan.get("imported"):
+        return f"{first['study']}: imported from {told['file']}, scores as {told['score']}; data set {data}, {blocks}"
     return (
-        f"{first['study']}: {data}, {first['split']} split, fold{'s' if len(folds) > 1 else ''} "
-        f"{', '.join(map(str, folds))}, {count(len(distinct(board, 'replicate')), 'seed')}, recipe {first['recipe']}, "
-        f"{count(pc.max(board.trials['epochs']).as_py(), 'epoch')}, {devices}"
+        f"{first['study']}: {data}, {first['split']} split, {blocks}, recipe {first['recipe']}, "
+        f"{count(pc.max(board.trials['epochs']).as_py() or 0, 'epoch')}, {devices}"
     )
 
 
@@ -167,6 +170,10 @@ def _arms(board: Leaderboard) -> PaperTable:
     }
     if not recorded:
         del columns["recordings"]
+    if board.plan.get("imported"):
+        del columns[unit]
+    if board.plan.get("imported") and not distinct(board, "seconds"):
+        del columns["s"]
     if all(row["published"] is None for row in rows):
         del columns["acc†"]
     if all(row["published_diff"] is None for row in rows):
@@ -209,15 +216,21 @@ def _notes(board: Leaderboard) -> list[str]:
     columns = {heading: labels.get(s, s) for t in board.arms.tables.values() for s, heading in t.columns.items()}
     short = [f"{heading}: {words}" for heading, words in columns.items() if heading != words]
     notes = ["; ".join(short)] if short else []
+    imported, acc = board.plan.get("imported"), "test accuracy of the last epoch's weights"
     notes += [
-        "acc: mean test accuracy of the last epoch's weights, with the interval of the arm alone; sd: its own spread, "
-        "in points; s: training time of all its trials"
+        f"acc: mean {'accuracy, as imported' if imported else acc}, with the interval of the arm alone; sd: its own "
+        "spread, in points; s: training time of all its trials"
     ]
     notes += rule_notes(board)
     if tested := next((row["recordings"] for row in rows if row["recordings_low"] is not None), None):
         notes.append(
             f"recordings: 95 % interval of the difference for other recordings and seeds, of each arm alone, from the "
             f"answers to {count(tested, 'test recording')}"
+        )
+    if alike := identical_arms(board):
+        notes.append(
+            f"identical: {', '.join(alike)} gave every test clip the probabilities of {board.arms.reference}, to the "
+            "last bit, in every block; so the difference is 0, and no interval is needed"
         )
     notes += floor_note(board)
     notes += effect_notes(board.effects)

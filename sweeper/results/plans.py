@@ -31,6 +31,11 @@ _SHAPE: Shape = {  # without trials, of which there may be 100,000
         "looks": [int],
         "levels": [float],
     },
+    "imported": {"file": str, "sha256": str, "score": str, "columns": Values(str)},
+    "commits": {
+        "arms": [str],
+        "of": [{"name": str, "asked": str, "sha": str, "subject": str, "code": str}],
+    },
     "looks": [{"blocks": int, "end": int, "level": float, "margin": float, "arms": Values(dict)}],
     "extended": [{"blocks": int, "to": int, "finished": int}],
     "design": {
@@ -125,6 +130,8 @@ def _joined(
 
 def _refuse_mixture(study: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     remedy = "use --study NAME to start another study"
+    if told := old.get("imported") or new.get("imported"):
+        raise StudyError(f"{study} was imported from {told['file']}: nothing is added to other tools' runs; {remedy}")
     if old.get("data_digest") != new.get("data_digest"):
         raise StudyError(
             f"{study} was made from other data (digest {str(old.get('data_digest'))[:12]}, "

@@ -15,6 +15,8 @@ import pandas as pd
 import pyarrow as pa
 
 from sweeper.results import schema
+from sweeper.results.identity import COLUMNS, identical
+from sweeper.results.importing import claimed
 from sweeper.results.looks import Sequential, needed_trials, read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED, ScoreGrid, score_grid, trial_frame
 from sweeper.results.single_split import single_split_columns
@@ -56,6 +58,10 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
         if kind != UNCOMPARED:
             grid = score_grid(frame, plan, kind, arms)
             _compare(rows, grid, margin, whole_reference=_is_whole(arms.reference, frame, planned))
+            for row in rows:
+                row["claim"] = row["claim"] and claimed(row["claim"], plan)
+            if kind == REFERENCE_KIND and plan.get("commits"):
+                _as_identical(rows, complete, arms.reference, study)
             if kind == REFERENCE_KIND and sequential is not None:
                 _as_looked_at(rows, sequential, margin)
             if kind == REFERENCE_KIND:
@@ -96,8 +102,8 @@ def _counts(kind: str, arm: str, complete: pd.DataFrame, failed: int, arms: Stud
     row |= {"outcome": "", "verdict": ""}
     if kind != UNCOMPARED and len(complete):
         sizes = complete[["parameters", "gflops_per_clip"]].iloc[0]
-        row["mean_ema"] = float(complete["accuracy_ema"].mean())
-        row["parameters"] = int(sizes["parameters"])
+        row["mean_ema"] = _finite(complete["accuracy_ema"].mean())
+        row["parameters"] = None if pd.isna(sizes["parameters"]) else int(sizes["parameters"])
         row["gflops_per_clip"] = _finite(float(sizes["gflops_per_clip"]))
     return row
 
@@ -117,6 +123,17 @@ def _compare(rows: list[Row], grid: ScoreGrid, margin: float, whole_reference: b
             # Trials are seldom missing at random: what is left of an arm with holes can't be called anything.
             if row["n"] == row["planned"] and whole_reference and row["diff_low"] is not None:
                 row["significant"], row["outcome"] = bool(found.significant[index]), words[index]
+
+
+def _as_identical(rows: list[Row], complete: pd.DataFrame, reference: str, study: Study) -> None:
+    """Commits that answer as the reference does to the last bit differ by nothing, whatever the spread."""
+    trials: dict[str, list[dict[Any, Any]]] = {}
+    for trial in complete[list(COLUMNS)].to_dict("records"):
+        trials.setdefault(trial["arm"], []).append(trial)
+    for row in rows:
+        whole = row["diff"] == 0 and row["n"] == row["planned"] and row["significant"] is not None
+        if whole and identical(study, trials[row["arm"]], trials[reference]):
+            row.update({"diff_low": 0.0, "diff_high": 0.0, "p": 1.0, "significant": False, "outcome": "equivalent"})
 
 
 def _as_looked_at(rows: list[Row], study: Sequential, margin: float) -> None:
