@@ -227,6 +227,9 @@ def _notes(board: Leaderboard) -> list[str]:
             f"recordings: 95 % interval of the difference for other recordings and seeds, of each arm alone, from the "
             f"answers to {count(tested, 'test recording')}"
         )
+    for arm, other in board.plan.get("commits", {}).get("same", {}).items():
+        named = f"{board.arms.factors.get(arm, '')} ({arm})"
+        notes.append(f"{named} is the same code as {other}, up to comments and layout: it has no trials of its own")
     if alike := identical_arms(board):
         notes.append(
             f"identical: {', '.join(alike)} gave every test clip the probabilities of {board.arms.reference}, to the "

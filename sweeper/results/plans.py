@@ -34,6 +34,7 @@ _SHAPE: Shape = {  # without trials, of which there may be 100,000
     "imported": {"file": str, "sha256": str, "score": str, "columns": Values(str)},
     "commits": {
         "arms": [str],
+        "same": Values(str),
         "of": [{"name": str, "asked": str, "sha": str, "subject": str, "code": str}],
     },
     "looks": [{"blocks": int, "end": int, "level": float, "margin": float, "arms": Values(dict)}],

@@ -60,12 +60,12 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
             _compare(rows, grid, margin, whole_reference=_is_whole(arms.reference, frame, planned))
             for row in rows:
                 row["claim"] = row["claim"] and claimed(row["claim"], plan)
-            if kind == REFERENCE_KIND and plan.get("commits"):
-                _as_identical(rows, complete, arms.reference, study)
             if kind == REFERENCE_KIND and sequential is not None:
                 _as_looked_at(rows, sequential, margin)
             if kind == REFERENCE_KIND:
                 single_split_columns(rows, complete, grid, study)
+                if plan.get("commits"):
+                    _as_identical(rows, complete, arms.reference, study)
                 _against_published(rows, complete, arms)
         summary += rows
     return summary
@@ -134,6 +134,7 @@ def _as_identical(rows: list[Row], complete: pd.DataFrame, reference: str, study
         whole = row["diff"] == 0 and row["n"] == row["planned"] and row["significant"] is not None
         if whole and identical(study, trials[row["arm"]], trials[reference]):
             row.update({"diff_low": 0.0, "diff_high": 0.0, "p": 1.0, "significant": False, "outcome": "equivalent"})
+            row.update({name: 0.0 for name in ("recordings_low", "recordings_high") if row[name] is not None})
 
 
 def _as_looked_at(rows: list[Row], study: Sequential, margin: float) -> None:

@@ -94,7 +94,8 @@ def _plan(options: AblationOptions, found: Sequence[tuple[Commit, Source]], say:
             f"--code {' '.join(options.code)}: network and training of {', '.join(names)} are the same code in all of "
             "them (comments and layout don't count), so there is nothing to compare"
         )
-    notes = [*(each.commit.label + f" is {each.commit.name}" for each in at), *run.notes, *notes, *same]
+    notes = [*(each.commit.label + f" is {each.commit.name}" for each in at), *run.notes, *notes]
+    notes += [f"{arm} is the same code as {other}: it has no trials of its own" for arm, other in same.items()]
     run = replace(run, notes=tuple(dict.fromkeys(notes)), source=replace(first, argument=options.source))
     plan = Plan(
         name, tuple(trials), _design(plans[0], at[0], names), _definition(plans[0], at, names, options.source, old)
@@ -105,7 +106,7 @@ def _plan(options: AblationOptions, found: Sequence[tuple[Commit, Source]], say:
         say(line)
     check_begin(options, run.results, plan.describe()["design"], missing)
     grid = Grid(options, run, plan, missing, extensions(run.results, plan, done))
-    return grid, {"commits": _facts(at, names, old)}
+    return grid, {"commits": _facts(at, names, same, old)}
 
 
 def _resolved(commit: Commit, source: Source, options: AblationOptions, run: Run) -> _At:
@@ -156,25 +157,24 @@ def _arm(commit: Commit, arm: str, names: Sequence[str]) -> str:
     return commit.name if len(names) == 1 else f"{arm}@{commit.name}"
 
 
-def _trials(at: Sequence[_At], plans: Sequence[Plan], old: Mapping[str, Any]) -> tuple[list[TrialSpec], list[str]]:
-    """The commits' trials, block by block, each computation once; and which commits compute what another one does."""
+def _trials(at: Sequence[_At], plans: Sequence[Plan], old: Mapping[str, Any]) -> tuple[list[TrialSpec], dict[str, str]]:
+    """The commits' trials, block by block, each computation once; and which arms compute what another one does."""
     arms = len(at[0].variants)
     names = [found.name for found in at[0].variants]
     known = {trial["trial_id"]: str(trial["arm"]) for trial in old.get("trials", ()) if old.get("commits")}
-    same, left_out = [], set()
+    same: dict[str, str] = {}
     for each, plan in zip(at, plans, strict=True):
         for trial in plan.trials[:arms]:
             mine = _arm(each.commit, trial.arm, names)
             if (other := known.setdefault(trial.trial_id, mine)) != mine:
-                left_out.add(mine)
-                same.append(f"{each.commit.asked} ({mine}): the same code as {other}; its trials are those")
+                same[mine] = other
     trials = []
     for block in range(len(plans[0].trials) // arms):
         for each, plan in zip(at, plans, strict=True):
             for trial in plan.trials[block * arms : (block + 1) * arms]:
                 own = {"commit": each.commit.sha} if each.commit is not at[0].commit else {}
                 switches = canonical_json(plain(own | json.loads(trial.switches)))
-                if (name := _arm(each.commit, trial.arm, names)) not in left_out:
+                if (name := _arm(each.commit, trial.arm, names)) not in same:
                     trials.append(replace(trial, arm=name, switches=switches))
     return trials, same
 
@@ -224,7 +224,7 @@ def _definition(
     }
 
 
-def _facts(at: Sequence[_At], names: Sequence[str], old: dict[str, Any]) -> dict[str, Any]:
+def _facts(at: Sequence[_At], names: Sequence[str], same: Mapping[str, str], old: Mapping[str, Any]) -> dict[str, Any]:
     """Which commits there are, for the study's plan."""
     of = [
         {name: getattr(each.commit, name) for name in ("name", "asked", "sha", "subject")} | {"code": each.source.code}
@@ -232,4 +232,4 @@ def _facts(at: Sequence[_At], names: Sequence[str], old: dict[str, Any]) -> dict
     ]
     known = {commit["name"] for commit in of}
     earlier = [commit for commit in old.get("commits", {}).get("of", ()) if commit["name"] not in known]
-    return {"arms": list(names), "of": [*of, *earlier]}
+    return {"arms": list(names), "of": [*of, *earlier], "same": {**old.get("commits", {}).get("same", {}), **same}}

@@ -61,8 +61,9 @@ def sources(file: Path, asked: Sequence[str]) -> Iterator[list[tuple[Commit, Sou
     """
     repository = _Repository(file)
     commits = [repository.commit(name) for name in asked]
-    for name, commit in zip(asked, commits, strict=True):
-        if name != HERE:
+    _check_apart([commit for commit in commits if commit.asked != HERE])
+    for commit in commits:
+        if commit.asked != HERE:
             repository.check_file(commit)
     with contextlib.ExitStack() as stack:
         found: list[tuple[Commit, Source]] = []
@@ -70,11 +71,18 @@ def sources(file: Path, asked: Sequence[str]) -> Iterator[list[tuple[Commit, Sou
             root = repository.top if commit.asked == HERE else stack.enter_context(repository.checkout(commit))
             source = repository.load(commit, root)
             found.append((repository.as_it_is(commit, source) if commit.asked == HERE else commit, source))
-        names: dict[str, str] = {}
-        for commit, _ in found:
-            if (other := names.setdefault(commit.name, commit.asked)) != commit.asked or asked.count(commit.asked) > 1:
-                raise PlanError(f"--code: {other} and {commit.asked} are the same commit ({commit.name}); name it once")
+        _check_apart([commit for commit, _ in found])
         yield found
+
+
+def _check_apart(commits: Sequence[Commit]) -> None:
+    names: dict[str, str] = {}
+    for commit in commits:
+        if commit.name in names:
+            raise PlanError(
+                f"--code: {names[commit.name]} and {commit.asked} are the same commit ({commit.name}); name it once"
+            )
+        names[commit.name] = commit.asked
 
 
 class _Repository:
