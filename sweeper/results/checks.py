@@ -33,10 +33,7 @@ def find_problems(trials: pa.Table, plan: Mapping[str, Any]) -> tuple[Problem, .
         trials: `schema.TRIAL`.
         plan: the study's `plan.json`; empty if it is missing.
     """
-    from sweeper.results.importing import imported_problems  # it makes problems, too
-
     return (
-        *imported_problems(trials, plan),
         *_holes(trials, plan),
         *_extensions(plan),
         *_failures(trials),

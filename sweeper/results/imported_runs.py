@@ -31,7 +31,7 @@ class ImportedRun:
     """One row.
 
     Attributes:
-        where: file and row.
+        where: the file's name, without folders, and the row.
         arm, fold, seed: what was run; fold 1 and seed 0 where the table does not say.
         score: accuracy as a fraction of 1; None for a run that failed, of which `error` says why.
         seconds: of training; None where the table does not say.
@@ -87,7 +87,9 @@ def read_runs(path: Path, columns: Mapping[str, str], unit: Unit | None = None) 
     rows = list(records(path, tuple(dict.fromkeys(columns.values()))))
     if not rows:
         raise StudyError(f"{path}: no rows; a row for each run is expected")
-    cells = [_Cells(where, values, columns) for where, values in rows]
+    cells = [
+        _Cells(where, f"{path.name}, {where.removeprefix(f'{path}, ')}", values, columns) for where, values in rows
+    ]
     states = [row.failure() for row in cells]
     scores = [None if state else row.score() for row, state in zip(cells, states, strict=True)]
     unit, how = _unit(path, columns["score"], unit, [(row.where, s) for row, s in zip(cells, scores, strict=True)])
@@ -133,9 +135,10 @@ def _columns(path: Path, columns: Mapping[str, str]) -> tuple[dict[str, str], li
 
 @dataclass(frozen=True)
 class _Cells:
-    """A row's cells, by column."""
+    """A row's cells, by column; `short`: where it is, by the file's name alone, for the study."""
 
     where: str
+    short: str
     values: Mapping[str, str]
     columns: Mapping[str, str]
 
@@ -151,10 +154,10 @@ class _Cells:
             return ""
         if word not in UNFINISHED:
             raise self._wrong("status", f"is neither one of {', '.join(FINISHED)} nor of {', '.join(UNFINISHED)}")
-        return f"{self.text('status')} ({self.where})"
+        return f"{self.text('status')} ({self.short})"
 
     def no_score(self) -> str:
-        return f"its score is {self.text('score') or 'empty'} ({self.where})"
+        return f"its score is {self.text('score') or 'empty'} ({self.short})"
 
     def score(self) -> float | None:
         """As it is written; None where it is empty, NaN or infinite."""
@@ -190,7 +193,7 @@ class _Cells:
         fold, seed = self.whole("fold", 0, 1), self.whole("seed", 0, 0)
         clips = [self.whole(key, 1, None) for key in ("train_clips", "test_clips")]
         assert fold is not None and seed is not None
-        return ImportedRun(self.where, arm, fold, seed, score, error, seconds, *clips)
+        return ImportedRun(self.short, arm, fold, seed, score, error, seconds, *clips)
 
     def _wrong(self, key: str, words: str) -> StudyError:
         return StudyError(f"{self.where}, column {self.columns[key]!r}: {self.text(key)!r} {words}")
@@ -230,9 +233,9 @@ def _one_each(
         if other is not None and other.score is not None and run.score is not None:
             lacks = [key for key in ("seed", "fold") if key not in columns]
             remedy = f"name the column that tells them apart: --columns {lacks[0]}=COLUMN" if lacks else "keep one"
+            at, again = (each.where.removeprefix(f"{path.name}, ") for each in (other, run))
             raise StudyError(
-                f"{path}: two runs of {run.name}: {other.where.removeprefix(f'{path}, ')} (score {other.score:g}) and "
-                f"{run.where.removeprefix(f'{path}, ')} (score {run.score:g}); {remedy}"
+                f"{path}: two runs of {run.name}: {at} (score {other.score:g}) and {again} (score {run.score:g}); {remedy}"
             )
         if other is not None:
             old, new = (run, other) if run.score is None and other.score is not None else (other, run)

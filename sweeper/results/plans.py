@@ -75,6 +75,7 @@ _PROTOCOL: Shape = {
     "citation": str,
     "claims": [(str, str, str)],
 }
+_OF = {"imported": ("file", "sha256", "score", "columns"), "commits": ("arms", "of", "same")}  # what is needed of each
 _NEEDED = ("dataset", "split", "recipe", "epochs", "clips", "test_share")  # of a protocol
 
 
@@ -167,6 +168,13 @@ def _objection(plan: object) -> str:
     if garbled := mismatch(plan, _SHAPE, ""):
         return garbled
     objections = (
+        *(
+            f"{part} has no {name}"
+            for part, names in _OF.items()
+            if plan.get(part)
+            for name in names
+            if name not in plan[part]
+        ),
         _objection_to_protocol(plan.get("definition", {}).get("protocol")),
         *map(_objection_to_trial, plan["trials"]),
         _objection_to_searches(plan) if plan.get("searches") else "",

@@ -231,5 +231,5 @@ def _facts(at: Sequence[_At], names: Sequence[str], same: Mapping[str, str], old
         for each in at
     ]
     known = {commit["name"] for commit in of}
-    earlier = [commit for commit in old.get("commits", {}).get("of", ()) if commit["name"] not in known]
+    earlier = [commit for commit in old.get("commits", {}).get("of", ()) if commit.get("name") not in known]
     return {"arms": list(names), "of": [*of, *earlier], "same": {**old.get("commits", {}).get("same", {}), **same}}
