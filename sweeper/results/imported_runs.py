@@ -235,7 +235,7 @@ def _one_each(
             remedy = f"name the column that tells them apart: --columns {lacks[0]}=COLUMN" if lacks else "keep one"
             at, again = (each.where.removeprefix(f"{path.name}, ") for each in (other, run))
             raise StudyError(
-                f"{path}: two runs of {run.name}: {at} (score {other.score:g}) and {again} (score {run.score:g}); {remedy}"
+                f"{path}: {run.name} twice: {at} (score {other.score:g}) and {again} (score {run.score:g}); {remedy}"
             )
         if other is not None:
             old, new = (run, other) if run.score is None and other.score is not None else (other, run)

@@ -159,7 +159,7 @@ def test_a_unit_that_is_not_clear_is_refused_unless_it_is_said(tmp_path):
         ({"seed": ""}, {}, r"line 2, column 'seed': '' is empty"),
         ({"arm": ""}, {}, r"line 2, column 'arm': '' is no arm's name"),
         ({"State": "done?"}, {}, r"line 2, column 'state': 'done\?' is neither one of finished"),
-        ({"seed": 0}, {}, r"two runs of full fold 1 seed 0: line 2 \(score 0.9\) and line 3 .*--columns fold=COLUMN"),
+        ({"seed": 0}, {}, r"full fold 1 seed 0 twice: line 2 \(score 0.9\) and line 3 .*--columns fold=COLUMN"),
         ({"State": "crashed"}, {}, "no run has a score"),
     ],
 )
