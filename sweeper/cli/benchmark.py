@@ -8,7 +8,7 @@ from sweeper import signals
 from sweeper.audio.datasets import NAMES
 from sweeper.audio.split_names import NAMES as SPLITS
 from sweeper.cli import streams
-from sweeper.cli.run import END_SECONDS, add_machine, add_place, add_seeds, add_training, integers, say
+from sweeper.cli.run import END_SECONDS, Help, add_machine, add_place, add_seeds, add_training, integers, say
 from sweeper.run.options import BenchmarkOptions
 from sweeper.search_spaces.benchmark import NETWORKS, STUDY
 
@@ -22,7 +22,7 @@ def add_parser(designs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         description="Train the paper's full network and its rivals on each data set, a study for each, and print "
         "Tables 1 to 5 as the paper has them with what was measured in its place. The same command again trains only "
         "what is missing.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Help,
     )
     data = parser.add_argument_group("data")
     data.add_argument(

@@ -141,7 +141,9 @@ def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
     status = commands.add_parser("status", help="how far a study is, from any shell that sees its folder")
     status.add_argument("study", metavar="STUDY", help="a study's folder or URL, or its name under --results")
-    status.add_argument("--results", default=report_cli.RESULTS, metavar="DIR")
+    status.add_argument(
+        "--results", default=report_cli.RESULTS, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX"
+    )
     status.set_defaults(command=_status)
 
 

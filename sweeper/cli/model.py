@@ -44,7 +44,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "clips is cut into windows that overlap by half, and their probabilities are averaged.",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="audio: WAV, FLAC, MP3, Ogg, AIFF …")
     _add_ema(parser)
     parser.add_argument(
         "--format",

@@ -73,7 +73,7 @@ def _design(
     summary: str,
     description: str,
 ) -> argparse.ArgumentParser:
-    parser = designs.add_parser(name, help=summary, description=description, formatter_class=_Help)
+    parser = designs.add_parser(name, help=summary, description=description, formatter_class=Help)
     parser.add_argument(
         "source",
         nargs="?",
@@ -89,7 +89,7 @@ def _design(
     return parser
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
+class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults but where there is none, or where the help says it in words."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -241,7 +241,7 @@ def _add_budget(search: argparse._ArgumentGroup, defaults: SearchOptions) -> Non
         "--halving",
         action=argparse.BooleanOptionalAction,
         default=defaults.halving,
-        help="stop trials that fall behind on the validation fold (ASHA)",
+        help="stop trials that fall behind on the validation fold (ASHA); default: yes",
     )
     search.add_argument(
         "--storage",
