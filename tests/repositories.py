@@ -12,7 +12,7 @@ from sweeper.study import Arm, Network, Recipe, Study, TrainingConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Frames(Network):
-    width: int = 16
+    width: int = 32
     norm: bool = True
 
     def build(self) -> nn.Module:
@@ -28,7 +28,7 @@ def head(network):
 STUDY = Study(
     network=Frames(),
     arms=(Arm("full"), Arm("no-norm", network={"norm": False})),
-    recipes=(Recipe("quick", training=TrainingConfig(epochs=4, max_lr=3e-3), sample_rate=8_000, seconds=1.0),),
+    recipes=(Recipe("quick", training=TrainingConfig(epochs=8, max_lr=3e-3), sample_rate=8_000, seconds=1.0),),
 )
 """
 REFACTORED = STUDY.replace("front = nn", "first = nn").replace("(front, ", "(first, ")

@@ -124,7 +124,7 @@ def _columns(path: Path, columns: Mapping[str, str]) -> tuple[dict[str, str], li
     for key, column in wanted.items():
         if column.strip().casefold() not in there:
             raise StudyError(
-                f"{path} has no column {column!r}; its columns are: {', '.join(names)}; name one of them: "
+                f"{path} has no column {column!r}; its columns are: {', '.join(names) or 'none'}; name one of them: "
                 f"--columns {key}=COLUMN"
             )
     state = next((there[name] for name in STATUS_COLUMNS if name in there), None)

@@ -27,7 +27,7 @@ def test_a_refactoring_is_equivalent_and_a_bug_is_found_also_after_a_kill(sweepe
     assert f"({names[2]}) is the same code as {names[1]}" in out.replace("\n", " ")
     gate = sweeper("gate", FOLDER, names[1], "--equivalent")
     assert json.loads(gate)["why"].startswith("its answers are the other's to the last bit")
-    (sweeper.folder / "frames.py").write_text(STUDY.replace("width: int = 16", "width: int = 8"))
+    (sweeper.folder / "frames.py").write_text(STUDY.replace("width: int = 32", "width: int = 8"))
     out = sweeper(*COMMAND[:5], "--code", "main~3", ".")
     assert "dirty-" in out and "2 arms × 1 fold × 3 seeds = 6 trials, 3 of them already committed" in out
     assert names[1] in out, "commits that were asked for earlier stay in the table"
