@@ -19,18 +19,19 @@ from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.networks import check_networks
 from sweeper.run.options import OK, AblationOptions, Outcome, Say, resumable
 from sweeper.run.prepare import Run, choose_recipe, prepare_run, results_name
-from sweeper.study import Recipe
+from sweeper.study import Arm, Recipe
 from sweeper.study_file import save
 from sweeper.switches import flat_fields
 
 
 @dataclass(frozen=True)
 class _At:
-    """A commit, its study, the recipe there, and its arms resolved."""
+    """A commit, its study, the recipe there, and its arms, as they are declared and resolved, in one order for all."""
 
     commit: Commit
     source: Source
     recipe: Recipe
+    arms: tuple[Arm, ...]
     variants: tuple[Variant, ...]
 
 
@@ -77,7 +78,7 @@ def _plan(options: AblationOptions, found: Sequence[tuple[Commit, Source]], say:
         build_plan(
             study=name,
             source=each.source,
-            arms=select_arms(each.source.study, names=names),
+            arms=each.arms,
             recipe=each.recipe,
             dataset=run.dataset.name,
             split=options.split,
@@ -116,11 +117,13 @@ def _resolved(commit: Commit, source: Source, options: AblationOptions, run: Run
         PlanError: an arm or the recipe is not there, can't be trained, or hears other clips.
     """
     classes = len(run.dataset.classes)
+    study = source.study
     if source is run.source:
-        return _At(commit, source, run.recipe, tuple(variant(source.study, a, run.recipe, classes) for a in run.arms))
+        found = tuple(variant(study, arm, run.recipe, classes) for arm in run.arms)
+        return _At(commit, source, run.recipe, run.arms, found)
     try:
         recipe = choose_recipe(source, options.recipe, demo=False)
-        arms = select_arms(source.study, names=options.arms)
+        arms = tuple(sorted(select_arms(study, names=options.arms), key=lambda arm: options.arms.index(arm.name)))
     except PlanError as error:
         raise PlanError(f"--code {commit.asked}: {error}") from None
     if options.epochs is not None:
@@ -131,7 +134,7 @@ def _resolved(commit: Commit, source: Source, options: AblationOptions, run: Run
             f"{options.code[0]} {base[1]:g} s at {base[0]} Hz: other clips can't be compared block by block"
         )
     check_networks(source, recipe, arms, classes, options.workers_per_trial)
-    return _At(commit, source, recipe, tuple(variant(source.study, arm, recipe, classes) for arm in arms))
+    return _At(commit, source, recipe, arms, tuple(variant(study, arm, recipe, classes) for arm in arms))
 
 
 def _beside(each: _At, first: _At) -> list[str]:

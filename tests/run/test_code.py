@@ -185,6 +185,18 @@ def test_a_dry_run_says_what_commits_share(own):
     assert f"{names[2]} is the same code as {names[1]}: it has no trials of its own" in lines
 
 
+def test_arms_are_those_of_the_name_whatever_their_order_in_a_commit(own):
+    folder, _ = own
+    one, other = 'Arm("full")', 'Arm("no-norm", network={"norm": False})'
+    swapped = STUDY.replace(f"{one}, {other}", f"{other}, {one}")
+    assert swapped != STUDY
+    commit(folder, swapped.replace("return nn.Linear", "network.classes\n    return nn.Linear"), "Swap")
+    lines = lines_of("main~4", "main", arms=("full", "no-norm"))
+    assert "main (full): shares 6 of 6 parameters with main~4" in lines
+    assert "main (no-norm): shares 4 of 4 parameters with main~4" in lines
+    assert "4 arms × 1 fold × 1 seed = 4 trials" in lines[0]
+
+
 def test_another_reference_is_another_study(own, tmp_path):
     _, names = own
     study = Study(tmp_path / "results" / "s")
