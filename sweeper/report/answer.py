@@ -10,6 +10,7 @@ from sweeper.plan import Stage
 from sweeper.report.cells import count, difference, points
 from sweeper.report.floor import floor_sentence
 from sweeper.report.rerun import rerun_command
+from sweeper.results.identity import IDENTICAL
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.looks import read_sequential
 from sweeper.results.reach import Design, design_of, spread_of, steps_to
@@ -51,7 +52,7 @@ def answer(board: Leaderboard) -> list[str]:
 def identical_arms(board: Leaderboard) -> list[str]:
     """Commits that answered as the reference did, to the last bit."""
     found = board.ablation if board.plan.get("commits") else []
-    return [row["arm"] for row in found if row["outcome"] == "equivalent" and row["diff_low"] == row["diff_high"] == 0]
+    return [row["arm"] for row in found if row["claim"] == IDENTICAL]
 
 
 def in_a_sentence(board: Leaderboard) -> str:
@@ -93,7 +94,7 @@ def _remedy(board: Leaderboard) -> list[str]:
         seeds = after[0] // len(sequential.folds)
         command = rerun_command(board.plan, seeds=seeds)
         return [f"To go on to {count(seeds, 'seed')}, where the next look is planned:", command]
-    design, spread = design_of(board.grid), spread_of(board.grid)
+    design, spread = design_of(board.grid), spread_of(board.grid.without(identical_arms(board)))
     if spread is None:
         seen = "One block shows no spread" if design.folds * design.seeds == 1 else "There is no spread to go by"
         further = Design(design.arms, design.folds, design.seeds + 1, design.test_train_ratio, design.folds_in_all)

@@ -166,6 +166,10 @@ def provenance(board: Leaderboard) -> Pairs:
         ("finished", f"{span['min']:%Y-%m-%d %H:%M} to {span['max']:%Y-%m-%d %H:%M} UTC"),
         ("data digest", _shares(board, "data_digest")),
         *((("imported from", told["file"]),) if (told := board.plan.get("imported")) else ()),
+        *(
+            ("commit", f"{found['name']}: {found['asked']}, {found['sha']}, code {found['code'] or 'of the package'}")
+            for found in board.plan.get("commits", {}).get("of", ())
+        ),
         *((("code of the network", code),) if (code := board.plan.get("definition", {}).get("code")) else ()),
     ]
 

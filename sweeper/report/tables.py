@@ -26,6 +26,7 @@ from sweeper.report.cells import (
 from sweeper.report.effect_table import effect_notes, effects_table
 from sweeper.report.floor import FLOOR, floor_note
 from sweeper.report.search_tables import search_notes, search_tables
+from sweeper.results.identity import IDENTICAL
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.looks import read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED
@@ -93,7 +94,8 @@ def distinct(board: Leaderboard, column: str) -> set[Any]:
 
 def claim_of(rows: Sequence[Row]) -> str:
     """What the differences are a statement about; '' where nothing was compared."""
-    return next((row["claim"] for row in rows if row["claim"]), "")
+    claims = [row["claim"] for row in rows if row["claim"]]
+    return next((claim for claim in claims if claim != IDENTICAL), "".join(claims[:1]))
 
 
 def _titled(title: str, rows: Sequence[Row]) -> str:
@@ -264,7 +266,7 @@ def rule_notes(board: Leaderboard) -> list[str]:
     compared = [row for row in board.ablation if row["diff"] is not None]
     if not compared:
         return []
-    first = compared[0]
+    first = next((row for row in compared if row["claim"] != IDENTICAL), compared[0])
     reference = board.arms.reference
     units = sorted({row["units"] for row in compared})
     span = f"{units[0]} to {units[-1]} {first['unit']}s" if len(units) > 1 else count(units[0], first["unit"])

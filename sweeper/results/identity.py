@@ -10,6 +10,7 @@ from typing import Any
 
 from sweeper.results.store import Study
 
+IDENTICAL = "to the last bit"  # what a difference of theirs is a statement about
 COLUMNS = ("trial_id", "arm", "fold", "replicate", "evidence", "test_clips", "accuracy")
 
 

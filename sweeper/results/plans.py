@@ -75,7 +75,7 @@ _PROTOCOL: Shape = {
     "citation": str,
     "claims": [(str, str, str)],
 }
-_OF = {"imported": ("file", "sha256", "score", "columns"), "commits": ("arms", "of", "same")}  # what is needed of each
+_OF = {"imported": ("file", "sha256", "score", "columns"), "commits": ("arms", "of")}  # what is needed of each
 _NEEDED = ("dataset", "split", "recipe", "epochs", "clips", "test_share")  # of a protocol
 
 

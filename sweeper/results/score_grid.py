@@ -1,7 +1,7 @@
 """A study's scores as the statistics take them: arms × folds × seeds, with holes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,6 +45,11 @@ class ScoreGrid:
     test_train_ratio: float
     folds_in_all: int
     resolution: float | None
+
+    def without(self, arms: Collection[str]) -> "ScoreGrid":
+        """The grid as if these arms had not been run; they stay in the family."""
+        gone = np.isin(self.arms, list(arms))
+        return replace(self, scores=np.where(gone[:, None, None], np.nan, self.scores))
 
     def compare(self, limits: tuple[float, float] = (0.0, 1.0)) -> ArmComparison | None:
         """All arms against the reference; None where nothing is known.

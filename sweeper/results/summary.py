@@ -7,7 +7,7 @@ their own.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sweeper.results import schema
-from sweeper.results.identity import COLUMNS, identical
+from sweeper.results.identity import COLUMNS, IDENTICAL, identical
 from sweeper.results.importing import claimed
 from sweeper.results.looks import Sequential, needed_trials, read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED, ScoreGrid, score_grid, trial_frame
@@ -57,15 +57,17 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
             rows.append(row)
         if kind != UNCOMPARED:
             grid = score_grid(frame, plan, kind, arms)
-            _compare(rows, grid, margin, whole_reference=_is_whole(arms.reference, frame, planned))
+            alike = _identical(complete, rows, arms.reference, study) if plan.get("commits") else ()
+            apart = [row for row in rows if row["arm"] not in alike]
+            # Two arms with one arm's scores would make the spread that is pooled over arms look smaller than it is.
+            _compare(apart, grid.without(alike), margin, _is_whole(arms.reference, frame, planned))
             for row in rows:
                 row["claim"] = row["claim"] and claimed(row["claim"], plan)
             if kind == REFERENCE_KIND and sequential is not None:
                 _as_looked_at(rows, sequential, margin)
             if kind == REFERENCE_KIND:
                 single_split_columns(rows, complete, grid, study)
-                if plan.get("commits"):
-                    _as_identical(rows, complete, arms.reference, study)
+                _as_identical(rows, alike, arms.reference, margin)
                 _against_published(rows, complete, arms)
         summary += rows
     return summary
@@ -125,16 +127,24 @@ def _compare(rows: list[Row], grid: ScoreGrid, margin: float, whole_reference: b
                 row["significant"], row["outcome"] = bool(found.significant[index]), words[index]
 
 
-def _as_identical(rows: list[Row], complete: pd.DataFrame, reference: str, study: Study) -> None:
-    """Commits that answer as the reference does to the last bit differ by nothing, whatever the spread."""
+def _identical(complete: pd.DataFrame, rows: list[Row], reference: str, study: Study) -> tuple[str, ...]:
+    """Arms without holes that answered as the reference did, to the last bit, in every block that either has."""
     trials: dict[str, list[dict[Any, Any]]] = {}
     for trial in complete[list(COLUMNS)].to_dict("records"):
         trials.setdefault(trial["arm"], []).append(trial)
-    for row in rows:
-        whole = row["diff"] == 0 and row["n"] == row["planned"] and row["significant"] is not None
-        if whole and identical(study, trials[row["arm"]], trials[reference]):
-            row.update({"diff_low": 0.0, "diff_high": 0.0, "p": 1.0, "significant": False, "outcome": "equivalent"})
-            row.update({name: 0.0 for name in ("recordings_low", "recordings_high") if row[name] is not None})
+    theirs = trials.get(reference, [])
+    whole = [row["arm"] for row in rows if row["n"] == row["planned"] == len(theirs) and row["arm"] != reference]
+    return tuple(arm for arm in whole if identical(study, trials[arm], theirs))
+
+
+def _as_identical(rows: list[Row], alike: Collection[str], reference: str, margin: float) -> None:
+    """What identical answers come to: the reference's own numbers, and a difference of nothing."""
+    base = next((row for row in rows if row["arm"] == reference), {})
+    for row in (row for row in rows if row["arm"] in alike):
+        row.update({name: base[name] for name in ("mean", "ci_low", "ci_high", "sd", "unit", "units", "own_spread")})
+        row.update({"diff": 0.0, "diff_low": 0.0, "diff_high": 0.0, "p": 1.0, "significant": False})
+        row.update({"outcome": "equivalent", "margin": margin, "claim": IDENTICAL})
+        row.update({name: 0.0 for name in ("recordings_low", "recordings_high") if row[name] is not None})
 
 
 def _as_looked_at(rows: list[Row], study: Sequential, margin: float) -> None:
