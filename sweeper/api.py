@@ -117,7 +117,7 @@ def _as_option(name: str, value: Any) -> Any:
     """A value as the command line would have made it."""
     if name == "data" and value is not None:
         return Path(value)
-    if name in ("folds", "arms", "peers", "log"):
+    if name in ("folds", "arms", "peers", "code", "log"):
         if value is None or (isinstance(value, Sequence) and not isinstance(value, str)):
             return None if value is None else tuple(value)
         return (value,)

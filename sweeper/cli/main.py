@@ -112,7 +112,7 @@ def _complain(message: str, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from sweeper.cli import data, doctor, gate, merge, model, report, run, watch
+    from sweeper.cli import data, doctor, gate, import_runs, merge, model, report, run, watch
     from sweeper.cli.version import Version
 
     parser = argparse.ArgumentParser(
@@ -128,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_parsers(commands)
     gate.add_parser(commands)
     merge.add_parser(commands)
+    import_runs.add_parser(commands)
     watch.add_parser(commands)
     data.add_parser(commands)
     model.add_parsers(commands)

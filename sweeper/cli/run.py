@@ -174,12 +174,25 @@ def _add_grid(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
     )
     _add_table(grid, defaults)
     _add_arms(grid, "only these arms; --list names them")
+    _add_code(grid)
     grid.add_argument(
         "--peers",
         nargs="+",
         default=[],
         metavar="NAME",
         help=f"also train these published networks, on the same splits: {', '.join(PEERS)}",
+    )
+
+
+def _add_code(grid: argparse._ArgumentGroup) -> None:
+    grid.add_argument(
+        "--code",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="COMMIT",
+        help="compare commits of the repository that holds the study's file, with the first one named; . is the "
+        "working tree. Of the reference arm, or of each --arm",
     )
 
 

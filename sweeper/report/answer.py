@@ -10,6 +10,7 @@ from sweeper.plan import Stage
 from sweeper.report.cells import count, difference, points
 from sweeper.report.floor import floor_sentence
 from sweeper.report.rerun import rerun_command
+from sweeper.results.identity import IDENTICAL
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.looks import read_sequential
 from sweeper.results.reach import Design, design_of, spread_of, steps_to
@@ -43,7 +44,15 @@ def answer(board: Leaderboard) -> list[str]:
             else ", ".join(row["arm"] for row in undecided)
         )
         sentences += [f"Undecided at {margin(board)}: {which}. That is not “no difference”.", *_remedy(board)]
+    if alike := identical_arms(board):
+        sentences.append(f"Identical to {board.arms.reference}, in every bit of every answer: {', '.join(alike)}.")
     return [*sentences, *floor_sentence(board), *_outweighed(board), *_held(rows)]
+
+
+def identical_arms(board: Leaderboard) -> list[str]:
+    """Commits that answered as the reference did, to the last bit."""
+    found = board.ablation if board.plan.get("commits") else []
+    return [row["arm"] for row in found if row["claim"] == IDENTICAL]
 
 
 def in_a_sentence(board: Leaderboard) -> str:
@@ -75,7 +84,9 @@ def margin(board: Leaderboard) -> str:
 def _remedy(board: Leaderboard) -> list[str]:
     """What this design finds, and the command of one that would find the margin."""
     if any(row["n"] < row["planned"] for row in board.ablation):
-        return ["Trials are missing, so nothing is called: the command that began the study continues it."]
+        others = "run them where the others ran, and import all of them again into another study"
+        remedy = others if board.plan.get("imported") else "the command that began the study continues it"
+        return [f"Trials are missing, so nothing is called: {remedy}."]
     if (sequential := read_sequential(board.plan)) is not None:
         after = [look for look in sequential.schedule.looks if look > sequential.end]
         if not after:
@@ -83,7 +94,7 @@ def _remedy(board: Leaderboard) -> list[str]:
         seeds = after[0] // len(sequential.folds)
         command = rerun_command(board.plan, seeds=seeds)
         return [f"To go on to {count(seeds, 'seed')}, where the next look is planned:", command]
-    design, spread = design_of(board.grid), spread_of(board.grid)
+    design, spread = design_of(board.grid), spread_of(board.grid.without(identical_arms(board)))
     if spread is None:
         seen = "One block shows no spread" if design.folds * design.seeds == 1 else "There is no spread to go by"
         further = Design(design.arms, design.folds, design.seeds + 1, design.test_train_ratio, design.folds_in_all)
@@ -113,6 +124,8 @@ def _points(size: float) -> str:
 
 
 def _command(board: Leaderboard, design: Design) -> str:
+    if board.plan.get("imported"):
+        return "They are run where the others ran, and imported with these into another study."
     return rerun_command(board.plan, seeds=design.seeds, folds=design.folds) or "(the study has no plan.json)"
 
 

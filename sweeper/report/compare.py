@@ -48,7 +48,13 @@ def compare(study_a: Study, study_b: Study) -> str:
         if board.unwritten
     ]
     problems = [f"{name}: {problem}" for name, board in (("A", a), ("B", b)) for problem in board.problems]
-    return print_grids(f"A: {study_a}\nB: {study_b}", tables, notes, problems)
+    names = [f"{study}{_imported(board)}" for study, board in ((study_a, a), (study_b, b))]
+    return print_grids("A: {}\nB: {}".format(*names), tables, notes, problems)
+
+
+def _imported(board: Leaderboard) -> str:
+    told = board.plan.get("imported")
+    return f" (imported from {told['file']})" if told else ""
 
 
 def differing_fields(a: Leaderboard, b: Leaderboard) -> list[tuple[str, str, str]]:

@@ -26,7 +26,19 @@ def question(board: Leaderboard) -> str:
             "scored, beside the recipe, on seeds and test clips that had decided nothing."
         )
     ablations = board.trials.filter(pc.equal(board.trials["kind"], "ablation"))
+    if told := board.plan.get("imported"):
+        return (
+            f"{count(len(arms), 'arm')} that other tools ran, imported from {told['file']}: how do they compare with "
+            f"{board.arms.reference}, block by block?"
+        )
+    commits = board.plan.get("commits")
     folds, seeds = (pc.count_distinct(ablations[name]).as_py() for name in ("fold", "replicate"))
+    if commits:
+        return (
+            f"Do these commits compute as well as {board.arms.reference} does? {count(len(arms), 'arm')}, each as a "
+            f"commit has it, were trained on {_same(folds, 'fold')} with {_same(seeds, 'seed')} and compared block by "
+            "block."
+        )
     return (
         f"Which parts earn their place? {count(len(arms), 'arm')}, each {board.arms.reference} but for what it "
         f"switches, were trained on {_same(folds, 'fold')} with {_same(seeds, 'seed')} and compared "
@@ -42,6 +54,15 @@ def data_facts(board: Leaderboard) -> Pairs:
     """The data of the study."""
     first = board.trials.slice(0, 1).to_pylist()[0]
     plan = board.plan
+    if told := plan.get("imported"):
+        columns = ", ".join(f"{key} from {column}" for key, column in told["columns"].items())
+        return [
+            ("imported from", f"{told['file']}, SHA-256 {told['sha256']}"),
+            ("columns", f"{columns}; scores as {told['score']}"),
+            ("data set", first["dataset"]),
+            ("test folds", ", ".join(map(str, sorted(distinct(board, "fold"))))),
+            *(("note", note) for note in plan.get("notes", ())),
+        ]
     sizes = board.trials.filter(pc.equal(board.trials["status"], "complete"))
     clips = [f"{pc.min(sizes[c]).as_py()} to {pc.max(sizes[c]).as_py()}" for c in ("train_clips", "test_clips")]
     notes = [*plan.get("notes", ()), *sorted(leak for leak in distinct(board, "leak") if leak)]
@@ -50,8 +71,8 @@ def data_facts(board: Leaderboard) -> Pairs:
         ("classes", ", ".join(plan.get("classes", ())) or "unknown"),
         ("split", f"{first['split']}, test folds {', '.join(map(str, sorted(distinct(board, 'fold'))))}"),
         ("clips per fold", f"{_span(clips[0])} to train, {_span(clips[1])} to test"),
-        ("input", f"{first['clip_seconds']:g} s at {first['sample_rate']} Hz"),
-        ("recipe", f"{first['recipe']}, {count(first['epochs'], 'epoch')}"),
+        ("input", f"{first['clip_seconds'] or 0:g} s at {first['sample_rate']} Hz"),
+        ("recipe", f"{first['recipe']}, {count(first['epochs'] or 0, 'epoch')}"),
         *(("AdamW’s betas", words) for words in _betas(plan)),
         *(("note", note) for note in notes),
     ]
@@ -81,6 +102,9 @@ def cost_sentence(board: Leaderboard, price: float | None = None) -> str:
 
     From the rows alone: attempts that never became one are in `cost_table`, which has to read a file for each.
     """
+    if board.plan.get("imported"):
+        seconds = pc.sum(board.trials.column("seconds")).as_py()
+        return "cost: not imported" if seconds is None else f"cost: {seconds:,.0f} seconds of training, as imported"
     held, wasted = (
         pc.sum(board.trials.column(name)).as_py() or 0.0 for name in ("device_seconds", "waste_device_seconds")
     )
@@ -141,6 +165,11 @@ def provenance(board: Leaderboard) -> Pairs:
         ("hosts", str(len(distinct(board, "node")))),
         ("finished", f"{span['min']:%Y-%m-%d %H:%M} to {span['max']:%Y-%m-%d %H:%M} UTC"),
         ("data digest", _shares(board, "data_digest")),
+        *((("imported from", told["file"]),) if (told := board.plan.get("imported")) else ()),
+        *(
+            ("commit", f"{found['name']}: {found['asked']}, {found['sha']}, code {found['code'] or 'of the package'}")
+            for found in board.plan.get("commits", {}).get("of", ())
+        ),
         *((("code of the network", code),) if (code := board.plan.get("definition", {}).get("code")) else ()),
     ]
 
@@ -148,5 +177,5 @@ def provenance(board: Leaderboard) -> Pairs:
 def _shares(board: Leaderboard, column: str) -> str:
     counts = Counter(board.trials[column].to_pylist()).most_common()
     if len(counts) == 1:
-        return str(counts[0][0]) or "unknown"
+        return str(counts[0][0] or "unknown")
     return ", ".join(f"{value or 'unknown'} ({count(amount, 'trial')})" for value, amount in counts)

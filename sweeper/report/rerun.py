@@ -55,7 +55,10 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> s
     words += ["--epochs", str(epochs)] if study.recipes.get(name) != epochs else []
     if benchmark:  # its name follows from the rest
         return shlex.join([*words, "--networks", *arms, *dict.fromkeys(names.get("peer", ()))])
-    words += ["--arm", *arms] if len(arms) < len(study.switches) else []
+    if commits := plan.get("commits"):
+        words += ["--code", *(commit["name"] if commit["name"] in commit["sha"] else "." for commit in commits["of"])]
+        arms = commits["arms"]
+    words += ["--arm", *arms] if commits or len(arms) < len(study.switches) else []
     words += ["--peers", *dict.fromkeys(names["peer"])] if "peer" in names else []
     words += _search_words(plan["search"], tuned) if searches else []
     return shlex.join([*words, "--study", plan["study"]])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from sweeper.report.answer import answer, margin
+from sweeper.report.answer import answer, identical_arms, margin
 from sweeper.report.cells import (
     NONE,
     OWN,
@@ -26,6 +26,7 @@ from sweeper.report.cells import (
 from sweeper.report.effect_table import effect_notes, effects_table
 from sweeper.report.floor import FLOOR, floor_note
 from sweeper.report.search_tables import search_notes, search_tables
+from sweeper.results.identity import IDENTICAL
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.looks import read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED
@@ -76,10 +77,13 @@ def heading(board: Leaderboard) -> str:
     folds = sorted(distinct(board, "fold"))
     devices = ", ".join(sorted(distinct(board, "device")))
     data = f"{first['dataset']}{' (synthetic sounds)' if first['synthetic'] else ''}"
+    blocks = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}, "
+    blocks += count(len(distinct(board, "replicate")), "seed")
+    if told := board.plan.get("imported"):
+        return f"{first['study']}: imported from {told['file']}, scores as {told['score']}; data set {data}, {blocks}"
     return (
-        f"{first['study']}: {data}, {first['split']} split, fold{'s' if len(folds) > 1 else ''} "
-        f"{', '.join(map(str, folds))}, {count(len(distinct(board, 'replicate')), 'seed')}, recipe {first['recipe']}, "
-        f"{count(pc.max(board.trials['epochs']).as_py(), 'epoch')}, {devices}"
+        f"{first['study']}: {data}, {first['split']} split, {blocks}, recipe {first['recipe']}, "
+        f"{count(pc.max(board.trials['epochs']).as_py() or 0, 'epoch')}, {devices}"
     )
 
 
@@ -90,7 +94,8 @@ def distinct(board: Leaderboard, column: str) -> set[Any]:
 
 def claim_of(rows: Sequence[Row]) -> str:
     """What the differences are a statement about; '' where nothing was compared."""
-    return next((row["claim"] for row in rows if row["claim"]), "")
+    claims = [row["claim"] for row in rows if row["claim"]]
+    return next((claim for claim in claims if claim != IDENTICAL), "".join(claims[:1]))
 
 
 def _titled(title: str, rows: Sequence[Row]) -> str:
@@ -167,6 +172,10 @@ def _arms(board: Leaderboard) -> PaperTable:
     }
     if not recorded:
         del columns["recordings"]
+    if board.plan.get("imported"):
+        del columns[unit]
+    if board.plan.get("imported") and not distinct(board, "seconds"):
+        del columns["s"]
     if all(row["published"] is None for row in rows):
         del columns["acc†"]
     if all(row["published_diff"] is None for row in rows):
@@ -209,15 +218,24 @@ def _notes(board: Leaderboard) -> list[str]:
     columns = {heading: labels.get(s, s) for t in board.arms.tables.values() for s, heading in t.columns.items()}
     short = [f"{heading}: {words}" for heading, words in columns.items() if heading != words]
     notes = ["; ".join(short)] if short else []
+    imported, acc = board.plan.get("imported"), "test accuracy of the last epoch's weights"
     notes += [
-        "acc: mean test accuracy of the last epoch's weights, with the interval of the arm alone; sd: its own spread, "
-        "in points; s: training time of all its trials"
+        f"acc: mean {'accuracy, as imported' if imported else acc}, with the interval of the arm alone; sd: its own "
+        "spread, in points; s: training time of all its trials"
     ]
     notes += rule_notes(board)
     if tested := next((row["recordings"] for row in rows if row["recordings_low"] is not None), None):
         notes.append(
             f"recordings: 95 % interval of the difference for other recordings and seeds, of each arm alone, from the "
             f"answers to {count(tested, 'test recording')}"
+        )
+    for arm, other in board.plan.get("commits", {}).get("same", {}).items():
+        named = f"{board.arms.factors.get(arm, '')} ({arm})"
+        notes.append(f"{named} is the same code as {other}, up to comments and layout: it has no trials of its own")
+    if alike := identical_arms(board):
+        notes.append(
+            f"identical: {', '.join(alike)} gave every test clip the probabilities of {board.arms.reference}, to the "
+            "last bit, in every block; so the difference is 0, and no interval is needed"
         )
     notes += floor_note(board)
     notes += effect_notes(board.effects)
@@ -248,7 +266,7 @@ def rule_notes(board: Leaderboard) -> list[str]:
     compared = [row for row in board.ablation if row["diff"] is not None]
     if not compared:
         return []
-    first = compared[0]
+    first = next((row for row in compared if row["claim"] != IDENTICAL), compared[0])
     reference = board.arms.reference
     units = sorted({row["units"] for row in compared})
     span = f"{units[0]} to {units[-1]} {first['unit']}s" if len(units) > 1 else count(units[0], first["unit"])

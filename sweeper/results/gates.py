@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from sweeper.results.identity import COLUMNS, identical
+from sweeper.results.importing import claimed
 from sweeper.results.looks import needed_trials, read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, score_grid, trial_frame
 from sweeper.results.store import Study
@@ -41,13 +43,15 @@ def ask_gate(study: Study, arm: str, against: str | None, margin: float) -> dict
     plan = study.read_plan() or {}
     arms = study_arms(plan)
     against = arms.reference if against is None else against
-    grid = score_grid(trial_frame(study.trials()), plan, REFERENCE_KIND, arms)
+    trials = study.trials()
+    grid = score_grid(trial_frame(trials), plan, REFERENCE_KIND, arms)
     for name in (arm, against):
         if name not in grid.arms:
             raise StudyError(f"{study} has no arm {name!r}; its arms are: {', '.join(grid.arms)}")
     if arm == against:
         raise StudyError(f"{arm!r} can't be compared with itself; name another arm with --against")
     found: dict[str, Any] = {"arm": arm, "against": against, "margin": margin, "outcome": "undecided"}
+    found |= {"imported": plan["imported"]["file"]} if plan.get("imported") else {}
     sequential = read_sequential(plan)
     if sequential is not None and against == arms.reference:
         blocks, said = sequential.said().get(arm, (0, None))
@@ -63,6 +67,11 @@ def ask_gate(study: Study, arm: str, against: str | None, margin: float) -> dict
     ):
         return found | {"why": f"{missing} of its trials are missing"}
     scores[:, np.isnan(scores).any(axis=0)] = np.nan
+    if plan.get("commits") and (scores[0] == scores[1]).any():
+        complete = [row for row in trials.select(list(COLUMNS)).to_pylist() if row["accuracy"] is not None]
+        if identical(study, *([row for row in complete if row["arm"] == name] for name in (arm, against))):
+            why = "its answers are the other's to the last bit, in every block"
+            return found | {"diff": 0.0, "low": 0.0, "high": 0.0, "outcome": "equivalent", "why": why}
     digest = hashlib.sha256(json.dumps([arm, against]).encode() + scores.tobytes()).hexdigest()[:16]
 
     def answer(level: float) -> dict[str, Any]:
@@ -77,7 +86,7 @@ def ask_gate(study: Study, arm: str, against: str | None, margin: float) -> dict
         )
         told = {"diff": compared.diff[1], "low": compared.low[1], "high": compared.high[1]}
         known = {name: float(value) for name, value in told.items() if np.isfinite(value)}
-        units = {"units": int(compared.units[1]), "unit": compared.unit, "claim": compared.claim}
+        units = {"units": int(compared.units[1]), "unit": compared.unit, "claim": claimed(compared.claim, plan)}
         return known | units | {"outcome": verdicts(compared, margin)[1] or "undecided"}
 
     kept: dict[str, Any] = {}

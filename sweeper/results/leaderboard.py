@@ -11,6 +11,7 @@ from sweeper.results import schema
 from sweeper.results.checks import SHOWN, Problem, find_problems
 from sweeper.results.effects import effect_rows
 from sweeper.results.floors import Floor, read_floor
+from sweeper.results.importing import imported_problems
 from sweeper.results.looks import SEQUENTIAL
 from sweeper.results.row_files import Doubts
 from sweeper.results.score_grid import REFERENCE_KIND, ScoreGrid, score_grid, trial_frame
@@ -99,7 +100,7 @@ def derive(study: Study, margin: float = MARGIN) -> Leaderboard:
     except OSError as error:
         unwritten = str(error)
     floor, doubt = _floor(study, plan)
-    problems = (*_doubtful(doubts), *doubt, *find_problems(trials, plan))
+    problems = (*_doubtful(doubts), *doubt, *imported_problems(trials, plan), *find_problems(trials, plan))
     return Leaderboard(
         study, plan, arms, trials, tuple(summary), tuple(effects), grid, margin, problems, floor, unwritten
     )

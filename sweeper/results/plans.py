@@ -31,6 +31,12 @@ _SHAPE: Shape = {  # without trials, of which there may be 100,000
         "looks": [int],
         "levels": [float],
     },
+    "imported": {"file": str, "sha256": str, "score": str, "columns": Values(str)},
+    "commits": {
+        "arms": [str],
+        "same": Values(str),
+        "of": [{"name": str, "asked": str, "sha": str, "subject": str, "code": str}],
+    },
     "looks": [{"blocks": int, "end": int, "level": float, "margin": float, "arms": Values(dict)}],
     "extended": [{"blocks": int, "to": int, "finished": int}],
     "design": {
@@ -69,6 +75,7 @@ _PROTOCOL: Shape = {
     "citation": str,
     "claims": [(str, str, str)],
 }
+_OF = {"imported": ("file", "sha256", "score", "columns"), "commits": ("arms", "of")}  # what is needed of each
 _NEEDED = ("dataset", "split", "recipe", "epochs", "clips", "test_share")  # of a protocol
 
 
@@ -125,6 +132,8 @@ def _joined(
 
 def _refuse_mixture(study: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     remedy = "use --study NAME to start another study"
+    if told := old.get("imported") or new.get("imported"):
+        raise StudyError(f"{study} was imported from {told['file']}: nothing is added to other tools' runs; {remedy}")
     if old.get("data_digest") != new.get("data_digest"):
         raise StudyError(
             f"{study} was made from other data (digest {str(old.get('data_digest'))[:12]}, "
@@ -159,6 +168,13 @@ def _objection(plan: object) -> str:
     if garbled := mismatch(plan, _SHAPE, ""):
         return garbled
     objections = (
+        *(
+            f"{part} has no {name}"
+            for part, names in _OF.items()
+            if plan.get(part)
+            for name in names
+            if name not in plan[part]
+        ),
         _objection_to_protocol(plan.get("definition", {}).get("protocol")),
         *map(_objection_to_trial, plan["trials"]),
         _objection_to_searches(plan) if plan.get("searches") else "",

@@ -168,10 +168,13 @@ class RowFiles:
                 rows = rows.slice(PACK_ROWS)
 
     def _write_pack(self, rows: pa.Table) -> None:
-        names = self._names(rows).to_pylist()
-        path = f"{self._folder}/{_pack_name(names)}"
+        self.add_pack(rows)
+        self._storage.delete(*(self.path(name) for name in self._names(rows).to_pylist()))
+
+    def add_pack(self, rows: pa.Table) -> None:
+        """Commit many rows at once, in a file of their own."""
+        path = f"{self._folder}/{_pack_name(self._names(rows).to_pylist())}"
         self._storage.write(path, table_bytes(rows, self._columns), once=True)
-        self._storage.delete(*(self.path(name) for name in names))
 
     def _rows_of(self, listed: dict[str, int]) -> dict[str, int]:
         stems = ((name.removesuffix(".parquet"), name) for name in listed if name.endswith(".parquet"))

@@ -57,9 +57,9 @@ TRIAL = _schema(
     _field("replicate", _integer, "0, 1, … : repetitions with further seeds"),
     _field("seed", _integer, "seed of initial values, batches and draws; shared by all arms of a block"),
     _field("recipe", _text, "recipe's name"),
-    _field("epochs", _integer, "training epochs"),
-    _field("sample_rate", _integer, "sample rate of the network's input", "Hz"),
-    _field("clip_seconds", _number, "length of the network's input", "s"),
+    _field("epochs", _integer, "training epochs; null where imported", nullable=True),
+    _field("sample_rate", _integer, "sample rate of the network's input; null where imported", "Hz", nullable=True),
+    _field("clip_seconds", _number, "length of the network's input; null where imported", "s", nullable=True),
     *_scores("", "of the last epoch's weights"),
     *_scores("_ema", "of the moving average of the weights"),
     _field("train_loss", _number, "mean training loss of the last epoch", "nat", nullable=True),
@@ -73,9 +73,9 @@ TRIAL = _schema(
     _field("attempts", _integer, "how often the trial was started", nullable=True),
     _field("device_seconds", _number, "GPU-seconds (without GPUs: core-seconds) of all attempts", "s", nullable=True),
     _field("waste_device_seconds", _number, "the part of them that did not complete the trial", "s", nullable=True),
-    _field("finished", _time, "when the trial ended (UTC)"),
+    _field("finished", _time, "when the trial ended, or was imported (UTC)"),
     _field("device", _text, "'cpu' or the GPU's name"),
-    _field("threads", _integer, "CPU threads that computed"),
+    _field("threads", _integer, "CPU threads that computed; null where imported", nullable=True),
     _field("node", _text, "host name"),
     _field("error", _text, "why the trial failed; empty for complete ones"),
     _field("data_digest", _text, "SHA-256 of the decoded clips, labels, groups and folds"),
@@ -97,6 +97,7 @@ TRIAL = _schema(
         nullable=True,
     ),
     _field("switches", _text, "what the arm switches relative to the reference, as JSON", nullable=True),
+    _field("imported", _text, "file and row of another tool's run; null for trials that were run here", nullable=True),
 )
 
 CURVE = _schema(

@@ -1,6 +1,7 @@
 """A study's scores as the statistics take them: arms × folds × seeds, with holes."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +34,7 @@ class ScoreGrid:
         scores: fractions of 1, NaN where no trial is complete; `[arms, folds, seeds]`.
         test_train_ratio: test clips per training clip.
         folds_in_all: folds that the data set is divided into, run or not.
-        resolution: one test clip's share of an accuracy; None where no trial is complete.
+        resolution: one test clip's share of an accuracy; None where no complete trial says how many there are.
     """
 
     arms: tuple[str, ...]
@@ -44,6 +45,11 @@ class ScoreGrid:
     test_train_ratio: float
     folds_in_all: int
     resolution: float | None
+
+    def without(self, arms: Collection[str]) -> "ScoreGrid":
+        """The grid as if these arms had not been run; they stay in the family."""
+        gone = np.isin(self.arms, list(arms))
+        return replace(self, scores=np.where(gone[:, None, None], np.nan, self.scores))
 
     def compare(self, limits: tuple[float, float] = (0.0, 1.0)) -> ArmComparison | None:
         """All arms against the reference; None where nothing is known.
@@ -93,7 +99,9 @@ def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: S
         for order, column in ((names, "arm"), (folds, "fold"), (seeds, "replicate"))
     ]
     scores[tuple(places)] = complete["accuracy"]
-    ratio = float((complete["test_clips"] / complete["train_clips"]).mean()) if len(complete) else 0.0
+    tested = float(complete["test_clips"].mean())  # NaN where no row says it, as imported ones need not
+    ratio = float((complete["test_clips"] / complete["train_clips"]).mean())
+    ratio = ratio if math.isfinite(ratio) else 0.0
     return ScoreGrid(
         arms=names,
         reference=names.index(arms.reference),
@@ -102,7 +110,7 @@ def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: S
         scores=scores,
         test_train_ratio=ratio,
         folds_in_all=_folds_in_all(plan, ratio, len(folds)),
-        resolution=1 / float(complete["test_clips"].mean()) if len(complete) else None,
+        resolution=1 / tested if math.isfinite(tested) else None,
     )
 
 

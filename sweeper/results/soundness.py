@@ -25,6 +25,7 @@ _AT_LEAST_0 = ("fold", "replicate", "seed", "gflops_per_clip", "seconds")
 _AT_LEAST_1 = ("epochs", "sample_rate", "train_clips", "test_clips", "parameters", "stopped_epoch", "threads")
 _COSTS = ("evaluation_seconds", "device_seconds", "waste_device_seconds", "attempts")
 _OF_COMPLETE = ("accuracy", "accuracy_ema", "train_clips", "test_clips", "parameters", "gflops_per_clip", "seconds")
+_OF_OWN = ("epochs", "sample_rate", "clip_seconds", "threads")  # of every trial that was not imported
 _OF_STOPPED = ("stopped_epoch", "stopped_score")
 _TIMES = (0, 7_258_118_400_000)  # 1970, as on a machine that has no clock, to 2200, in ms
 _PLANNED = ("kind", "arm", "fold", "replicate")  # what the plan says of a trial, too
@@ -54,7 +55,9 @@ def unsound(rows: pa.Table) -> dict[str, str]:
             _note(found, rows, _outside(rows[name], least), name, f"not at least {least}")
     for name in ("clip_seconds", "train_loss"):
         _note(found, rows, pc.invert(pc.is_finite(rows[name])), name, "no number")
-    for which, needed in ((complete, _OF_COMPLETE), (stopped, _OF_STOPPED)):
+    own = pc.is_null(rows["imported"])
+    wanted = ((complete, ("accuracy",)), (pc.and_(complete, own), _OF_COMPLETE), (stopped, _OF_STOPPED), (own, _OF_OWN))
+    for which, needed in wanted:
         for name in needed:
             _note(found, rows, pc.and_(which, pc.is_null(rows[name])), name, "")
     _note(

@@ -7,7 +7,7 @@ their own.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ import pandas as pd
 import pyarrow as pa
 
 from sweeper.results import schema
+from sweeper.results.identity import COLUMNS, IDENTICAL, identical
+from sweeper.results.importing import claimed
 from sweeper.results.looks import Sequential, needed_trials, read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED, ScoreGrid, score_grid, trial_frame
 from sweeper.results.single_split import single_split_columns
@@ -55,11 +57,17 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
             rows.append(row)
         if kind != UNCOMPARED:
             grid = score_grid(frame, plan, kind, arms)
-            _compare(rows, grid, margin, whole_reference=_is_whole(arms.reference, frame, planned))
+            alike = _identical(complete, rows, arms.reference, study) if plan.get("commits") else ()
+            apart = [row for row in rows if row["arm"] not in alike]
+            # Two arms with one arm's scores would make the spread that is pooled over arms look smaller than it is.
+            _compare(apart, grid.without(alike), margin, _is_whole(arms.reference, frame, planned))
+            for row in rows:
+                row["claim"] = row["claim"] and claimed(row["claim"], plan)
             if kind == REFERENCE_KIND and sequential is not None:
                 _as_looked_at(rows, sequential, margin)
             if kind == REFERENCE_KIND:
                 single_split_columns(rows, complete, grid, study)
+                _as_identical(rows, alike, arms.reference, margin)
                 _against_published(rows, complete, arms)
         summary += rows
     return summary
@@ -96,8 +104,8 @@ def _counts(kind: str, arm: str, complete: pd.DataFrame, failed: int, arms: Stud
     row |= {"outcome": "", "verdict": ""}
     if kind != UNCOMPARED and len(complete):
         sizes = complete[["parameters", "gflops_per_clip"]].iloc[0]
-        row["mean_ema"] = float(complete["accuracy_ema"].mean())
-        row["parameters"] = int(sizes["parameters"])
+        row["mean_ema"] = _finite(complete["accuracy_ema"].mean())
+        row["parameters"] = None if pd.isna(sizes["parameters"]) else int(sizes["parameters"])
         row["gflops_per_clip"] = _finite(float(sizes["gflops_per_clip"]))
     return row
 
@@ -117,6 +125,26 @@ def _compare(rows: list[Row], grid: ScoreGrid, margin: float, whole_reference: b
             # Trials are seldom missing at random: what is left of an arm with holes can't be called anything.
             if row["n"] == row["planned"] and whole_reference and row["diff_low"] is not None:
                 row["significant"], row["outcome"] = bool(found.significant[index]), words[index]
+
+
+def _identical(complete: pd.DataFrame, rows: list[Row], reference: str, study: Study) -> tuple[str, ...]:
+    """Arms without holes that answered as the reference did, to the last bit, in every block that either has."""
+    trials: dict[str, list[dict[Any, Any]]] = {}
+    for trial in complete[list(COLUMNS)].to_dict("records"):
+        trials.setdefault(trial["arm"], []).append(trial)
+    theirs = trials.get(reference, [])
+    whole = [row["arm"] for row in rows if row["n"] == row["planned"] == len(theirs) and row["arm"] != reference]
+    return tuple(arm for arm in whole if identical(study, trials[arm], theirs))
+
+
+def _as_identical(rows: list[Row], alike: Collection[str], reference: str, margin: float) -> None:
+    """What identical answers come to: the reference's own numbers, and a difference of nothing."""
+    base = next((row for row in rows if row["arm"] == reference), {})
+    for row in (row for row in rows if row["arm"] in alike):
+        row.update({name: base[name] for name in ("mean", "ci_low", "ci_high", "sd", "unit", "units", "own_spread")})
+        row.update({"diff": 0.0, "diff_low": 0.0, "diff_high": 0.0, "p": 1.0, "significant": False})
+        row.update({"outcome": "equivalent", "margin": margin, "claim": IDENTICAL})
+        row.update({name: 0.0 for name in ("recordings_low", "recordings_high") if row[name] is not None})
 
 
 def _as_looked_at(rows: list[Row], study: Sequential, margin: float) -> None:

@@ -54,6 +54,10 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
+    if options.code:
+        from sweeper.run.code import run_code  # which begins and sweeps as below
+
+        return run_code(options, say)
     if options.until is not None:
         from sweeper.run.until_decided import run_until_decided  # SciPy is slow
 

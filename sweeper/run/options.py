@@ -60,6 +60,7 @@ class AblationOptions(RunOptions):
     table: str = "all"
     arms: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ class Status:
     """Counts of planned trials, and what runs right now as (arm, fold, replicate, node, seconds so far).
 
     `searches`: arm, fold, trials that explored, and their budget; `searching`: trials of searches that run; `doubts`:
-    what is wrong with the study's files, of whose trials none counts as finished.
+    what is wrong with the study's files, of whose trials none counts as finished; `imported`: the file of which the
+    study was made, where it was.
     """
 
     planned: int
@@ -29,6 +30,7 @@ class Status:
     searches: tuple[tuple[str, int, int, int], ...] = ()
     searching: int = 0
     doubts: tuple[str, ...] = ()
+    imported: str = ""
 
 
 def status(study: Study) -> Status:
@@ -79,12 +81,16 @@ def status(study: Study) -> Status:
         ),
         searching=len(searching),
         doubts=tuple(wrong),
+        imported=plan.get("imported", {}).get("file", ""),
     )
 
 
 def describe(status: Status) -> list[str]:
     """The status in lines."""
     left = status.planned - status.finished - status.failed
+    if status.imported:
+        counts = f"{status.finished} of {status.planned} runs have a score, {status.failed} failed, {left} are missing"
+        return [plain(line) for line in (f"imported from {status.imported}: {counts}", *status.doubts)]
     lines = [
         f"search of {arm}, fold {fold}: {explored} of {budget} trials explored"
         for arm, fold, explored, budget in status.searches

@@ -47,6 +47,7 @@ def trial_row(arm: str, fold: int = 1, replicate: int = 0, accuracy: float = 0.5
             "params": "",
             "stopped_epoch": None,
             "stopped_score": None,
+            "imported": None,
             "evidence": hashlib.sha256(identity.encode()).hexdigest()[-12:],
             "error": "",
             "finished": datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC),

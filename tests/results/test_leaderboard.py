@@ -71,8 +71,8 @@ def test_a_file_of_an_older_version_is_read_without_the_newer_columns(tmp_path):
     row = pq.read_table(path)
     pq.write_table(row.drop_columns(["train_loss"]), path)
     assert derive(study).trials["train_loss"].null_count == 1
-    pq.write_table(row.drop_columns(["threads"]), path)
-    with pytest.raises(StudyError, match=f"{path.name} has no threads: .*delete it"):
+    pq.write_table(row.drop_columns(["seed"]), path)
+    with pytest.raises(StudyError, match=f"{path.name} has no seed: .*delete it"):
         derive(study)
 
 

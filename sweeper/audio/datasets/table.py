@@ -7,21 +7,18 @@ from 1. `split` says train, validation or test instead, where validation may be 
 folds are drawn.
 """
 
-import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sweeper.audio.datasets.base import VALIDATION, Clip, DatasetError, Definition, Reading, shorten
 from sweeper.audio.datasets.drawn import draw_folds
 from sweeper.audio.datasets.files import entries, key, preference, suffixes, text
-from sweeper.audio.datasets.tables import number, refuse_error, rows, whole
+from sweeper.audio.datasets.tables import number, records, refuse_error, whole
 
 REQUIRED, OPTIONAL = ("path", "label"), ("group", "fold", "split")
-PARQUET = b"PAR1"
 MOST_FOLDS = 1000
 SIDES = {
     **dict.fromkeys(("train", "training"), 0),
@@ -72,41 +69,8 @@ def _rows(root: Path) -> Iterator[_Row]:
         raise DatasetError(f"{root}: is a folder; pass the table, --data {root / 'clips.csv'}, or use --dataset folder")
     if not root.is_file():
         raise DatasetError(f"{root}: no such file; pass the table with --data FILE")
-    with root.open("rb") as file:
-        parquet = file.read(len(PARQUET)) == PARQUET
-    if not parquet:
-        for line, values in rows(root, REQUIRED, OPTIONAL):
-            yield _Row(f"{root}, line {line}", values)
-        return
-    for index, values in enumerate(_parquet(root), 1):
-        if any(values.values()):
-            yield _Row(f"{root}, row {index}", values)
-
-
-def _parquet(root: Path) -> Iterator[dict[str, str]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(root) as file:
-            found = {name.strip().casefold(): name for name in reversed(file.schema_arrow.names)}
-            if missing := [column for column in REQUIRED if column not in found]:
-                names = ", ".join(file.schema_arrow.names)
-                raise DatasetError(f"{root}: no column {missing[0]!r}; expected {', '.join(REQUIRED)}, found {names}")
-            wanted = [column for column in (*REQUIRED, *OPTIONAL) if column in found]
-            columns = file.read([found[column] for column in wanted])
-            values = [[_written(value) for value in columns[found[column]].to_pylist()] for column in wanted]
-    except pyarrow.ArrowException as error:
-        reason = str(error).splitlines()[0]
-        raise DatasetError(f"{root}: not a Parquet file that can be read ({reason}); write it again") from None
-    for several in zip(*values, strict=True):
-        yield dict(zip(wanted, several, strict=True))
-
-
-def _written(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):  # NaN: how pandas writes nothing
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    for where, values in records(root, REQUIRED, OPTIONAL):
+        yield _Row(where, values)
 
 
 def _filled(row: _Row, column: str) -> str:

@@ -1,4 +1,4 @@
-"""Tables of text, as people's programs leave them.
+"""Tables, as people's programs leave them.
 
 A spreadsheet that saves a data set's csv may change what separates the fields, the encoding, how truth and numbers are
 written, and leave empty rows at the end. That is read; what can't be is named by line and column.
@@ -6,18 +6,93 @@ written, and leave empty rows at the end. That is read; what can't be is named b
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from sweeper.audio.datasets.base import DatasetError
 
+PARQUET = b"PAR1"
 SEPARATORS = (",", ";", "\t", "|")
 BYTE_ORDERS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx, .ods and .numbers, and how .xls begins
 TRUE, FALSE = ("true", "1", "yes", "t", "y"), ("false", "0", "no", "f", "n")
 ERROR = re.compile(r"#(N/A|GETTING_DATA|[A-Z0-9/]+[!?])|Err:[0-9]{3}")  # what a spreadsheet writes for a failed formula
 WHOLE = re.compile(r"[+-]?[0-9]+([.,]0*)?")
+
+
+def records(
+    path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Rows of a CSV or Parquet table as `(where, {column: value})`, as `rows` has them; `where` says file and row.
+
+    Raises:
+        DatasetError: as for `rows`, or no Parquet file that can be read.
+    """
+    if not is_parquet(path):
+        for line, values in rows(path, columns, optional):
+            yield f"{path}, line {line}", values
+        return
+    for index, values in enumerate(_parquet(path, columns, optional), 1):
+        if any(values.values()):
+            yield f"{path}, row {index}", values
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file that can be read begins as Parquet does."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(PARQUET)) == PARQUET
+    except OSError:
+        return False  # which reading it as text explains
+
+
+def column_names(path: Path, columns: tuple[str, ...]) -> list[str]:
+    """Names of a table's columns; of text in lower case, with the separator that finds most of `columns`.
+
+    Raises:
+        DatasetError: it can't be read.
+    """
+    if not is_parquet(path):
+        return _header(path, _text(path), columns)[1]
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return [str(name) for name in pyarrow.parquet.read_schema(path).names]
+    except pyarrow.ArrowException as error:
+        raise _no_parquet(path, error) from None
+
+
+def _parquet(path: Path, columns: tuple[str, ...], optional: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            found = {name.strip().casefold(): name for name in reversed(file.schema_arrow.names)}
+            if missing := [column for column in columns if column.casefold() not in found]:
+                names = ", ".join(file.schema_arrow.names)
+                raise DatasetError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}, found {names}")
+            wanted = [column for column in (*columns, *optional) if column.casefold() in found]
+            table = file.read([found[column.casefold()] for column in wanted])
+            values = [[_written(value) for value in table[found[column.casefold()]].to_pylist()] for column in wanted]
+    except pyarrow.ArrowException as error:
+        raise _no_parquet(path, error) from None
+    for several in zip(*values, strict=True):
+        yield dict(zip(wanted, several, strict=True))
+
+
+def _no_parquet(path: Path, error: Exception) -> DatasetError:
+    return DatasetError(f"{path}: not a Parquet file that can be read ({str(error).splitlines()[0]}); write it again")
+
+
+def _written(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # NaN: how pandas writes nothing
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
 def rows(path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -> Iterator[tuple[int, dict[str, str]]]:
