@@ -55,7 +55,7 @@ def print_grids(
             gone |= dict.fromkeys(names)
     grids = [_rich(table) for table in tables]
     # What still doesn't fit is wrapped by the terminal: one that is cut off at the edge misleads.
-    prose = console.width if fits else ANY_WIDTH
+    prose = console.width if fits else None
     if fits:
         console.width = max(console.width, *map(needs, tables), 0)
     else:
@@ -63,7 +63,7 @@ def print_grids(
         console.width = max((Measurement.get(console, unlimited, grid).maximum for grid in grids), default=80)
     left_out = [f"left out, as this terminal is narrow: {', '.join(gone)}"] if gone else []
     with console.capture() as capture:
-        console.print(Text("\n" + "\n".join(map(plain, heading.splitlines())), "bold"), width=prose)
+        console.print(Text("\n" + "\n".join(map(plain, heading.splitlines())), "bold"), width=prose, soft_wrap=not fits)
         for sentence in answer:
             _say(console, sentence, prose)
         for grid in grids:
@@ -71,13 +71,13 @@ def print_grids(
         for note in (*repeated, *notes, *left_out):
             _say(console, note, prose)
         for problem in problems:
-            console.print(Text(f"! {plain(problem)}", "yellow"), width=prose)
+            console.print(Text(f"! {plain(problem)}", "yellow"), width=prose, soft_wrap=not fits)
     return "\n".join(line.rstrip() for line in capture.get().rstrip().split("\n"))
 
 
-def _say(console: Console, sentence: str, width: int) -> None:
-    """A sentence in lines that end between words; a command is one line, to be copied."""
-    if sentence.startswith("python "):
+def _say(console: Console, sentence: str, width: int | None) -> None:
+    """A sentence in lines that end between words, if there is a width; a command is one line, to be copied."""
+    if width is None or sentence.startswith("python "):
         console.print(Text(plain(sentence)), soft_wrap=True)
     else:
         console.print(Text(plain(sentence)), width=width)
