@@ -16,9 +16,14 @@ def test_the_file_holds_every_arm():
     assert list(RECORDED) == list(ARMS)
 
 
+@pytest.fixture(scope="module")
+def curves():
+    return golden.curves()
+
+
 @pytest.mark.parametrize("arm", ARMS)
-def test_learning_curve_is_the_recorded_one(arm):
-    now, then = golden.curve(arm), RECORDED[arm]
+def test_learning_curve_is_the_recorded_one(curves, arm):
+    now, then = curves[arm], RECORDED[arm]
     for part in ("epochs", "after"):
         assert now[part] == pytest.approx(then[part], rel=TOLERANCE), (
             f"{arm}: the numerics changed; losses were {then}, are {now}. If that was meant: {golden.COMMAND}"

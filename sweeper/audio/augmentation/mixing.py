@@ -58,7 +58,8 @@ def phase_mix(waveforms: Tensor, partner: Tensor, lam: Tensor, stft_size: int) -
     """Keep the STFT magnitudes and move the phases towards the partner's: ``lam * own + (1 - lam) * other``.
 
     The principal values of the phases are interpolated. Own label weight: ``0.5 + lam / 2``.
-    ``stft_size`` is the window length in samples.
+    ``stft_size`` is the window length in samples. Where a clip is silent, the phase is rounding, which differs between
+    makes of processors, and so then does the mixture: arms are paired to the last bit on machines of one kind.
     """
     spectra = stft(waveforms, stft_size)
     # Contiguous parts: on a CPU, angle() of complex numbers takes more than twice as long.
