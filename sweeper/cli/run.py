@@ -9,7 +9,7 @@ from sweeper import signals
 from sweeper.audio.datasets import NAMES
 from sweeper.audio.split_names import NAMES as SPLITS
 from sweeper.cli import streams
-from sweeper.cli.report import add_margin
+from sweeper.cli.report import add_margin, add_price
 from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.peers import PEERS
@@ -32,6 +32,7 @@ def add_parser(
         "again trains only what is missing, so it also continues after an interrupt.",
     )
     _add_grid(ablations.add_argument_group("grid"), AblationOptions())
+    _add_money(ablations.add_argument_group("budget"))
     _set(ablations, AblationOptions, _ablations, show)
     search = _design(
         designs,
@@ -181,6 +182,16 @@ def _add_grid(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
         metavar="NAME",
         help=f"also train these published networks, on the same splits: {', '.join(PEERS)}",
     )
+
+
+def _add_money(money: argparse._ArgumentGroup) -> None:
+    money.add_argument(
+        "--budget",
+        metavar="12h|30$",
+        help="start no trial once the study has cost so many hours of a GPU (without GPUs: of a core), or so much "
+        "money at --price-per-hour; whole blocks in order, with --until decided what looks need; default: none",
+    )
+    add_price(money)
 
 
 def add_seeds(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedOptions) -> None:

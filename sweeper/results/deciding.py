@@ -58,6 +58,19 @@ class Deciding:
             self._done[self._place[trial_id]] |= not failed and self._study.is_finished(trial_id)
             self._step = None
 
+    def withhold(self, arm: int) -> None:
+        """Give this arm no further trial here: as after a failure, looks pass it by, and nothing is said of it.
+
+        That spends nothing, whatever it is done for: whoever looks at fewer arms errs less.
+        """
+        self._failed[arm] |= ~self._done[arm]
+        self._step = None
+
+    def chance(self, arm: int) -> float:
+        """Of being decided by the end, as the last look at the arm said; 1 before the first."""
+        said = self._state.said().get(self._state.arms[arm])
+        return 1.0 if said is None else said[1].chance
+
     def step(self) -> Step:
         """What comes next, after all looks that can be taken."""
         if self._step is None or (self._step.look and time.monotonic() - self._refreshed > self._patience):

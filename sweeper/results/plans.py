@@ -33,6 +33,7 @@ _SHAPE: Shape = {  # without trials, of which there may be 100,000
     },
     "looks": [{"blocks": int, "end": int, "level": float, "margin": float, "arms": Values(dict)}],
     "extended": [{"blocks": int, "to": int, "finished": int}],
+    "budget": {"device_hours": float, "words": str, "spent": float, "left": [str]},
     "design": {
         "recipe": str,
         "code": str,

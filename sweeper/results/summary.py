@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sweeper.results import schema
+from sweeper.results.budget import counted
 from sweeper.results.looks import Sequential, needed_trials, read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED, ScoreGrid, score_grid, trial_frame
 from sweeper.results.single_split import single_split_columns
@@ -38,7 +39,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
         study: whose predictions are read if it has a single split.
         margin: largest difference that doesn't matter, as a fraction of 1.
     """
-    frame = trial_frame(trials)
+    frame = counted(trial_frame(trials), plan)
     arms = study_arms(plan, trials["dataset"][0].as_py() if trials.num_rows else None)
     planned = _planned(plan)
     sequential = read_sequential(plan)

@@ -50,7 +50,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class AblationOptions(RunOptions):
-    """What `run ablations` is asked."""
+    """What `run ablations` is asked. `budget`: such as "12h" of a device, or "30$" where `price_per_hour` is known."""
 
     design: ClassVar[str] = "ablations"
 
@@ -60,6 +60,8 @@ class AblationOptions(RunOptions):
     table: str = "all"
     arms: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
+    budget: str | None = None
+    price_per_hour: float | None = None
 
 
 @dataclass(frozen=True)
