@@ -10,7 +10,7 @@ from sweeper.audio.datasets import NAMES
 from sweeper.audio.split_names import NAMES as SPLITS
 from sweeper.cli import streams
 from sweeper.cli.report import add_margin, add_price
-from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
+from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions, VarianceOptions
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.peers import PEERS
 
@@ -62,6 +62,18 @@ def add_parser(
     _add_arms(grid, "only these arms; --list names them")
     _add_budget(tuned.add_argument_group("search"), TunedOptions())
     _set(tuned, TunedOptions, _tuned, show)
+    variance = _design(
+        designs,
+        "variance",
+        VarianceOptions(),
+        "where the variance of a score comes from: fold, initial values, batch order, augmentation",
+        "Train the reference with every seed of each source of randomness beside every seed of the others, on some "
+        "folds, and say which part of the variance each source makes, and what follows for who plans a study.",
+    )
+    variance.add_argument_group("grid").add_argument(
+        "--seeds", type=int, default=VarianceOptions.seeds, metavar="N", help="seeds of each source: N³ trials per fold"
+    )
+    _set(variance, VarianceOptions, _variance, show)
     from sweeper.cli import benchmark  # it takes its options from here
 
     benchmark.add_parser(designs)
@@ -139,11 +151,19 @@ def _tuned(options: RunOptions, say: Say) -> Outcome:
     return run_tuned(options, say)
 
 
+def _variance(options: RunOptions, say: Say) -> Outcome:
+    from sweeper.run.variance import run_variance
+
+    assert isinstance(options, VarianceOptions)
+    return run_variance(options, say)
+
+
 def _add_data(data: argparse._ArgumentGroup, defaults: RunOptions) -> None:
     data.add_argument("--dataset", default=defaults.dataset, metavar="NAME", help=f"one of: {', '.join(NAMES)}")
     data.add_argument("--data", type=Path, metavar="DIR", help="folder of the data set; not needed for the demo")
     data.add_argument("--split", default=defaults.split, metavar="NAME", help=f"one of: {', '.join(SPLITS)}")
     few = "fold 1 for the demo, else all" if isinstance(defaults, AblationOptions | TunedOptions) else "the first"
+    few = "the first three" if isinstance(defaults, VarianceOptions) else few
     data.add_argument("--folds", type=integers, metavar="1,2,…", help=f"test folds; default: {few}")
     data.add_argument(
         "--bad-clips",

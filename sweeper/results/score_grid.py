@@ -15,7 +15,9 @@ from sweeper.results.study_arms import StudyArms
 from sweeper.statistics import ArmComparison, compare_arms
 
 REFERENCE_KIND = "ablation"
-UNCOMPARED = "search"  # a search's trials have different settings: no mean or difference of theirs means anything
+# A search's trials have different settings, and those of a crossed design share seeds: no difference of theirs means
+# anything.
+UNCOMPARED = ("search", "variance")
 
 _COLUMNS = (
     *("trial_id", "kind", "status", "arm", "dataset", "split", "recipe", "epochs", "fold", "replicate", "accuracy"),

@@ -54,7 +54,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
             row = _counts(kind, arm, by_arm.get(arm, complete.iloc[:0]), int(failed.get(arm, 0)), arms)
             row["planned"] = planned.get((kind, arm), row["n"] + row["failed"])
             rows.append(row)
-        if kind != UNCOMPARED:
+        if kind not in UNCOMPARED:
             grid = score_grid(frame, plan, kind, arms)
             _compare(rows, grid, margin, whole_reference=_is_whole(arms.reference, frame, planned))
             if kind == REFERENCE_KIND and sequential is not None:
@@ -95,7 +95,7 @@ def _counts(kind: str, arm: str, complete: pd.DataFrame, failed: int, arms: Stud
     row |= {"kind": kind, "arm": arm, "factor": arms.factors.get(arm, "") if kind == REFERENCE_KIND else ""}
     row |= {"n": len(complete), "failed": failed, "units": 0, "seconds": float(complete["seconds"].sum())}
     row |= {"outcome": "", "verdict": ""}
-    if kind != UNCOMPARED and len(complete):
+    if kind not in UNCOMPARED and len(complete):
         sizes = complete[["parameters", "gflops_per_clip"]].iloc[0]
         row["mean_ema"] = float(complete["accuracy_ema"].mean())
         row["parameters"] = int(sizes["parameters"])

@@ -52,11 +52,11 @@ def describe_conclusion(
     unit = "core-hours" if earlier.device == "cpu" else "GPU-hours"
     others = count(design.arms - 1, "arm")
 
-    def cost(blocks: float) -> str:
-        if math.isinf(blocks):
-            return "out of reach"
-        money = "" if price is None else f", {blocks * hours * price:,.2f} at {price:g}"
-        return f"{count(round(blocks), 'block')}, {blocks * hours:,.3g} {unit}{money}"
+    def cost(blocks: float, least: float = math.nan, most: float = math.nan) -> str:
+        ends = (least, most) if math.isfinite(least) else None
+        amounts = [(1.0, ",.0f", "block" if blocks == 1 else "blocks"), (hours, ",.3g", unit)]
+        amounts += [] if price is None else [(hours * price, ",.3g", f"at {price:g}")]
+        return ", ".join(_amount(blocks, ends, *amount) for amount in amounts)
 
     def effects(folds: int, seeds: int) -> str:
         return "" if levels is None else f"; factorial effects ±{_points(widths.of(folds, seeds)[1])}"
@@ -85,8 +85,8 @@ def describe_conclusion(
             continue
         layout = f" ({needed.folds} folds × {count(needed.seeds, 'seed')})" if needed.folds > 1 else ""
         lines.append(
-            f"  ±{_points(target)} points for {others}: {cost(needed.blocks)}{layout} "
-            f"[{cost(needed.least)}; {cost(needed.most)}]{effects(needed.folds, needed.seeds)}"
+            f"  ±{_points(target)} points for {others}: "
+            f"{cost(needed.blocks, needed.least, needed.most)}{layout}{effects(needed.folds, needed.seeds)}"
         )
     return [*lines, f"  next: {_next(widths, hours, unit)}"]
 
@@ -111,6 +111,15 @@ def _next(widths: "Widths", hours: float, unit: str) -> str:
     if max(gains) <= 0:
         return told
     return f"{told}, so {'seeds' if gains[0] > gains[1] else 'folds'} buy more"
+
+
+def _amount(blocks: float, ends: tuple[float, float] | None, each: float, form: str, unit: str) -> str:
+    """So much of something for so many blocks, and for as many as it may be."""
+    told = f"{blocks * each:{form}} {unit}"
+    if ends is None:
+        return told
+    most = "∞" if math.isinf(ends[1]) else f"{ends[1] * each:{form}}"
+    return f"{told} [{ends[0] * each:{form}} to {most}]"
 
 
 def _points(width: float) -> str:

@@ -72,6 +72,15 @@ class BenchmarkOptions(AblationOptions):
 
 
 @dataclass(frozen=True)
+class VarianceOptions(RunOptions):
+    """What `run variance` is asked: `seeds` of each source of randomness."""
+
+    design: ClassVar[str] = "variance"
+
+    seeds: int = 2
+
+
+@dataclass(frozen=True)
 class SearchOptions(RunOptions):
     """What `run search` is asked: `trials` for each arm and fold, `top` of them run again with `replicates` seeds.
 
