@@ -79,8 +79,8 @@ def advice(rows: list[Row]) -> list[str]:
     sentences = [f"Of the variance of a score, this can be told from noise: {listed}."]
     if fold is not None and fold["significant"] and fold["share_low"] > 0.5:
         sentences.append(
-            "Most of the spread is between folds: add folds, not seeds, to know an arm's accuracy better. Arms that are "
-            "compared on the same folds share it, as far as these suit them alike."
+            "Most of the spread is between folds: add folds, not seeds, to know an arm's accuracy better. Arms "
+            "that are compared on the same folds share it, as far as these suit them alike."
         )
     elif fold is None or fold["share_high"] < 0.5:
         sentences.append("Most of the spread is between retrainings on one fold: add seeds.")
@@ -92,6 +92,8 @@ def advice(rows: list[Row]) -> list[str]:
     inside = [row for row in told if row["source"] != FOLD]
     if inside and (most := max(inside, key=lambda row: float(row["share"])))["share_low"] > 0.5:
         sentences.append(f"Most is {most['source']}: arms that share that seed in a block share most of the spread.")
+    if len(sentences) == 1:
+        sentences.append("Which source makes the most can't be told yet: more --folds, or more --seeds of each, would.")
     return sentences
 
 

@@ -66,7 +66,7 @@ def crossed_components(
         sources: their names.
         rng: draws the intervals.
         confidence: of each interval.
-        resolution: smallest step of a score: a smaller rest than rounding makes can't be told from that.
+        resolution: smallest step of a score: a mean square below that of rounding can't be told from it.
 
     Raises:
         ValueError: another shape, or a score that is missing.
@@ -87,12 +87,12 @@ def crossed_components(
         squares.append(per_seed * float(((level - centre) ** 2).sum()))
         df.append(folds * (k - 1))
     rest_df = folds * (per_fold - 1) - sum(df)
-    rest = max(float(((y - centre) ** 2).sum()) - sum(squares), rest_df * resolution**2 / 12, 0.0)
+    rest = max(float(((y - centre) ** 2).sum()) - sum(squares), 0.0)
     squares, df = [*squares, rest], [*df, rest_df]
     if folds > 1:
         squares.append(per_fold * float(((centre - y.mean()) ** 2).sum()))
         df.append(folds - 1)
-    told = np.array(squares)[:, None]
+    told = np.maximum(squares, np.array(df) * resolution**2 / 12)[:, None]
     seen = _solved(told / np.array(df)[:, None], number, per_seed, per_fold)
     drawn = _solved(told / rng.chisquare(np.array(df)[:, None], (len(df), DRAWS)), number, per_seed, per_fold)
     names = [*sources, REST, *([FOLD] if folds > 1 else [])]

@@ -111,7 +111,7 @@ def test_advice_follows_what_is_sure():
     said = advice([fold | {"share": 0.0, "share_low": 0.0, "share_high": 0.1, "significant": False}, order, rest])
     assert "add seeds" in said[1] and said[-1].startswith("Most is batch order")
     unsure = advice([fold | {"share_low": 0.3}, rest])
-    assert len(unsure) == 1
+    assert len(unsure) == 2 and "can't be told yet" in unsure[1]
 
 
 def test_a_plan_whose_trials_lack_seeds_is_refused():
