@@ -154,7 +154,10 @@ class UntilDecided(TrialSource):
 
     def _is_needed(self, spec: TrialSpec) -> bool:
         step = self._deciding.step()
-        return any(self._spec(cell).trial_id == spec.trial_id for cell in (*step.now, *step.ahead))
+        if any(self._spec(cell).trial_id == spec.trial_id for cell in (*step.now, *step.ahead)):
+            return True
+        # What runs when the budget is short is nearly paid for, and whoever raises it goes on from there.
+        return self._spending is not None and self._spending.refused and self._deciding.is_open(spec.arm)
 
     def _spec(self, cell: Cell) -> TrialSpec:
         arm, block = cell

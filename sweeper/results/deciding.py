@@ -14,7 +14,7 @@ from sweeper.results.attempts import HEARTBEAT_SECONDS
 from sweeper.results.looks import LOOKS, Sequential, look_record, read_sequential
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
-from sweeper.statistics.sequential import GIVE_UP, Cell, Look, Step, next_step, take_look
+from sweeper.statistics.sequential import GIVE_UP, Cell, Look, Step, next_step, open_arms, take_look
 
 
 class Deciding:
@@ -70,6 +70,12 @@ class Deciding:
         """Of being decided by the end, as the last look at the arm said; 1 before the first."""
         said = self._state.said().get(self._state.arms[arm])
         return 1.0 if said is None else said[1].chance
+
+    def is_open(self, arm: str) -> bool:
+        """Whether the arm, or of the reference any other, is neither decided nor given up."""
+        state = self._state
+        going = open_arms(state.taken, len(state.arms), state.schedule.end(self._most))
+        return len(going) > 1 and state.arms.index(arm) in going
 
     def step(self) -> Step:
         """What comes next, after all looks that can be taken."""

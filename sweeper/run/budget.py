@@ -44,7 +44,8 @@ def budget_facts(study: Study, budget: Budget | None) -> dict[str, Any]:
 
 def describe_stop(stop: Stop) -> str:
     """What a budget left out, and how to go on, in a sentence without its end."""
+    left = f", and {count(len(stop.left), 'planned trial')} left out" if stop.left else ""
     return (
-        f"stopped at the budget of {stop.words}: {stop.spent:,.3g} device-hours are spent, and "
-        f"{count(len(stop.left), 'planned trial')} left out; to go on: the same command with a larger --budget, or none"
+        f"stopped at the budget of {stop.words}: {stop.spent:,.3g} device-hours are spent{left}; to go on: the same "
+        "command with a larger --budget, or none"
     )

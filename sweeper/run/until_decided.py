@@ -138,7 +138,9 @@ def _stop(study: Study, spending: Spending, base: dict[str, Any], say: Say) -> N
     study.write_plan(base | {BUDGET: spending.budget.record(stop)})
     decided = {arm for arm, (_, said) in state.said().items() if said.decided} | {state.arms[state.reference]}
     left = [arm for arm in state.arms if arm not in decided]
-    say(f"{describe_stop(stop)}. Not decided: {', '.join(left) or 'none'}. A stop by cost spends none of the error.")
+    short = "" if stop.spent >= spending.budget.device_hours else " What was left pays for no further look."
+    say(f"{describe_stop(stop)}.{short}")
+    say(f"Not decided: {', '.join(left) or 'none'}. A stop by cost spends none of the error.")
 
 
 def described(trials: Sequence[TrialSpec]) -> list[dict[str, Any]]:

@@ -70,14 +70,16 @@ def crossed(plan: Plan, seeds: int) -> Plan:
     """A plan with a trial per fold in which every seed of each source meets every seed of the others.
 
     The l-th seed of a source is that of an ablation's l-th replicate on the fold. What has no source of its own, such
-    as dropout, has another seed in each trial.
+    as dropout, has another seed in each trial. A trial's replicate is these l, digit by digit.
     """
 
     def trials(spec: TrialSpec) -> Iterator[TrialSpec]:
         where = STUDY_SEED, spec.data.dataset, spec.data.fold
         levels = [derive_seed(*where, level) for level in range(seeds)]
-        for cell, chosen in enumerate(product(levels, repeat=len(SOURCES))):
+        for cell in product(range(seeds), repeat=len(SOURCES)):
+            chosen = [levels[level] for level in cell]
             own = tuple(zip(SOURCES, chosen, strict=True))
-            yield replace(spec, kind="variance", replicate=cell, seed=derive_seed(*where, *chosen), seeds=own)
+            number = int("".join(map(str, cell)))  # stays where seeds are added
+            yield replace(spec, kind="variance", replicate=number, seed=derive_seed(*where, *chosen), seeds=own)
 
     return replace(plan, trials=tuple(trial for spec in plan.trials for trial in trials(spec)))

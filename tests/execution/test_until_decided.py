@@ -151,6 +151,9 @@ class ThreeArms(Deciding):
     def chance(self, arm):
         return self.chances[arm]
 
+    def is_open(self, arm):
+        return arm != "b"
+
 
 MORE = [
     *SPECS,
@@ -186,3 +189,11 @@ def test_a_budget_that_is_spent_begins_nothing_and_waits_for_what_runs():
     assert given(source, "2") is None and not deciding.withheld
     source.on_trial_complete("1", {})
     assert given(source, "3") == source.FINISHED and spending.refused and sorted(deciding.withheld) == [1, 2]
+
+
+def test_what_runs_when_the_rest_buys_no_look_is_finished_unless_its_arm_is_decided():
+    source, deciding, spending = budgeted({1: 0.9, 2: 0.3}, 3)
+    assert [given(source, name) for name in "123"] == ["a0", "b0", "c0"]
+    spending.left = 1
+    deciding.withheld, spending.refused = [1, 2], True
+    assert not source.yields("1") and not source.yields("3") and source.yields("2")

@@ -28,7 +28,12 @@ PLAN = crossed(PLANNED, 2)
 def test_every_seed_of_a_source_meets_every_seed_of_the_others():
     assert len(PLAN.trials) == 3 * 2**3 == len({spec.trial_id for spec in PLAN.trials})
     first = PLAN.trials[:8]
-    assert {spec.kind for spec in first} == {"variance"} and [spec.replicate for spec in first] == list(range(8))
+    assert {spec.kind for spec in first} == {"variance"} and [spec.replicate for spec in first][2:6] == [
+        10,
+        11,
+        100,
+        101,
+    ]
     assert len({spec.seeds for spec in first}) == 8 and len({spec.seed for spec in first}) == 8
     for source in SOURCES:
         assert len({spec.seed_of(source) for spec in first}) == 2
@@ -40,6 +45,11 @@ def test_a_trial_without_seeds_of_its_own_is_todays():
     same = replace(spec, seeds=tuple((source, spec.seed) for source in SOURCES))
     other = replace(spec, seeds=(("order", 1),))
     assert same.trial_id == spec.trial_id != other.trial_id
+
+
+def test_further_seeds_keep_the_trials_that_there_are():
+    more = {spec.trial_id: spec for spec in crossed(PLANNED, 3).trials}
+    assert all(more[spec.trial_id].replicate == spec.replicate for spec in PLAN.trials)
 
 
 def finished(folder, folds=3, spread=None, missing=()):
