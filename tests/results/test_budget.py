@@ -146,6 +146,13 @@ def test_a_block_that_was_cut_is_not_compared(study):
     assert len(list(needed_trials(study.read_plan()))) == 9
 
 
+def test_without_a_whole_block_nothing_is_said(study):
+    train(study, SPECS[0])
+    study.write_plan(study.read_plan() | {BUDGET: Budget(1.0, "1 h").record(spending(study, 1.0).stop())})
+    board = leaderboard.derive(study)
+    assert board.summary == () and "Nothing was found yet" in FORMATS["table"](board)
+
+
 def test_a_failed_trial_stays_a_hole(study):
     for trial in SPECS[:6]:
         train(study, trial)
