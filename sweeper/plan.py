@@ -36,7 +36,9 @@ __all__ = [
 
 STUDY_SEED = 0
 
-Kind = Literal["ablation", "peer", "search"]
+Kind = Literal["ablation", "peer", "search", "variance"]
+# What a trial draws, each of which may have a seed of its own; the rest (dropout) always goes by the trial's seed.
+RandomSource = Literal["initialisation", "order", "augmentation"]
 # Of a search's trials: looking for configurations, telling the best apart on further seeds, scoring the winner on yet
 # further ones, and, when all is decided, on the test clips. '' are trials that belong to no search.
 Stage = Literal["", "explore", "replicate", "confirm", "test"]
@@ -48,7 +50,8 @@ class TrialSpec:
     """One training run and its evaluation, complete: two equal specs give the same result on the same machine.
 
     `stage` says why a search runs the trial; `params` (canonical JSON) what a search chose for it; `code` is the digest
-    of the file that defines the network, '' where it comes with the project; `switches` (JSON) what the arm switches.
+    of the file that defines the network, '' where it comes with the project; `switches` (JSON) what the arm switches;
+    `seeds` those of single sources, where they differ from `seed`.
     """
 
     study: str
@@ -64,6 +67,11 @@ class TrialSpec:
     params: str = ""
     code: str = ""
     switches: str = ""
+    seeds: tuple[tuple[str, int], ...] = ()
+
+    def seed_of(self, source: RandomSource) -> int:
+        """The seed of what is drawn: initial values; the order of the clips; crops and augmentation."""
+        return dict(self.seeds).get(source, self.seed)
 
     @property
     def selects(self) -> bool:
@@ -81,6 +89,8 @@ class TrialSpec:
         }
         decides |= {"scored_on": "validation"} if self.selects else {}
         decides |= {"code": self.code} if self.code else {}
+        own = {source: seed for source, seed in self.seeds if seed != self.seed}
+        decides |= {"seeds": own} if own else {}
         return hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:16]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -137,6 +147,7 @@ class Plan:
                     "replicate": trial.replicate,
                     "seed": trial.seed,
                 }
+                | ({"seeds": dict(trial.seeds)} if trial.seeds else {})
                 for trial in self.trials
             ],
         }

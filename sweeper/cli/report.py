@@ -35,7 +35,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     board.add_argument(
         "--strict", action="store_true", help="exit with 1 if trials are missing, were made in different ways, or leak"
     )
-    _add_price(board)
+    add_price(board)
     add_margin(board)
     board.set_defaults(command=_leaderboard)
 
@@ -59,7 +59,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     report.add_argument(
         "--tsne", type=Path, metavar="FILE", help="also draw the t-SNE (the paper's Fig. 7) as a PNG, SVG or PDF"
     )
-    _add_price(report)
+    add_price(report)
     add_margin(report)
     report.add_argument(
         "--against",
@@ -205,12 +205,13 @@ def print_benchmark(studies: "Sequence[Study]", form: str, margin: float) -> tup
     return shown.problems
 
 
-def _add_price(parser: argparse.ArgumentParser) -> None:
+def add_price(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Add --price-per-hour."""
     parser.add_argument(
         "--price-per-hour",
         type=float,
         metavar="X",
-        help="price of an hour of a GPU, or of a core if there is none, in your currency: shows what the study cost",
+        help="price of an hour of a GPU, or of a core if there is none, in your currency: shows what a study costs",
     )
 
 

@@ -9,8 +9,8 @@ from sweeper import signals
 from sweeper.audio.datasets import NAMES
 from sweeper.audio.split_names import NAMES as SPLITS
 from sweeper.cli import streams
-from sweeper.cli.report import add_margin
-from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions
+from sweeper.cli.report import add_margin, add_price
+from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions, VarianceOptions
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.peers import PEERS
 
@@ -32,6 +32,7 @@ def add_parser(
         "again trains only what is missing, so it also continues after an interrupt.",
     )
     _add_grid(ablations.add_argument_group("grid"), AblationOptions())
+    _add_money(ablations.add_argument_group("budget"))
     _set(ablations, AblationOptions, _ablations, show)
     search = _design(
         designs,
@@ -61,6 +62,18 @@ def add_parser(
     _add_arms(grid, "only these arms; --list names them")
     _add_budget(tuned.add_argument_group("search"), TunedOptions())
     _set(tuned, TunedOptions, _tuned, show)
+    variance = _design(
+        designs,
+        "variance",
+        VarianceOptions(),
+        "where the variance of a score comes from: fold, initial values, batch order, augmentation",
+        "Train the reference with every seed of each source of randomness beside every seed of the others, on some "
+        "folds, and say which part of the variance each source makes, and what follows for who plans a study.",
+    )
+    variance.add_argument_group("grid").add_argument(
+        "--seeds", type=int, default=VarianceOptions.seeds, metavar="N", help="seeds of each source: N³ trials per fold"
+    )
+    _set(variance, VarianceOptions, _variance, show)
     from sweeper.cli import benchmark  # it takes its options from here
 
     benchmark.add_parser(designs)
@@ -138,11 +151,19 @@ def _tuned(options: RunOptions, say: Say) -> Outcome:
     return run_tuned(options, say)
 
 
+def _variance(options: RunOptions, say: Say) -> Outcome:
+    from sweeper.run.variance import run_variance
+
+    assert isinstance(options, VarianceOptions)
+    return run_variance(options, say)
+
+
 def _add_data(data: argparse._ArgumentGroup, defaults: RunOptions) -> None:
     data.add_argument("--dataset", default=defaults.dataset, metavar="NAME", help=f"one of: {', '.join(NAMES)}")
     data.add_argument("--data", type=Path, metavar="DIR", help="folder of the data set; not needed for the demo")
     data.add_argument("--split", default=defaults.split, metavar="NAME", help=f"one of: {', '.join(SPLITS)}")
     few = "fold 1 for the demo, else all" if isinstance(defaults, AblationOptions | TunedOptions) else "the first"
+    few = "the first three" if isinstance(defaults, VarianceOptions) else few
     data.add_argument("--folds", type=integers, metavar="1,2,…", help=f"test folds; default: {few}")
     data.add_argument(
         "--bad-clips",
@@ -194,6 +215,16 @@ def _add_code(grid: argparse._ArgumentGroup) -> None:
         help="compare commits of the repository that holds the study's file, with the first one named; . is the "
         "working tree. Of the reference arm, or of each --arm",
     )
+
+
+def _add_money(money: argparse._ArgumentGroup) -> None:
+    money.add_argument(
+        "--budget",
+        metavar="12h|30$",
+        help="start no trial once the study has cost so many hours of a GPU (without GPUs: of a core), or so much "
+        "money at --price-per-hour; whole blocks in order, with --until decided what looks need; default: none",
+    )
+    add_price(money)
 
 
 def add_seeds(grid: argparse._ArgumentGroup, defaults: AblationOptions | TunedOptions) -> None:

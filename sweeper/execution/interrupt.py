@@ -19,6 +19,7 @@ from sweeper import signals
 from sweeper.execution.notices import put_up
 from sweeper.execution.worker import tune_config
 from sweeper.plan import TrialSpec
+from sweeper.results.budget import Spending
 from sweeper.results.claims import Claim, Claims
 
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
@@ -129,6 +130,50 @@ class PlannedTrials(TrialSource):
         spec = self._running.pop(trial_id, None)
         if spec is not None and trial_id in self._yielded:
             self._left[spec.trial_id] = spec
+
+
+class WithinBudget(PlannedTrials):
+    """The planned trials in their order, as long as the budget lasts: a block begins where its end is affordable.
+
+    Args:
+        trials: the trials.
+        spending: what is left of the budget.
+        claims, say: see `TrialSource`.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[TrialSpec],
+        spending: Spending,
+        claims: Claims | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        super().__init__(trials, claims, say)
+        self._spending = spending
+
+    def next(self) -> TrialSpec | None:
+        """The next planned trial that nobody is at, if it may begin."""
+        return super().next() if self._may_begin() else None
+
+    def is_over(self) -> bool:
+        """Whether no trial is left, or none that may begin: as long as some run, they may yet cost less."""
+        if super().is_over():
+            return True
+        if self._running or self._may_begin():
+            return False
+        self._spending.refused = True
+        return True
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Take in what the trial cost."""
+        super().on_trial_complete(trial_id, result, error)
+        self._spending.refresh()
+
+    def _may_begin(self) -> bool:
+        claimed = self.claimed()
+        coming = next((spec for trial_id, spec in self._left.items() if trial_id not in claimed), None)
+        running = {spec.trial_id for spec in self._running.values()}
+        return coming is None or self._spending.affords(coming, running)
 
 
 class Ending(Stopper):

@@ -23,7 +23,7 @@ from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, nodes, trial_resources
 from sweeper.execution.fits import Machine, share_of_batch, workers_on
-from sweeper.execution.interrupt import Ending, PlannedTrials, TrialSource
+from sweeper.execution.interrupt import Ending, PlannedTrials, TrialSource, WithinBudget
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.packing import Packing
@@ -33,6 +33,7 @@ from sweeper.execution.watchdog import Watchdog
 from sweeper.execution.worker import FoldClips, SweepContext, train_trial
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.results.attempts import new_run
+from sweeper.results.budget import Spending
 from sweeper.results.claims import Claims
 from sweeper.results.store import Study
 
@@ -54,10 +55,11 @@ def run_sweep(
     store: ClipStore,
     machine: Machine = _USUAL,
     course: Course | None = None,
+    spending: Spending | None = None,
 ) -> tuple[Failure, ...]:
     """Run `trials` and commit each; a trial's failure does not stop the others.
 
-    `course` says where this sweep stands among others, for the live view.
+    `course` says where this sweep stands among others, for the live view; `spending`, what may be spent.
 
     Returns:
         the trials that failed. Those that were neither finished nor failed after an interrupt, or that other runs are
@@ -67,8 +69,15 @@ def run_sweep(
         PlanError: a single trial needs more than the machine has, or can't be shared by so many workers.
     """
     view = Progress(trials, trials, course)
+
+    def source(sweep: SweepContext) -> TrialSource:
+        claims = Claims(study, sweep.run)
+        if spending is None:
+            return PlannedTrials(trials, claims, view.say)
+        return WithinBudget(trials, spending, claims, view.say)
+
     return run_trials(
-        lambda sweep: (PlannedTrials(trials, Claims(study, sweep.run), view.say), None),
+        lambda sweep: (source(sweep), None),
         folds,
         study,
         store,

@@ -10,11 +10,13 @@ from sweeper.plan import Stage
 from sweeper.report.cells import count, difference, points
 from sweeper.report.floor import floor_sentence
 from sweeper.report.rerun import rerun_command
+from sweeper.results.budget import read_stop
 from sweeper.results.identity import IDENTICAL
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.looks import read_sequential
 from sweeper.results.reach import Design, design_of, spread_of, steps_to
 from sweeper.results.searching import Found, read_searches
+from sweeper.results.variance import VARIANCE, advice
 
 Row = dict[str, Any]
 
@@ -25,6 +27,8 @@ _UNMARKED = str.maketrans("", "", "*")
 def answer(board: Leaderboard) -> list[str]:
     """The answer, the most important sentence first."""
     rows = board.ablation
+    if board.plan.get(VARIANCE):
+        return advice(list(board.variance))
     if not rows:
         return [_gain(found) for found in read_searches(board.study)] or ["Nothing was found yet."]
     compared = [row for row in rows if row["diff"] is not None]
@@ -87,13 +91,8 @@ def _remedy(board: Leaderboard) -> list[str]:
         others = "run them where the others ran, and import all of them again into another study"
         remedy = others if board.plan.get("imported") else "the command that began the study continues it"
         return [f"Trials are missing, so nothing is called: {remedy}."]
-    if (sequential := read_sequential(board.plan)) is not None:
-        after = [look for look in sequential.schedule.looks if look > sequential.end]
-        if not after:
-            return ["No further look is planned."]
-        seeds = after[0] // len(sequential.folds)
-        command = rerun_command(board.plan, seeds=seeds)
-        return [f"To go on to {count(seeds, 'seed')}, where the next look is planned:", command]
+    if read_stop(board.plan) is not None or read_sequential(board.plan) is not None:
+        return _going_on(board)
     design, spread = design_of(board.grid), spread_of(board.grid.without(identical_arms(board)))
     if spread is None:
         seen = "One block shows no spread" if design.folds * design.seeds == 1 else "There is no spread to go by"
@@ -113,6 +112,20 @@ def _remedy(board: Leaderboard) -> list[str]:
     trials = count(last.arms * last.folds * last.seeds, "trial")
     more = "" if found <= 1.05 * board.margin else ", and all the folds there are"
     return [f"{sentence} ({trials}{more}):", _command(board, last)]
+
+
+def _going_on(board: Leaderboard) -> list[str]:
+    """How a study that ended at its budget, or at its last look, goes on."""
+    if (stop := read_stop(board.plan)) is not None:
+        return [f"It stopped at its budget of {stop.words}. To go on without one:", rerun_command(board.plan)]
+    sequential = read_sequential(board.plan)
+    assert sequential is not None
+    after = [look for look in sequential.schedule.looks if look > sequential.end]
+    if not after:
+        return ["No further look is planned."]
+    seeds = after[0] // len(sequential.folds)
+    command = rerun_command(board.plan, seeds=seeds)
+    return [f"To go on to {count(seeds, 'seed')}, where the next look is planned:", command]
 
 
 def _grid(design: Design) -> str:

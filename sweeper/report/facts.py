@@ -10,6 +10,7 @@ from sweeper.report.cells import count, number
 from sweeper.report.tables import distinct
 from sweeper.results.attempts import Cost, costs
 from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.variance import VARIANCE
 
 Row = dict[str, Any]
 Pairs = list[tuple[str, str]]
@@ -20,6 +21,11 @@ _SOFTWARE = ("git_commit", "sweeper_version", "torch_version", "ray_version", "p
 def question(board: Leaderboard) -> str:
     """What was asked, in a sentence or two."""
     arms = [row["arm"] for row in board.summary if row["kind"] == "ablation"]
+    if board.plan.get(VARIANCE):
+        return (
+            f"Where does the variance of a score come from? {board.arms.reference} was trained with every seed of each "
+            "source of randomness beside every seed of the others, on each fold."
+        )
     if not arms:
         return (
             "Which hyperparameters suit the network? They were searched for on validation clips; the winner was then "

@@ -27,11 +27,14 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> s
     for trial in plan.get("trials", ()):
         names.setdefault(trial.get("kind", "ablation"), []).append(trial["arm"])
     searches = plan.get("searches", ())
-    if "ablation" not in names and not searches:
+    crossed = plan.get("variance")
+    if "ablation" not in names and not searches and not crossed:
         return ""
     design = plan["design"]
     tuned = "fixed_study" in plan
-    arms = list(dict.fromkeys(search["arm"] for search in searches) if searches else dict.fromkeys(names["ablation"]))
+    arms = list(
+        dict.fromkeys(search["arm"] for search in searches) if searches else dict.fromkeys(names.get("ablation", ()))
+    )
     chosen = sorted({row["fold"] for row in (searches or plan["trials"])})
     if folds is not None and folds > len(chosen):
         chosen = sorted({*chosen, *plan.get("all_folds", range(1, folds + 1))})
@@ -40,13 +43,15 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> s
     study = study_arms(plan)
     words += [study.argument] if study.argument else []
     benchmark, dataset = "benchmark" in plan, design["data"]["dataset"]
-    words[4] = "benchmark" if benchmark else words[4]
+    words[4] = "benchmark" if benchmark else "variance" if crossed else words[4]
     words += ["--dataset", dataset]
     words += [] if plan.get("synthetic") else ["--data", f"{dataset}=DIR" if benchmark else "DIR"]
     words += ["--split", design["data"]["split"], "--folds", ",".join(map(str, chosen))]
     if not searches or tuned:
         run = [trial["replicate"] for trial in plan["trials"] if trial.get("kind", "ablation") != "search"]
-        if (sequential := read_sequential(plan)) is not None:
+        if crossed:
+            words += ["--seeds", str(seeds or crossed["seeds"])]
+        elif (sequential := read_sequential(plan)) is not None:
             most = seeds or sequential.end // len(sequential.folds)
             words += ["--until", "decided", "--max-seeds", str(most)]
         else:
@@ -58,7 +63,7 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> s
     if commits := plan.get("commits"):
         words += ["--code", *(commit["name"] if commit["name"] in commit["sha"] else "." for commit in commits["of"])]
         arms = commits["arms"]
-    words += ["--arm", *arms] if commits or len(arms) < len(study.switches) else []
+    words += ["--arm", *arms] if commits or (not crossed and len(arms) < len(study.switches)) else []
     words += ["--peers", *dict.fromkeys(names["peer"])] if "peer" in names else []
     words += _search_words(plan["search"], tuned) if searches else []
     return shlex.join([*words, "--study", plan["study"]])

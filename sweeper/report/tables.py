@@ -26,12 +26,15 @@ from sweeper.report.cells import (
 from sweeper.report.effect_table import effect_notes, effects_table
 from sweeper.report.floor import FLOOR, floor_note
 from sweeper.report.search_tables import search_notes, search_tables
+from sweeper.report.variance_table import variance_notes, variance_table
+from sweeper.results.budget import read_stop
 from sweeper.results.identity import IDENTICAL
 from sweeper.results.leaderboard import Leaderboard
-from sweeper.results.looks import read_sequential
+from sweeper.results.looks import SEQUENTIAL, read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED
 from sweeper.results.searching import read_searches
 from sweeper.results.study_arms import StudyTable
+from sweeper.results.variance import VARIANCE
 
 Row = dict[str, Any]
 
@@ -62,12 +65,19 @@ def document(board: Leaderboard) -> Document:
         tables.append(_arms(board))
     if effects := effects_table(board.effects):
         tables.append(effects)
-    if apart := [row for row in board.summary if row["kind"] not in (REFERENCE_KIND, UNCOMPARED)]:
+    if board.variance:
+        tables.append(variance_table(board.variance))
+    if apart := [row for row in board.summary if row["kind"] not in (REFERENCE_KIND, *UNCOMPARED)]:
         tables.append(_others(board, apart))
     searches = read_searches(board.study)
     tables += search_tables(searches)
     problems = tuple(str(problem) for problem in board.problems)
-    notes = [*(_notes(board) if by_arm else []), *search_notes(searches), *_synthetic_note(board)]
+    notes = [
+        *(_notes(board) if by_arm else []),
+        *search_notes(searches),
+        *variance_notes(board),
+        *_synthetic_note(board),
+    ]
     return Document(heading(board), tuple(answer(board)), tuple(tables), tuple(notes), problems)
 
 
@@ -77,8 +87,10 @@ def heading(board: Leaderboard) -> str:
     folds = sorted(distinct(board, "fold"))
     devices = ", ".join(sorted(distinct(board, "device")))
     data = f"{first['dataset']}{' (synthetic sounds)' if first['synthetic'] else ''}"
-    blocks = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}, "
-    blocks += count(len(distinct(board, "replicate")), "seed")
+    seeds = count(len(distinct(board, "replicate")), "seed")
+    if crossed := board.plan.get(VARIANCE):
+        seeds = f"{count(crossed['seeds'], 'seed')} of each source"
+    blocks = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}, {seeds}"
     if told := board.plan.get("imported"):
         return f"{first['study']}: imported from {told['file']}, scores as {told['score']}; data set {data}, {blocks}"
     return (
@@ -292,11 +304,26 @@ def rule_notes(board: Leaderboard) -> list[str]:
             f"[95 %]: holds for all {count(family, 'arm')} together in 95 of 100 studies; {how}; *: significant, the "
             "interval excludes 0, and p, which allows for all arms, is at most 0.05"
         )
+    notes += budget_note(board.plan)
     notes.append(
         f"at {margin(board)} (--margin): worse, better, equivalent (the interval lies within), or undecided, which is "
         "not “no difference”"
     )
     return notes
+
+
+def budget_note(plan: Mapping[str, Any]) -> list[str]:
+    """That a budget ended the study, what it left out, and what that does to intervals; nothing where none did."""
+    if (stop := read_stop(plan)) is None:
+        return []
+    said = f"the study stopped at its budget of {stop.words}: {stop.spent:,.3g} device-hours were spent"
+    if plan.get(SEQUENTIAL):
+        return [f"{said}; what ended it is its cost, not its scores, which spends none of the error"]
+    cut = count(len(stop.cut(plan)), "planned block")
+    return [
+        f"{said}, and {cut} left out, also what had begun of them; what ended it is its cost, not its scores, so "
+        "intervals hold as if no more had been planned"
+    ]
 
 
 def _synthetic_note(board: Leaderboard) -> list[str]:

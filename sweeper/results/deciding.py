@@ -14,7 +14,7 @@ from sweeper.results.attempts import HEARTBEAT_SECONDS
 from sweeper.results.looks import LOOKS, Sequential, look_record, read_sequential
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
-from sweeper.statistics.sequential import GIVE_UP, Cell, Look, Step, next_step, take_look
+from sweeper.statistics.sequential import GIVE_UP, Cell, Look, Step, next_step, open_arms, take_look
 
 
 class Deciding:
@@ -57,6 +57,25 @@ class Deciding:
             self._failed[self._place[trial_id]] |= failed
             self._done[self._place[trial_id]] |= not failed and self._study.is_finished(trial_id)
             self._step = None
+
+    def withhold(self, arm: int) -> None:
+        """Give this arm no further trial here: as after a failure, looks pass it by, and nothing is said of it.
+
+        That spends nothing, whatever it is done for: whoever looks at fewer arms errs less.
+        """
+        self._failed[arm] |= ~self._done[arm]
+        self._step = None
+
+    def chance(self, arm: int) -> float:
+        """Of being decided by the end, as the last look at the arm said; 1 before the first."""
+        said = self._state.said().get(self._state.arms[arm])
+        return 1.0 if said is None else said[1].chance
+
+    def is_open(self, arm: str) -> bool:
+        """Whether the arm, or of the reference any other, is neither decided nor given up."""
+        state = self._state
+        going = open_arms(state.taken, len(state.arms), state.schedule.end(self._most))
+        return len(going) > 1 and state.arms.index(arm) in going
 
     def step(self) -> Step:
         """What comes next, after all looks that can be taken."""

@@ -20,8 +20,10 @@ from sweeper.results.store import Study
 from sweeper.results.study_arms import StudyArms, study_arms
 from sweeper.results.summary import MARGIN, Row, summarise
 from sweeper.results.tables import StudyError
+from sweeper.results.variance import variance_rows
 
 LEADERBOARD, SUMMARY, EFFECTS = "leaderboard.parquet", "summary.parquet", "effects.parquet"
+VARIANCE = "variance.parquet"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Leaderboard:
         floor: what a plain method gets on the same folds; None where it was not computed.
         unwritten: why its tables could not be written, if so: a colleague's study, or an archive, can be read all the
             same.
+        variance: a row per source of variance (`schema.VARIANCE`) of a crossed design; empty elsewhere.
     """
 
     study: Study
@@ -54,6 +57,7 @@ class Leaderboard:
     problems: tuple[Problem, ...]
     floor: Floor | None = None
     unwritten: str = ""
+    variance: tuple[Row, ...] = ()
 
     @property
     def ablation(self) -> list[Row]:
@@ -91,18 +95,32 @@ def derive(study: Study, margin: float = MARGIN) -> Leaderboard:
     planned = {row["arm"]: row["planned"] for row in summary if row["kind"] == REFERENCE_KIND}
     # Arms that stopped at different looks make no factorial, and its intervals allow for one look.
     effects = [] if plan.get(SEQUENTIAL) else effect_rows(grid, arms, planned)
+    variance = variance_rows(trials, plan)
     unwritten = ""
     try:
         study.write_table(LEADERBOARD, trials, schema.TRIAL)
         study.write_table(SUMMARY, pa.Table.from_pylist(summary, schema=schema.SUMMARY), schema.SUMMARY)
         if effects:
             study.write_table(EFFECTS, pa.Table.from_pylist(effects, schema=schema.EFFECTS), schema.EFFECTS)
+        if variance:
+            study.write_table(VARIANCE, pa.Table.from_pylist(variance, schema=schema.VARIANCE), schema.VARIANCE)
     except OSError as error:
         unwritten = str(error)
     floor, doubt = _floor(study, plan)
     problems = (*_doubtful(doubts), *doubt, *imported_problems(trials, plan), *find_problems(trials, plan))
     return Leaderboard(
-        study, plan, arms, trials, tuple(summary), tuple(effects), grid, margin, problems, floor, unwritten
+        study,
+        plan,
+        arms,
+        trials,
+        tuple(summary),
+        tuple(effects),
+        grid,
+        margin,
+        problems,
+        floor,
+        unwritten,
+        tuple(variance),
     )
 
 

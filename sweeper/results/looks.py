@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sweeper.results.budget import read_stop
 from sweeper.results.tables import StudyError
 from sweeper.statistics.sequential import Look, Said, open_arms
 from sweeper.statistics.spending import Schedule, schedule
@@ -115,18 +116,22 @@ def look_record(look: Look, study: Sequential, margin: float) -> dict[str, Any]:
 
 
 def needed_trials(plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The planned trials, without those that an arm was given ahead of the look that decided it."""
-    study = read_sequential(plan)
+    """The planned trials, without what a budget cut and what an arm was given ahead of the look that decided it."""
+    study, stop = read_sequential(plan), read_stop(plan)
     if study is None:
-        yield from plan.get("trials", ())
+        cut = set() if stop is None else stop.cut(plan)
+        yield from (
+            trial for trial in plan.get("trials", ()) if not cut or (trial["fold"], trial["replicate"]) not in cut
+        )
         return
+    left = frozenset[str]() if stop is None else stop.left
     going = open_arms(study.taken, len(study.arms), study.end)
     until = {arm: blocks for arm, (blocks, _) in study.said().items() if study.arms.index(arm) not in going}
     if going == [study.reference] and study.taken:
         until[study.arms[study.reference]] = study.taken[-1].blocks
     for trial in plan.get("trials", ()):
         whole = trial["arm"] not in until or trial["fold"] not in study.folds
-        if whole or study.block(trial) < until[trial["arm"]]:
+        if trial["trial_id"] not in left and (whole or study.block(trial) < until[trial["arm"]]):
             yield trial
 
 

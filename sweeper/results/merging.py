@@ -9,6 +9,7 @@ from typing import Any
 
 from sweeper.results import schema
 from sweeper.results.attempts import read_attempts
+from sweeper.results.budget import BUDGET
 from sweeper.results.evidence import FOLDERS
 from sweeper.results.plans import merge
 from sweeper.results.store import Study
@@ -33,7 +34,8 @@ def merge_studies(parts: Sequence[Study], whole: Study) -> int:
         if "running" in set(read_attempts(part)["outcome"].to_pylist()):
             raise StudyError(f"{part} is still at work; wait for its end, or for half a minute if it was killed")
     whole.create()
-    whole.write_plan(together | {"study": whole.name})
+    # What a budget left out of a part is a hole of the whole.
+    whole.write_plan(together | {"study": whole.name} | ({BUDGET: {}} if BUDGET in together else {}))
     taken: set[str] = set()
     for part in parts:
         _copy(part, whole, taken)

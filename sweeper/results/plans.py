@@ -39,6 +39,8 @@ _SHAPE: Shape = {  # without trials, of which there may be 100,000
     },
     "looks": [{"blocks": int, "end": int, "level": float, "margin": float, "arms": Values(dict)}],
     "extended": [{"blocks": int, "to": int, "finished": int}],
+    "variance": {"seeds": int},
+    "budget": {"device_hours": float, "words": str, "spent": float, "left": [str]},
     "design": {
         "recipe": str,
         "code": str,
@@ -201,7 +203,12 @@ def _objection_to_trial(trial: object) -> str:
     if not isinstance(trial, dict) or not TRIAL.fullmatch(str(trial.get("trial_id"))):
         return f"{json.dumps(trial)[:60]} is no trial with an id of 16 hexadecimal digits"
     whole = _has(trial, arm=str, fold=int, replicate=int) and isinstance(trial.get("kind", ""), str)
-    return "" if whole else f"trial {trial['trial_id']} lacks an arm, a fold or a replicate"
+    if not whole:
+        return f"trial {trial['trial_id']} lacks an arm, a fold or a replicate"
+    crossed = trial.get("kind") == "variance"
+    seeded = not crossed or mismatch(trial.get("seeds"), Values(int), "seeds") == ""
+    whole = seeded and (not crossed or trial["seeds"].keys() >= {"initialisation", "order", "augmentation"})
+    return "" if whole else f"trial {trial['trial_id']} lacks the seed of a source"
 
 
 def _objection_to_searches(plan: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweeper.results.folder import StorageError
@@ -19,6 +20,7 @@ from sweeper.statistics import detectable_difference
 from sweeper.statistics.units import ON_OTHER_DATA, ON_THIS_SPLIT
 
 POWER = 0.8
+_COSTS = ["kind", "status", "arm", "seconds", "device_seconds", "device"]
 _LINEAR = 10  # seeds from which on a detectable difference falls with the root of their number
 
 
@@ -30,11 +32,13 @@ class Spread:
         seed: over retrainings of an arm on a fold; None where it can't be told from the folds', as with one seed.
         fold: of how an arm suits a fold; None where it isn't known, as on one fold.
         df: degrees of freedom of what told them.
+        fold_df: of these, of what told the folds'.
     """
 
     seed: float | None
     fold: float | None
     df: int = 0
+    fold_df: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,14 +98,31 @@ def spread_of(grid: ScoreGrid) -> Spread | None:
         of_seeds = (seed or 0.0) ** 2 * float(np.mean([1 / cells.shape[1] for cells in folds]))
         apart = 1 - 1 / max(grid.folds_in_all, 2)  # the rest is common to all folds, as their training sets overlap
         fold = math.sqrt(max(squares / fold_df - of_seeds, 0.0) / apart)
-    return Spread(seed, fold, int(seed_df + fold_df))
+    return Spread(seed, fold, int(seed_df + fold_df), int(fold_df))
 
 
-def earlier_spread(study: Study, results: Path | str, design: Mapping[str, Any]) -> tuple[Spread, str] | None:
-    """The spread that earlier trials of a design (`plan.json`'s) have shown, and of which study they are.
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier trials of a design have shown.
 
-    Of the study itself, or else of the one under `results` that tells it best; None where none tells it. Studies that
-    can't be read are passed over: they are none of this one's business.
+    Attributes:
+        study: whose they are, in words.
+        spread: of their scores.
+        seconds: device-seconds of a trial with all its attempts, by arm.
+        device: what they ran on: "cpu", where device-seconds are of a core, or the GPUs' names.
+    """
+
+    study: str
+    spread: Spread
+    seconds: Mapping[str, float]
+    device: str
+
+
+def earlier_trials(study: Study, results: Path | str, design: Mapping[str, Any]) -> Earlier | None:
+    """What earlier trials of a design (`plan.json`'s) have shown of its spread and its cost.
+
+    Of the study itself, or else of the one under `results` that tells the spread best; None where none tells it.
+    Studies that can't be read are passed over: they are none of this one's business.
     """
     found = []
     for other in [study, *(Study(under(results, name)) for name in studies_under(results) if name != study.name)]:
@@ -109,15 +130,28 @@ def earlier_spread(study: Study, results: Path | str, design: Mapping[str, Any])
             plan = other.read_plan()
             if plan is None or _without_switches(plan.get("design", {})) != _without_switches(design):
                 continue
-            frame = trial_frame(other.trials())
+            trials = other.trials()
         except (StudyError, StorageError):
             continue
-        spread = spread_of(score_grid(frame, plan, REFERENCE_KIND, study_arms(plan)))
-        if spread is not None and other is study:
-            return spread, "this study"
-        if spread is not None:
-            found.append((spread, other.name))
-    return max(found, key=lambda pair: pair[0].df, default=None)
+        spread = spread_of(score_grid(trial_frame(trials), plan, REFERENCE_KIND, study_arms(plan)))
+        if spread is None:
+            continue
+        told = Earlier("this study" if other is study else other.name, spread, *_costs(trials))
+        if other is study:
+            return told
+        found.append(told)
+    return max(found, key=lambda told: told.spread.df, default=None)
+
+
+def _costs(trials: pa.Table) -> tuple[dict[str, float], str]:
+    """Mean device-seconds of the finished trials by arm, and what they ran on."""
+    rows = [row for row in trials.select(_COSTS).to_pylist() if row["status"] == "complete"]
+    rows = [row for row in rows if row["kind"] == REFERENCE_KIND]
+    by_arm: dict[str, list[float]] = {}
+    for row in rows:
+        held = row["device_seconds"]  # not said by an older version, or impossible
+        by_arm.setdefault(row["arm"], []).append(row["seconds"] if held is None else held)
+    return {arm: float(np.mean(held)) for arm, held in by_arm.items()}, ", ".join(sorted({r["device"] for r in rows}))
 
 
 def _without_switches(design: Mapping[str, Any]) -> dict[str, Any]:

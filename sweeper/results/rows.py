@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sweeper.plan import TrialSpec
+from sweeper.plan import TrialSpec, canonical_json
 from sweeper.results import provenance
 from sweeper.training.fit import Epoch
 from sweeper.training.trial import Predictions, TrialResult
@@ -107,6 +107,7 @@ def _common(spec: TrialSpec, circumstances: Circumstances) -> dict[str, Any]:
             "scored_on": "validation" if spec.selects else "test",
             "params": spec.params,
             "switches": spec.switches,
+            "seeds": canonical_json(dict(spec.seeds)) if spec.seeds else "",
         }
         | {switch: getattr(spec.model, switch, None) for switch in PAPER_SWITCHES}
         | asdict(circumstances)

@@ -98,6 +98,7 @@ TRIAL = _schema(
     ),
     _field("switches", _text, "what the arm switches relative to the reference, as JSON", nullable=True),
     _field("imported", _text, "file and row of another tool's run; null for trials that were run here", nullable=True),
+    _field("seeds", _text, "seeds of single sources that differ from `seed`, as JSON; else empty", nullable=True),
 )
 
 CURVE = _schema(
@@ -240,4 +241,22 @@ EFFECTS = _schema(
     _field("units", _integer, "units on which all arms of the design have a score"),
     _field("df", _number, "degrees of freedom of the effects' variance", nullable=True),
     _field("claim", _text, "what the effect is a statement about; empty where nothing was run twice"),
+)
+
+VARIANCE = _schema(
+    "variance",
+    _field("source", _text, "'fold', 'initialisation', 'batch order', 'augmentation', or 'what is left'"),
+    _field(
+        "sd", _number, "standard deviation of a score that it makes; 0 where the estimate of its square is below", "1"
+    ),
+    _field("sd_low", _number, "95 % interval of it alone", "1"),
+    _field("sd_high", _number, "95 % interval of it alone", "1"),
+    _field("share", _number, "of the whole variance of a score", "1"),
+    _field("share_low", _number, "95 % interval of it alone", "1"),
+    _field("share_high", _number, "95 % interval of it alone", "1"),
+    _field("p", _number, "of there being none, adjusted for all sources; null for what is left", nullable=True),
+    _field("significant", _flag, "p <= 0.05: it can be told from noise; null for what is left", nullable=True),
+    _field("df", _integer, "degrees of freedom of its mean square"),
+    _field("folds", _integer, "folds whose trials are all there"),
+    _field("seeds", _integer, "seeds of each source"),
 )

@@ -10,11 +10,15 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sweeper.results.budget import counted
+from sweeper.results.looks import needed_trials
 from sweeper.results.study_arms import StudyArms
 from sweeper.statistics import ArmComparison, compare_arms
 
 REFERENCE_KIND = "ablation"
-UNCOMPARED = "search"  # a search's trials have different settings: no mean or difference of theirs means anything
+# A search's trials have different settings, and those of a crossed design share seeds: no difference of theirs means
+# anything.
+UNCOMPARED = ("search", "variance")
 
 _COLUMNS = (
     *("trial_id", "kind", "status", "arm", "dataset", "split", "recipe", "epochs", "fold", "replicate", "accuracy"),
@@ -84,8 +88,8 @@ def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: S
         arms: the study's.
     """
     reference = (trials["kind"] == REFERENCE_KIND) & (trials["arm"] == arms.reference)
-    mine = trials[reference | (trials["kind"] == kind)]
-    planned = [trial for trial in plan.get("trials", ()) if trial.get("kind", REFERENCE_KIND) == kind]
+    mine = counted(trials[reference | (trials["kind"] == kind)], plan)
+    planned = [trial for trial in needed_trials(plan) if trial.get("kind", REFERENCE_KIND) == kind]
     seen = {
         column: {trial[column] for trial in planned} | set(mine[column].unique().tolist())
         for column in ("arm", "fold", "replicate")

@@ -15,7 +15,7 @@ from sweeper.results.names import MARK
 
 _SCORES = tuple(f"{name}{of}" for of in ("", "_ema") for name in ("accuracy", "precision", "recall", "f1"))
 _WORDS = {
-    "kind": ("ablation", "peer", "search"),
+    "kind": ("ablation", "peer", "search", "variance"),
     "status": ("complete", "failed", "stopped"),
     "stage": ("", "explore", "replicate", "confirm", "test"),
     "scored_on": ("test", "validation"),

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sweeper.results import schema
+from sweeper.results.budget import counted
 from sweeper.results.identity import COLUMNS, IDENTICAL, identical
 from sweeper.results.importing import claimed
 from sweeper.results.looks import Sequential, needed_trials, read_sequential
@@ -40,7 +41,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
         study: whose predictions are read if it has a single split.
         margin: largest difference that doesn't matter, as a fraction of 1.
     """
-    frame = trial_frame(trials)
+    frame = counted(trial_frame(trials), plan)
     arms = study_arms(plan, trials["dataset"][0].as_py() if trials.num_rows else None)
     planned = _planned(plan)
     sequential = read_sequential(plan)
@@ -55,7 +56,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
             row = _counts(kind, arm, by_arm.get(arm, complete.iloc[:0]), int(failed.get(arm, 0)), arms)
             row["planned"] = planned.get((kind, arm), row["n"] + row["failed"])
             rows.append(row)
-        if kind != UNCOMPARED:
+        if kind not in UNCOMPARED:
             grid = score_grid(frame, plan, kind, arms)
             alike = _identical(complete, rows, arms.reference, study) if plan.get("commits") else ()
             apart = [row for row in rows if row["arm"] not in alike]
@@ -102,7 +103,7 @@ def _counts(kind: str, arm: str, complete: pd.DataFrame, failed: int, arms: Stud
     row |= {"kind": kind, "arm": arm, "factor": arms.factors.get(arm, "") if kind == REFERENCE_KIND else ""}
     row |= {"n": len(complete), "failed": failed, "units": 0, "seconds": float(complete["seconds"].sum())}
     row |= {"outcome": "", "verdict": ""}
-    if kind != UNCOMPARED and len(complete):
+    if kind not in UNCOMPARED and len(complete):
         sizes = complete[["parameters", "gflops_per_clip"]].iloc[0]
         row["mean_ema"] = _finite(complete["accuracy_ema"].mean())
         row["parameters"] = None if pd.isna(sizes["parameters"]) else int(sizes["parameters"])

@@ -10,9 +10,12 @@ from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
 from sweeper.execution.time_left import Course
 from sweeper.plan import Plan, Source, TrialSpec, build_plan
+from sweeper.results.budget import BUDGET, Spending, read_stop
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
+from sweeper.run.budget import budget_facts, describe_stop, read_budget
 from sweeper.run.checks import check_begin
+from sweeper.run.conclusion import describe_conclusion
 from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.floor import keep_floor
 from sweeper.run.options import (
@@ -54,6 +57,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
+    budget = read_budget(options)
     if options.code:
         from sweeper.run.code import run_code  # which begins and sweeps as below
 
@@ -61,17 +65,30 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     if options.until is not None:
         from sweeper.run.until_decided import run_until_decided  # SciPy is slow
 
-        return run_until_decided(options, prepare_run(options), say)
+        return run_until_decided(options, prepare_run(options), say, budget)
     grid = plan_grid(options, say)
     study = grid.run.results
     if options.dry_run:
-        reach = describe_reach(grid.plan, grid.run.dataset, study, options.results)
-        for line in [*reach, *expected_cost(grid.missing, grid.run.dataset)]:
-            say(line)
+        for lines in (
+            describe_reach(grid.plan, grid.run.dataset, study, options.results),
+            describe_conclusion(grid.plan, grid.run.dataset, study, options, budget),
+            expected_cost(grid.missing, grid.run.dataset),
+        ):
+            for line in lines:
+                say(line)
         return Outcome(OK, None)
+    spending = None if budget is None or not grid.missing else Spending(study, budget, grid.plan.trials)
+    if spending is not None and not spending.affords(grid.missing[0]):
+        say(f"Nothing to do: {describe_stop(spending.stop())}. No training was done.")
+        return Outcome(OK, study)
     with resumable(study):
-        store = begin(grid, say)
-        return Outcome(sweep(options, grid.missing, store, study, say) if grid.missing else OK, study)
+        store = begin(grid, say, budget_facts(study, budget))
+        code = sweep(options, grid.missing, store, study, say, spending=spending) if grid.missing else OK
+        if spending is not None and spending.refused and not signals.asked():
+            stop = spending.stop()
+            study.write_plan(grid.plan.describe() | {"data_digest": store.digest, BUDGET: spending.budget.record(stop)})
+            say(f"{describe_stop(stop)}.")
+        return Outcome(code, study)
 
 
 def plan_grid(options: AblationOptions, say: Say, known: Source | None = None) -> Grid:
@@ -130,6 +147,8 @@ def extensions(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
         )
     trials = [trial for trial in old.get("trials", ()) if trial.get("kind", "ablation") == "ablation"]
     blocks = {(trial["fold"], trial["replicate"]) for trial in trials}
+    if (stop := read_stop(old)) is not None:  # what was there then was shown as a whole study
+        blocks -= stop.cut(old)
     more = {(trial.data.fold, trial.replicate) for trial in plan.trials} - blocks
     seen = sum(trial["trial_id"] in done for trial in trials)
     if not (more and seen):
@@ -144,12 +163,13 @@ def sweep(
     study: Study,
     say: Say,
     course: Course | None = None,
+    spending: Spending | None = None,
 ) -> int:
     """Run planned trials, all scored on test clips or all on validation clips; returns the exit code."""
     folds = cut(store, options.split, sorted({trial.data.fold for trial in missing}), selecting=missing[0].selects)
     from sweeper.execution.sweep import run_sweep  # Ray takes seconds to import: wrong input is told without it
 
-    failures = run_sweep(missing, folds, study, store, machine(options), course)
+    failures = run_sweep(missing, folds, study, store, machine(options), course, spending)
     left = {trial.trial_id for trial in missing} - study.finished() - {f.spec.trial_id for f in failures}
     for failure in failures:
         spec = failure.spec
@@ -157,6 +177,6 @@ def sweep(
     if left and signals.asked():
         say(f"Interrupted with {len(left)} of {len(missing)} trials to go. The same command continues.")
         return interrupted()
-    if left:
+    if left and not (spending is not None and spending.refused):
         say(f"{count(len(left), 'trial')} left to the other command, which is at it; if that is lost, run this again.")
     return FAILED if failures else OK

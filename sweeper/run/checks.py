@@ -19,7 +19,7 @@ from sweeper.results.folder import Folder
 from sweeper.results.plans import merge
 from sweeper.results.store import FOLDERS, Study
 from sweeper.results.tables import StudyError
-from sweeper.run.options import RunOptions, SearchOptions, machine
+from sweeper.run.options import RunOptions, SearchOptions, VarianceOptions, machine
 from sweeper.waiting import waiting
 
 # The least and the most of each number, both included. The most is more than anybody means and less than what would
@@ -53,6 +53,8 @@ def check_numbers(options: RunOptions) -> None:
             raise PlanError(f"{option} {value}: at least {least}")
         if value > most:
             raise PlanError(f"{option} {value}: at most {most}")
+    if isinstance(options, VarianceOptions) and not 2 <= options.seeds <= 10:
+        raise PlanError(f"--seeds {options.seeds}: of each source 2 to 10 are crossed; more folds tell more, too")
     if options.folds is not None:
         if not options.folds:
             raise PlanError("--folds '': name at least one, such as 1 or 1,2")

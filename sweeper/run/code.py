@@ -41,7 +41,8 @@ def run_code(options: AblationOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
-    for name, given in (("--until", options.until is not None), ("--peers", bool(options.peers))):
+    others = {"--until": options.until, "--peers": options.peers, "--budget": options.budget}
+    for name, given in others.items():
         if given:
             raise PlanError(f"{name} does not go with --code: leave one of them out")
     if len(options.code) < 2:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweeper.audio import splits
 from sweeper.audio.datasets import Dataset
@@ -13,6 +13,9 @@ from sweeper.results.store import Study
 from sweeper.run.prepare import Run
 from sweeper.run.words import count
 from sweeper.waiting import waiting
+
+if TYPE_CHECKING:
+    from sweeper.results.reach import Design
 
 
 def describe(plan: Plan, missing: int, run: Run) -> list[str]:
@@ -51,25 +54,17 @@ def describe_reach(plan: Plan, dataset: Dataset, study: Study, results: Path | s
     The design is the plan's with what the study holds already. Sizes are in points where earlier trials of the same
     design tell the spread: of this study, or of another one under `results`.
     """
-    from sweeper.results.reach import Design, Spread, earlier_spread  # SciPy is slow
+    from sweeper.results.reach import Spread, earlier_trials  # SciPy is slow
 
-    described = plan.describe()
-    trials = [*described["trials"], *(study.read_plan() or {}).get("trials", ())]
-    cells = {
-        (trial["arm"], trial["fold"], trial["replicate"])
-        for trial in trials
-        if trial.get("kind", "ablation") == "ablation"
-    }
-    arms, folds, seeds = (len({cell[axis] for cell in cells}) for axis in range(3))
-    if arms < 2 or described["reference"] not in {arm for arm, _, _ in cells}:
-        return [f"reach: nothing is compared, which needs {described['reference']} and another arm"]
-    split = plan.trials[0].data.split
-    share, in_all = _test_share(dataset, split), len(splits.folds_of(dataset, split))
-    planned = Design(arms, folds, seeds, share / (1 - share), in_all)
-    earlier = earlier_spread(study, results, described["design"])
-    spread = Spread(seed=1.0, fold=None) if earlier is None else earlier[0]
+    planned, names = planned_design(plan, dataset, study)
+    reference = plan.definition["reference"]
+    if planned.arms < 2 or reference not in names:
+        return [f"reach: nothing is compared, which needs {reference} and another arm"]
+    arms, folds, seeds, in_all = planned.arms, planned.folds, planned.seeds, planned.folds_in_all
+    earlier = earlier_trials(study, results, plan.design)
+    spread = Spread(seed=1.0, fold=None) if earlier is None else earlier.spread
 
-    def found(design: Design) -> str:
+    def found(design: "Design") -> str:
         size = design.detectable(spread)
         if math.isinf(size):
             return "none, as one block shows no spread"
@@ -89,10 +84,26 @@ def describe_reach(plan: Plan, dataset: Dataset, study: Study, results: Path | s
     else:
         parts = [(spread.seed, "seeds"), (spread.fold, "folds")]
         known = ", ".join(f"{100 * sd:.1f} points over {what}" for sd, what in parts if sd is not None)
-        told = f"spread, as in the trials of {earlier[1]}: {known}"
+        told = f"spread, as in the trials of {earlier.study}: {known}"
     if spread.fold is None and in_all > 1:
         told += "; arms are taken to suit folds as differently as seeds"
     return [*lines, told]
+
+
+def planned_design(plan: Plan, dataset: Dataset, study: Study) -> tuple["Design", tuple[str, ...]]:
+    """The plan's design with what the study holds already, and the names of its arms."""
+    from sweeper.results.reach import Design  # SciPy is slow
+
+    trials = [*plan.describe()["trials"], *(study.read_plan() or {}).get("trials", ())]
+    cells = {
+        (trial["arm"], trial["fold"], trial["replicate"])
+        for trial in trials
+        if trial.get("kind", "ablation") == "ablation"
+    }
+    arms, folds, seeds = (dict.fromkeys(cell[axis] for cell in cells) for axis in range(3))
+    split = plan.trials[0].data.split
+    share, in_all = _test_share(dataset, split), len(splits.folds_of(dataset, split))
+    return Design(len(arms), len(folds), len(seeds), share / (1 - share), in_all), tuple(sorted(arms))
 
 
 def _test_share(dataset: Dataset, split: str) -> float:

@@ -50,7 +50,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class AblationOptions(RunOptions):
-    """What `run ablations` is asked."""
+    """What `run ablations` is asked. `budget`: such as "12h" of a device, or "30$" where `price_per_hour` is known."""
 
     design: ClassVar[str] = "ablations"
 
@@ -61,6 +61,8 @@ class AblationOptions(RunOptions):
     arms: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
+    budget: str | None = None
+    price_per_hour: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,15 @@ class BenchmarkOptions(AblationOptions):
     """What `run benchmark` is asked of one data set; `peers` are the rivals."""
 
     design: ClassVar[str] = "benchmark"
+
+
+@dataclass(frozen=True)
+class VarianceOptions(RunOptions):
+    """What `run variance` is asked: `seeds` of each source of randomness."""
+
+    design: ClassVar[str] = "variance"
+
+    seeds: int = 2
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ from sweeper.results.names import check_study_name
 from sweeper.results.store import Study, study_of
 from sweeper.run.checks import check_clips, check_numbers, check_place
 from sweeper.run.networks import check_networks
-from sweeper.run.options import AblationOptions, RunOptions, Say, SearchOptions, TunedOptions
+from sweeper.run.options import AblationOptions, RunOptions, Say, SearchOptions, TunedOptions, VarianceOptions
 from sweeper.search_spaces.peers import PEERS
 from sweeper.study import Arm, Network, Recipe
 from sweeper.study_file import find, save
+
+_SOME = 3  # folds that tell how much folds differ, where none were named
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Run:
         }
 
 
-def prepare_run(options: AblationOptions | SearchOptions, known: Source | None = None) -> Run:
+def prepare_run(options: AblationOptions | SearchOptions | VarianceOptions, known: Source | None = None) -> Run:
     """Check everything that can be known before audio is decoded; `known`: the study, where no option names it.
 
     Raises:
@@ -96,7 +98,8 @@ def prepare_run(options: AblationOptions | SearchOptions, known: Source | None =
     if grid := isinstance(options, AblationOptions | TunedOptions):
         arms = select_arms(study, options.table, options.arms)
     else:
-        arms = select_arms(study, names=options.arms or (study.reference,))
+        named = options.arms if isinstance(options, SearchOptions) else ()
+        arms = select_arms(study, names=named or (study.reference,))
     peers = _peers(options)
     dataset = datasets.load(options.dataset, options.data)
     few = not grid or dataset.name == "demo"
@@ -108,7 +111,7 @@ def prepare_run(options: AblationOptions | SearchOptions, known: Source | None =
         arms=arms,
         peers=peers,
         dataset=dataset,
-        folds=_folds(options, dataset, few=few),
+        folds=_folds(options, dataset, few=_SOME if isinstance(options, VarianceOptions) else 1 if few else None),
         results=results,
         fixed=results_name(AblationOptions.design, source, options, recipe),
         notes=tuple(check_networks(source, recipe, arms, len(dataset.classes), options.workers_per_trial)),
@@ -146,15 +149,15 @@ def _peers(options: RunOptions) -> dict[str, Network]:
     return {name: PEERS[name] for name in names}
 
 
-def _folds(options: RunOptions, dataset: Dataset, *, few: bool) -> tuple[int, ...]:
-    """The folds that were asked for; where none were, the first one (`few`) or all.
+def _folds(options: RunOptions, dataset: Dataset, *, few: int | None) -> tuple[int, ...]:
+    """The folds that were asked for; where none were, the first few, or all.
 
     Raises:
         PlanError: the split has no such fold.
         SplitError: too few clips, groups or classes for it.
     """
     available = splits.folds_of(dataset, options.split)
-    chosen = tuple(sorted(set(options.folds or (available[:1] if few else available))))
+    chosen = tuple(sorted(set(options.folds or available[:few])))
     if unknown := sorted(set(chosen) - set(available)):
         raise PlanError(
             f"--folds {','.join(map(str, unknown))}: the {options.split} split of {dataset.name} has "

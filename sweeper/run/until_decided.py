@@ -1,17 +1,21 @@
 """`run ablations --until decided`: block by block, until looks, all planned beforehand, have decided each arm."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sweeper import signals
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
 from sweeper.plan import Plan, PlanError, TrialSpec, build_plan
+from sweeper.results.budget import BUDGET, Budget, Spending
 from sweeper.results.deciding import Deciding
 from sweeper.results.looks import SEQUENTIAL, Sequential, plan_sequential, read_sequential
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
+from sweeper.run.budget import budget_facts, describe_stop
 from sweeper.run.checks import check_begin
+from sweeper.run.conclusion import describe_conclusion
 from sweeper.run.describe import describe_data, expected_cost
 from sweeper.run.floor import keep_floor
 from sweeper.run.options import (
@@ -28,7 +32,7 @@ from sweeper.run.prepare import Run
 from sweeper.run.words import count
 
 
-def run_until_decided(options: AblationOptions, run: Run, say: Say) -> Outcome:
+def run_until_decided(options: AblationOptions, run: Run, say: Say, budget: Budget | None = None) -> Outcome:
     """Train block by block what the next look needs, until no arm is left that further blocks could decide.
 
     Raises:
@@ -55,16 +59,23 @@ def run_until_decided(options: AblationOptions, run: Run, say: Say) -> Outcome:
         say(line)
     if options.dry_run:
         say(f"looks after {', '.join(str(look) for look in state.schedule.looks if look <= most)} blocks")
+        conclusion = describe_conclusion(plan, run.dataset, study, options, budget)
+        if len(conclusion) > 1:
+            say("at most, as an arm that is decided gets no further trial:")
+        for line in conclusion:
+            say(line)
         say("for one block of all arms:")
         for line in expected_cost(first, run.dataset):
             say(line)
         return Outcome(OK, None)
     with resumable(study):
         store = run.open(options, say)
-        base = plan.describe() | run.facts(options, store) | facts | {"trials": []}
+        base = plan.describe() | run.facts(options, store) | facts | budget_facts(study, budget) | {"trials": []}
         study.write_plan(base)
         keep_floor(study, store, options.split, run.folds, say)
-        return Outcome(_sweep(options, specs, store, study, say, base, most), study)
+        wanted = [spec for of_arm in specs for spec in of_arm[:most]]
+        spending = None if budget is None else Spending(study, budget, wanted)
+        return Outcome(_sweep(options, specs, store, study, say, base, most, spending), study)
 
 
 def _sweep(
@@ -75,6 +86,7 @@ def _sweep(
     say: Say,
     base: dict[str, Any],
     most: int,
+    spending: Spending | None,
 ) -> int:
     trial_ids = [[spec.trial_id for spec in of_arm[:most]] for of_arm in specs]
     margin = options.margin / 100
@@ -83,6 +95,9 @@ def _sweep(
         return Deciding(study, trial_ids, most=most, margin=margin, say=tell)
 
     here = deciding(say)
+    if spending is not None and spending.over() and here.step().look:
+        _stop(study, spending, base, say)
+        return OK
     if not here.step().look:
         say(f"Nothing to do: no arm is left that --max-seeds {options.max_seeds} would decide. No training was done.")
         return OK
@@ -100,6 +115,7 @@ def _sweep(
         deciding=deciding,
         plan=add,
         coming=[specs[arm][block] for arm, block in here.left()],
+        spending=spending,
     )
     for failure in failures:
         spec = failure.spec
@@ -107,7 +123,24 @@ def _sweep(
     if signals.asked():
         say("Interrupted before all arms were decided. The same command continues.")
         return interrupted()
+    if spending is not None and spending.refused:
+        _stop(study, spending, base, say)
     return FAILED if failures else OK
+
+
+def _stop(study: Study, spending: Spending, base: dict[str, Any], say: Say) -> None:
+    """Write down that the budget ended the study, and say what it left open."""
+    plan = study.read_plan() or {}
+    state, planned = read_sequential(plan), {trial["trial_id"] for trial in plan.get("trials", ())}
+    assert state is not None
+    stop = spending.stop()
+    stop = replace(stop, left=stop.left & planned)
+    study.write_plan(base | {BUDGET: spending.budget.record(stop)})
+    decided = {arm for arm, (_, said) in state.said().items() if said.decided} | {state.arms[state.reference]}
+    left = [arm for arm in state.arms if arm not in decided]
+    short = "" if stop.spent >= spending.budget.device_hours else " What was left pays for no further look."
+    say(f"{describe_stop(stop)}.{short}")
+    say(f"Not decided: {', '.join(left) or 'none'}. A stop by cost spends none of the error.")
 
 
 def described(trials: Sequence[TrialSpec]) -> list[dict[str, Any]]:

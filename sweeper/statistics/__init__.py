@@ -6,7 +6,7 @@ Which function answers which question:
 - What is each part worth? `effects` of the factorial that `find_factorial` finds; where nothing was run twice: `lenth`
 - Several data sets: is a difference the same on all? `heterogeneity`; which arm leads on most? `ranking`
 - Does a difference agree with a published one? `agreement`
-- Before running: what difference can be found? `detectable_difference`
+- Before running: what difference can be found? `detectable_difference`; how wide will intervals be? `half_widths`
 - A single split: how sure is an accuracy, or a difference, for other recordings? `bootstrap_accuracy`,
   `recordings_interval`
 - A single split: do two trained networks err differently? `mcnemar_clustered`
@@ -19,7 +19,7 @@ from sweeper.statistics.agreement import agreement
 from sweeper.statistics.arms import ArmComparison, compare_arms, verdicts
 from sweeper.statistics.bootstrap import bootstrap_accuracy
 from sweeper.statistics.data_sets import Heterogeneity, Ranking, heterogeneity, ranking
-from sweeper.statistics.detectable import detectable_difference
+from sweeper.statistics.detectable import detectable_difference, half_widths
 from sweeper.statistics.effects import Effects, effects
 from sweeper.statistics.factorial import find_factorial
 from sweeper.statistics.lenth import lenth
@@ -37,6 +37,7 @@ __all__ = [
     "detectable_difference",
     "effects",
     "find_factorial",
+    "half_widths",
     "heterogeneity",
     "lenth",
     "mcnemar_clustered",

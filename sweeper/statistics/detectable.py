@@ -6,15 +6,19 @@ same draws for every δ, and the power a smooth function of it.
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from sweeper.statistics._arrays import fraction
 from sweeper.statistics.arms import differences
+from sweeper.statistics.effects import effects
 from sweeper.statistics.spread import spread
 from sweeper.statistics.units import Units
 
 STUDIES = 200
+FEWER_STUDIES = 40  # for a median over all arms of all studies, which varies less
 
 
 def detectable_difference(
@@ -45,23 +49,14 @@ def detectable_difference(
     Returns:
         Infinity where no difference is found with that probability (one unit, one arm).
     """
-    if arms < 1 or folds < 1 or seeds < 1:
-        raise ValueError(f"expected at least 1 arm, fold and seed, got {arms}, {folds} and {seeds}")
+    _check(arms, folds, seeds, fold_sd, seed_sd)
     fraction("power", power)
-    for name, sd in (("fold_sd", fold_sd), ("seed_sd", seed_sd)):
-        if not (math.isfinite(sd) and sd >= 0):
-            raise ValueError(f"{name}: expected a number of at least 0, got {sd}")
     if arms == 1:
         return math.inf
-    shared = 1 / folds_in_all if folds > 1 else 0.0
-    scale = math.hypot(seed_sd, fold_sd) or 1.0
+    resolution = 1e-9 * (math.hypot(seed_sd, fold_sd) or 1.0)
     found = []
-    for _ in range(STUDIES):
-        scores = seed_sd * rng.normal(size=(arms, folds, seeds))
-        if folds > 1:
-            scores += fold_sd * math.sqrt(1 - shared) * rng.normal(size=(arms, folds, 1))
-            scores += fold_sd * math.sqrt(shared) * rng.normal(size=(arms, 1, 1))
-        layout = Units(scores, test_train_ratio, folds_in_all, resolution=1e-9 * scale)
+    for scores in _studies(STUDIES, arms, folds, seeds, folds_in_all, fold_sd, seed_sd, rng):
+        layout = Units(scores, test_train_ratio, folds_in_all, resolution)
         of_arms = differences(scores, 0, layout, spread(layout.residual, 0, layout.floor), 1 - confidence)
         found.append((of_arms.diff[1:], of_arms.half[1:]))
     d, h = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -76,3 +71,79 @@ def detectable_difference(
         middle = (lower + upper) / 2
         lower, upper = (lower, middle) if share(middle) >= power else (middle, upper)
     return upper
+
+
+def half_widths(
+    arms: int,
+    folds: int,
+    seeds: int,
+    *,
+    test_train_ratio: float,
+    folds_in_all: int,
+    fold_sd: float = 0.0,
+    seed_sd: float = 1.0,
+    levels: ArrayLike | None = None,
+    confidence: float = 0.95,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """Half-widths of the intervals that `compare_arms` and `effects` give, as half of the studies have them.
+
+    Both are in proportion to the two standard deviations.
+
+    Args:
+        arms, folds, seeds, test_train_ratio, folds_in_all, fold_sd, seed_sd, confidence, rng: as for
+            `detectable_difference`.
+        levels: of a factorial among the arms, as `effects` takes them, `[runs, factors]`.
+
+    Returns:
+        of an arm's difference, and of an effect; infinite where there is none (one unit, one arm, no factorial).
+    """
+    _check(arms, folds, seeds, fold_sd, seed_sd)
+    resolution = 1e-9 * (math.hypot(seed_sd, fold_sd) or 1.0)
+    of_arms, of_effects = [np.array([math.inf])], [math.inf]
+    if arms > 1 and folds * seeds > 1:
+        of_arms, of_effects = [], [] if levels is not None else of_effects
+        for scores in _studies(FEWER_STUDIES, arms, folds, seeds, folds_in_all, fold_sd, seed_sd, rng):
+            layout = Units(scores, test_train_ratio, folds_in_all, resolution)
+            found = differences(scores, 0, layout, spread(layout.residual, 0, layout.floor), 1 - confidence)
+            of_arms.append(np.where(np.isfinite(found.half[1:]), found.half[1:], math.inf))
+            if levels is not None:
+                runs = np.asarray(levels)
+                told = effects(
+                    scores[: len(runs)],
+                    runs,
+                    test_train_ratio=test_train_ratio,
+                    folds_in_all=folds_in_all,
+                    confidence=confidence,
+                    resolution=resolution,
+                )
+                of_effects.append(float(told.high[0] - told.low[0]) / 2)
+    return float(np.median(np.concatenate(of_arms))), float(np.median(of_effects))
+
+
+def _check(arms: int, folds: int, seeds: int, fold_sd: float, seed_sd: float) -> None:
+    if arms < 1 or folds < 1 or seeds < 1:
+        raise ValueError(f"expected at least 1 arm, fold and seed, got {arms}, {folds} and {seeds}")
+    for name, sd in (("fold_sd", fold_sd), ("seed_sd", seed_sd)):
+        if not (math.isfinite(sd) and sd >= 0):
+            raise ValueError(f"{name}: expected a number of at least 0, got {sd}")
+
+
+def _studies(
+    number: int,
+    arms: int,
+    folds: int,
+    seeds: int,
+    folds_in_all: int,
+    fold_sd: float,
+    seed_sd: float,
+    rng: np.random.Generator,
+) -> Iterator[NDArray[np.float64]]:
+    """Scores `[arms, folds, seeds]` of studies in which nothing differs."""
+    shared = 1 / folds_in_all if folds > 1 else 0.0
+    for _ in range(number):
+        scores = seed_sd * rng.normal(size=(arms, folds, seeds))
+        if folds > 1:
+            scores += fold_sd * math.sqrt(1 - shared) * rng.normal(size=(arms, folds, 1))
+            scores += fold_sd * math.sqrt(shared) * rng.normal(size=(arms, 1, 1))
+        yield scores

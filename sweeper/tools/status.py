@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sweeper.report.escaping import plain
 from sweeper.results.attempts import held, read_attempts
+from sweeper.results.budget import read_stop
 from sweeper.results.row_files import Doubts
 from sweeper.results.searching import read_searches
 from sweeper.results.soundness import unplanned
@@ -16,9 +17,9 @@ from sweeper.results.tables import StudyError
 class Status:
     """Counts of planned trials, and what runs right now as (arm, fold, replicate, node, seconds so far).
 
-    `searches`: arm, fold, trials that explored, and their budget; `searching`: trials of searches that run; `doubts`:
-    what is wrong with the study's files, of whose trials none counts as finished; `imported`: the file of which the
-    study was made, where it was.
+    `searches`: arm, fold, trials that explored, and their budget; `searching`: trials of searches that run; `stopped`:
+    the budget that ended it, in words; `doubts`: what is wrong with the study's files, of whose trials none counts as
+    finished; `imported`: the file of which the study was made, where it was.
     """
 
     planned: int
@@ -29,6 +30,7 @@ class Status:
     device_seconds: float
     searches: tuple[tuple[str, int, int, int], ...] = ()
     searching: int = 0
+    stopped: str = ""
     doubts: tuple[str, ...] = ()
     imported: str = ""
 
@@ -48,6 +50,7 @@ def status(study: Study) -> Status:
 
         needed = needed_trials(plan)
     planned = {trial["trial_id"]: trial for trial in needed}
+    stop = read_stop(plan)
     doubts = Doubts()
     rows = study.trials(doubts)
     attempts = read_attempts(study, doubts=doubts).to_pylist()
@@ -80,6 +83,7 @@ def status(study: Study) -> Status:
             for found in read_searches(study, rows)
         ),
         searching=len(searching),
+        stopped="" if stop is None else stop.words,
         doubts=tuple(wrong),
         imported=plan.get("imported", {}).get("file", ""),
     )
@@ -108,6 +112,8 @@ def describe(status: Status) -> list[str]:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(status.attempts.items()))
     lines.append(f"attempts: {counts or 'none'}; {status.device_seconds:.0f} device-seconds held")
     unexplored = any(explored < budget for _, _, explored, budget in status.searches)
-    if (left or unexplored) and not status.running and not status.searching:
+    if status.stopped:
+        lines.append(f"stopped at its budget of {status.stopped}: the same command with a larger --budget continues it")
+    elif (left or unexplored) and not status.running and not status.searching:
         lines.append("nothing runs: the command that began the study continues it")
     return [plain(line) for line in lines]

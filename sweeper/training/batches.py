@@ -47,17 +47,24 @@ class Batches:
     def __len__(self) -> int:
         return len(self._row)
 
-    def training_epoch(self, seed: int, epoch: int, batch_size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    def training_epoch(
+        self, seed: int, epoch: int, batch_size: int, crop_seed: int | None = None
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Rows and crop positions (0…1) of each batch of an epoch; a ragged last batch is left out.
 
-        Clips left out differ from epoch to epoch, and batch norm never sees a batch of one.
+        Clips left out differ from epoch to epoch, and batch norm never sees a batch of one. Crops have the seed of the
+        order where they have none of their own.
         """
-        generator = np.random.Generator(np.random.Philox(derive_seed(seed, "batches", epoch)))
-        order = generator.permutation(len(self))
-        crops = generator.random(len(self))
+        order, crops = self._draws(seed, epoch)
+        if crop_seed is not None and crop_seed != seed:
+            _, crops = self._draws(crop_seed, epoch)
         size = min(batch_size, len(self))
         steps = self.steps_per_epoch(batch_size)
         return [(order[i * size : (i + 1) * size], crops[i * size : (i + 1) * size]) for i in range(steps)]
+
+    def _draws(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        generator = np.random.Generator(np.random.Philox(derive_seed(seed, "batches", epoch)))
+        return generator.permutation(len(self)), generator.random(len(self))
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Batches in a training epoch: full ones only, at least one."""

@@ -1,7 +1,8 @@
 """`fit`: train one network on the training clips of one trial. No Ray, no test clips, no global state that matters.
 
 Everything random is keyed by (seed, step): batch order and crops (`batches.py`), augmentation draws
-(`sweeper.audio.augmentation`) and dropout. So arms of one block are paired, and a trial killed at any step and resumed
+(`sweeper.audio.augmentation`) and dropout; a trial may have a seed of its own for some of these.
+So arms of one block are paired, and a trial killed at any step and resumed
 ends with the same bits as one that never stopped; on a GPU up to rounding, as the gradients of attention and of some
 convolutions are summed there in an order that varies. Several workers share each batch (`distributed.py`); what a step
 does is the same whatever their number.
@@ -167,7 +168,7 @@ class _Run:
             raise ValueError(
                 f"{worker.world_size} workers can't share a batch of {min(config.batch_size, len(batches))} clips"
             )
-        self.network = worker.synchronised(build(spec.model, spec.seed).to(device).train())
+        self.network = worker.synchronised(build(spec.model, spec.seed_of("initialisation")).to(device).train())
         # The networks of this package use all of their parameters in each step, and of their buffers only the
         # statistics of batch norm move; of others, neither is known.
         known = is_of_this_package(spec.model)
@@ -199,8 +200,10 @@ class _Run:
 
     def train_epoch(self, after_step: Callable[[], None]) -> Epoch:
         """The rest of the current epoch, from the batch it stands at."""
-        config, seed = self.spec.training, self.spec.seed
-        plan = self.batches.training_epoch(seed, self.epoch, config.batch_size)
+        spec, config = self.spec, self.spec.training
+        plan = self.batches.training_epoch(
+            spec.seed_of("order"), self.epoch, config.batch_size, spec.seed_of("augmentation")
+        )
         mark = time.perf_counter()
         while self.position < len(plan):
             self._step(self.batches.gather(*plan[self.position]))
@@ -228,7 +231,7 @@ class _Run:
             one_hot,
             config.augmentation,
             sample_rate=spec.data.sample_rate,
-            seed=derive_seed(spec.seed, "augmentation"),
+            seed=derive_seed(spec.seed_of("augmentation"), "augmentation"),
             step=step,
             epoch=self.epoch,
         )

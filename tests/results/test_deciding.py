@@ -268,3 +268,24 @@ def test_a_look_that_shows_no_interval_is_kept_as_json_knows_it(study):
     study.write_plan(study.read_plan() | {"looks": [record]})
     (found,) = looks(study)
     assert math.isnan(found.arms[1].low) and not found.arms[1].decided
+
+
+def test_an_arm_that_is_withheld_is_passed_by_and_the_others_are_decided_as_they_would_be(study, tmp_path):
+    whole = Study(tmp_path / "whole")
+    whole.create()
+    whole.write_plan(study.read_plan())
+    go_on(whole)
+    deciding = begin(study)
+    deciding.withhold(ARMS.index("macem-b"))
+    while (step := deciding.step()).look:
+        arm, seed = step.now[0]
+        assert ARMS[arm] != "macem-b"
+        train(study, ARMS[arm], seed)
+        deciding.note(IDS[ARMS[arm], seed], failed=False)
+    said = read_sequential(study.read_plan()).said()
+    assert "macem-b" not in said and said["garm"][1].outcome == "worse"
+    assert (
+        deciding.chance(ARMS.index("macem-b")) == 1.0 and deciding.is_open("macem-b") and not deciding.is_open("garm")
+    )
+    go_on(study, most=12)
+    assert "macem-b" in read_sequential(study.read_plan()).said()

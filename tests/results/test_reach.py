@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sweeper.results import reach
-from sweeper.results.reach import Design, Spread, earlier_spread, spread_of, steps_to
+from sweeper.results.reach import Design, Spread, earlier_trials, spread_of, steps_to
 from sweeper.results.score_grid import ScoreGrid
 from sweeper.results.store import Study
 from tests.results.rows import grid, plan_of, study_of
@@ -82,12 +82,12 @@ def test_spread_is_told_by_the_study_itself_or_the_sibling_that_knows_most(tmp_p
     study("other", {"recipe": "paper"}, folds=(1, 2, 3, 4, 5))
     (tmp_path / "damaged" / "trials").mkdir(parents=True)
     (tmp_path / "damaged" / "plan.json").write_text("{")
-    assert earlier_spread(own, tmp_path, design)[1] == "this study"
+    assert earlier_trials(own, tmp_path, design).study == "this study"
     new = Study(tmp_path / "new")
-    spread, source = earlier_spread(new, tmp_path, design)
-    assert source == "more"
-    assert spread.df == 11 * 3 + 11 * 2
-    assert earlier_spread(new, tmp_path, {"recipe": "small"}) is None
+    told = earlier_trials(new, tmp_path, design)
+    assert told.study == "more"
+    assert (told.spread.df, told.spread.fold_df) == (11 * 3 + 11 * 2, 11 * 2)
+    assert earlier_trials(new, tmp_path, {"recipe": "small"}) is None
 
 
 def test_power_is_that_of_the_rule():

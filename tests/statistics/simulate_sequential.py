@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.statistics.arms import differences
-from sweeper.statistics.sequential import Look, in_folds, next_step, take_look
+from sweeper.statistics.sequential import Look, Step, in_folds, next_step, take_look
 from sweeper.statistics.spending import Schedule, schedule
 from sweeper.statistics.spread import spread
 from sweeper.statistics.units import Units
@@ -44,6 +44,7 @@ class Study:
         then: blocks that somebody who saw it end raises it to, where an arm is undecided; 0: nobody does.
         margin: in standard deviations; 0: none is equivalent.
         against: seeds of the fixed design that it is held against; 0: none.
+        budget: trials that are paid for, all arms costing the same; 0: all.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Study:
     then: int = 0
     margin: float = 0.0
     against: int = 0
+    budget: int = 0
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """Scores `[arms, blocks]`; arm 0 is the reference."""
@@ -91,6 +93,9 @@ def run_study(study: Study, plan: Schedule, scores: NDArray[np.float64]) -> tupl
     taken: list[Look] = []
     for most in (study.blocks, study.then):
         while (step := next_step(plan, taken, 0, done, failed, most)).look:
+            if study.budget and (short := _short(step, study.budget - int(done.sum()), taken)) is not None:
+                failed[short] |= ~done[short]
+                continue
             for arm, block in (*step.now, *step.ahead)[: study.at_once] if step.now else ():
                 done[arm, block] = True
             if not next_step(plan, taken, 0, done, failed, most).now:
@@ -116,6 +121,16 @@ def run_study(study: Study, plan: Schedule, scores: NDArray[np.float64]) -> tupl
             stars[arm] |= said.significant
             used[arm] = used[0] = look.blocks
     return stars, int(done.sum()), int(done.sum() - used.sum())
+
+
+def _short(step: Step, left: int, taken: list[Look]) -> int | None:
+    """The arm that a budget leaves out of a look that it can't pay whole, as `UntilDecided` does."""
+    waiting = [arm for arm in step.sits if any(cell[0] == arm for cell in step.now)]
+    if len(step.now) <= left or not waiting:
+        return None
+    chances = {arm: said.chance for look in taken for arm, said in look.arms.items()}
+    missing = {arm: sum(cell[0] == arm for cell in step.now) for arm in waiting}
+    return min(waiting, key=lambda arm: chances.get(arm, 1.0) / missing[arm])
 
 
 def fixed_stars(study: Study, scores: NDArray[np.float64], blocks: int) -> NDArray[np.bool_]:
@@ -171,6 +186,9 @@ def scenarios() -> Iterator[Study]:
     yield Study("20 seeds, margin 1 SD", margin=1.0)
     for noise in ("arms differ", "reference x3", "one x4", "t3", "skewed"):
         yield Study(f"20 seeds, nothing differs, {noise}", null=True, noise=noise)
+    yield Study("20 seeds, nothing differs, 90 trials paid for", null=True, budget=90)
+    for most in (12, 16, 30):
+        yield Study(f"{most} seeds, 110 trials paid for", most, budget=110, against=9)
     yield Study("5 of 10 folds × 4 seeds, nothing differs", null=True, folds=5)
     yield Study("10 of 10 folds × 2 seeds, nothing differs", null=True, folds=10)
 

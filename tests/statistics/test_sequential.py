@@ -159,6 +159,15 @@ def test_of_studies_in_which_nothing_differs_few_have_a_star_at_any_look():
     assert found.false <= 0.05 + 0.045  # two standard errors of 100 studies
 
 
+def test_a_budget_that_leaves_arms_out_of_looks_makes_no_more_stars_and_is_kept():
+    study = Study("", 12, null=True, budget=70)
+    assert simulate(study, 100).false <= 0.05 + 0.045
+    rng = np.random.default_rng(2)
+    for _ in range(3):
+        _, trials, _ = run_study(study, schedule(12, 1, ARMS - 1), study.draw(rng))
+        assert trials <= 70
+
+
 def test_it_costs_less_than_a_fixed_study_that_finds_as_much():
     study = next(simulate_sequential.scenarios())
     found = simulate(replace(study, blocks=18, against=12, paired=True), 100)

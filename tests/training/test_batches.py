@@ -88,3 +88,11 @@ def test_crops_lie_evenly_from_the_start_to_the_end(train):
     lengths = np.concatenate([part.lengths for part in train])
     differs = [not torch.equal(first, last) for first, last in zip(*at, strict=True)]
     assert differs == (lengths > 500).tolist()
+
+
+def test_crops_may_have_a_seed_of_their_own(train):
+    batches = Batches(train, 2000, CPU)
+    plain, same, other = (batches.training_epoch(7, 1, 8, crops) for crops in (None, 7, 8))
+    for (rows, crops), (again, equal), (order, moved) in zip(plain, same, other, strict=True):
+        assert (rows == again).all() and (crops == equal).all()
+        assert (rows == order).all() and (crops != moved).all()
