@@ -9,8 +9,8 @@ distillation where there are two branches, in float32 on a CPU.
 An epoch is one step of all clips. Steps multiply the last bits in which processors differ: after three such steps,
 losses computed with SSE4.1, AVX2 and AVX-512 kernels differed by at most 4e-5 of their values, after nine steps of
 smaller batches by a tenth. A Fourier transform is another matter: in mixing phases, that of a bin without energy is
-rounding, and rounding of another kind is another phase, by which losses differ by 1e-3. So all of this runs in a process
-that keeps MKL to the operations that all processors have (`PORTABLE`).
+rounding, and rounding of another kind is another phase, by which losses differ by 1e-3. So all of this runs in a
+process that keeps MKL to the operations that all processors have (`PORTABLE`).
 """
 
 import json
