@@ -39,9 +39,9 @@ def literal() -> Recipe:
 def small() -> Recipe:
     """The paper's recipe scaled to one core of a CPU, for real recordings.
 
-    The network of `quick` hears half a second at a time, in training at random, in tests at ten places of a longer clip,
-    and half of its batches are resampled, which moves pitch and formants as another speaker would. How these values
-    were found: `tests/benchmarks/results/fsdd_by_speaker.md`.
+    The network of `quick` hears half a second at a time, in training at random, in tests at ten places of a longer
+    clip, and half of its batches are resampled, which moves pitch and formants as another speaker would. How these
+    values were found: `tests/benchmarks/results/fsdd_by_speaker.md`.
     """
     training = TrainingConfig(
         epochs=20,

@@ -8,15 +8,15 @@ from sweeper.search_spaces.recipes import paper, quick, small
 from sweeper.study import DistillationConfig, EMAConfig, Recipe, TrainingConfig
 
 PAPER = Source("paper", STUDY)
-__all__ = ["ARMS", "PAPER", "RECIPES", "REFERENCE", "STUDY", "TABLES", "small_of_0_2"]
+__all__ = ["ARMS", "PAPER", "RECIPES", "REFERENCE", "STUDY", "TABLES", "former_small"]
 ARMS = STUDY.by_name
 RECIPES = {"quick": quick, "small": small, "paper": paper}
 TABLES = {table.name: table for table in STUDY.tables}
 REFERENCE = STUDY.reference
 
 
-def small_of_0_2():
-    """The recipe `small` as it was until 0.2, value by value: its results folders must keep their ids."""
+def former_small():
+    """The recipe `small` as it was in 0.1, value by value: its trials keep their ids."""
     network = ModelConfig(
         patch=4,
         semantic_widths=(8, 16, 32, 32, 64),

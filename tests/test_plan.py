@@ -21,10 +21,10 @@ from sweeper.search_spaces.peers import PEERS
 from sweeper.search_spaces.tuning import SPACE
 from sweeper.space import Chosen, SearchScope, recipe_values
 from sweeper.study import Arm, EMAConfig, Network, Recipe, Study, TrainingConfig
-from tests.studies import ARMS, PAPER, RECIPES, REFERENCE, STUDY, TABLES, small_of_0_2
+from tests.studies import ARMS, PAPER, RECIPES, REFERENCE, STUDY, TABLES, former_small
 
 TABLE_6, TABLE_7 = (TABLES[name].arms for name in ("6", "7"))
-PRINTED = RECIPES | {"small": small_of_0_2}  # as the ids in golden_ids.json were made
+PRINTED = RECIPES | {"small": former_small}  # as the ids in golden_ids.json were made
 
 
 def plan(**changes):

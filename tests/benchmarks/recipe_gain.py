@@ -27,7 +27,7 @@ from sweeper.audio.store import prepare
 from sweeper.augmentation_config import AugmentationConfig, MixingConfig, SignalConfig
 from sweeper.plan import TrialSpec, build_plan
 from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfig
-from tests.studies import ARMS, PAPER, REFERENCE, small_of_0_2
+from tests.studies import ARMS, PAPER, REFERENCE, former_small
 
 DATASET, FOLD, CLASSES = "fsdd", 1, 10
 CLIPS_PER_CLASS = 10
@@ -36,7 +36,7 @@ SECONDS = 0.5  # half of these digits are shorter than 0.42 s, so the recipe's 1
 SEEDS = 3
 PROCESSES = 2
 
-_SHARED = replace(small_of_0_2().training, epochs=EPOCHS, batch_size=16)
+_SHARED = replace(former_small().training, epochs=EPOCHS, batch_size=16)
 _EMA = EMAConfig(decay=0.98)
 # The paper's twelve epochs without mixing are 0.8 % of its 1500; here they would be 8 %.
 _MIXING = MixingConfig(warmup_epochs=3)
@@ -92,7 +92,7 @@ def main() -> None:
 
 def _clips(data: Path, select: bool) -> tuple[Clips, Clips]:
     """The few training clips, as many of every class and drawn once, and the clips that are scored."""
-    store = prepare(datasets.load(DATASET, data), small_of_0_2().sample_rate)
+    store = prepare(datasets.load(DATASET, data), former_small().sample_rate)
     parts = splits.split(store, "official", FOLD)
     rng = np.random.default_rng(0)
     targets = store.clips.targets[parts.train]
@@ -105,7 +105,7 @@ def _spec(training: TrainingConfig, replicate: int) -> TrialSpec:
         study="recipe-gain",
         source=PAPER,
         arms=[ARMS[REFERENCE]],
-        recipe=replace(small_of_0_2(), training=training, seconds=SECONDS),
+        recipe=replace(former_small(), training=training, seconds=SECONDS),
         dataset=DATASET,
         split="official",
         folds=(FOLD,),

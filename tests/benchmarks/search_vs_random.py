@@ -18,7 +18,7 @@ from sweeper.search.plan import ArmSearch, plan_searches
 from sweeper.search.suggest import Search
 from sweeper.space import SearchScope
 from sweeper.training_config import TrainingConfig
-from tests.studies import ARMS, PAPER, small_of_0_2
+from tests.studies import ARMS, PAPER, former_small
 
 NOISE = 0.01  # of a score, standard deviation: about what another seed does to an accuracy on a few hundred clips
 
@@ -29,7 +29,7 @@ def arm_search(name: str = "race", *, ema: bool = True) -> ArmSearch:
         study=name,
         source=PAPER,
         arms=[ARMS["full"]],
-        recipe=small_of_0_2(),
+        recipe=former_small(),
         dataset="demo",
         split="official",
         folds=(1,),
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=40)
     arguments = parser.parse_args()
     scores = races(arguments.seeds, arguments.budget)
-    recipe = surface(replace(small_of_0_2().training))
+    recipe = surface(replace(former_small().training))
     print(f"made-up surface, budget {arguments.budget}; the recipe's own values score {100 * recipe:.2f} %")
     print("seed   search   random   difference")
     for seed, (ours, random) in enumerate(scores):

@@ -57,6 +57,12 @@ def test_without_names_all_networks_run_that_can_take_the_clips(monkeypatch):
     assert len(notes) == 1 and notes[0].startswith("left out: SB-CNN needs clips of")
 
 
+@pytest.mark.parametrize("recipe", [recipe.name for recipe in STUDY.recipes])
+def test_no_recipe_of_its_own_leaves_a_network_out(recipe):
+    options, notes = benchmark._with_networks(BenchmarkOptions(recipe=recipe), ())
+    assert options.peers == tuple(PEERS) and notes == []
+
+
 def test_the_recipes_of_two_rivals_are_their_papers():
     recipes = {recipe.name: recipe for recipe in STUDY.recipes}
     assert (recipes["acdnet"].length, recipes["acdnet"].sample_rate) == (30_225, 20_000)
