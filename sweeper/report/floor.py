@@ -19,16 +19,18 @@ def floor_note(board: Leaderboard) -> list[str]:
 
 
 def floor_sentence(board: Leaderboard) -> list[str]:
-    """Which arms score less than the floor; nothing where none does."""
+    """Which arms score less than the floor; nothing where none does, of arms whose trials are all there."""
     if board.floor is None:
         return []
     floor = board.floor.accuracy()
-    below = [row["arm"] for row in board.ablation if row["mean"] is not None and row["mean"] < floor]
+    whole = [row for row in board.ablation if row["mean"] is not None and row["n"] >= row["planned"]]
+    below = [row["arm"] for row in whole if row["mean"] < floor]
     if not below:
         return []
-    scored = sum(row["mean"] is not None for row in board.ablation)
     which = (
-        f"All {scored} arms score" if len(below) == scored > 1 else f"{', '.join(below)} score{'s' * (len(below) == 1)}"
+        f"All {len(whole)} arms score"
+        if len(below) == len(whole) > 1
+        else f"{', '.join(below)} score{'s' * (len(below) == 1)}"
     )
     return [
         f"{which} less than the floor of {percent(floor)} %: logistic regression on log-mel statistics does better "

@@ -47,6 +47,14 @@ def test_a_network_that_does_not_reach_it_is_told(tmp_path, floor, said):
     assert [sentence.startswith(said) for sentence in sentences] == ([True] if said else [])
 
 
+def test_an_arm_whose_trials_are_not_all_there_is_held_against_no_floor(tmp_path):
+    rows = [trial_row(arm, 1, seed, 0.7) for arm in ("full", "garm") for seed in (0, 1)]
+    study = study_of(tmp_path / "s", rows[:-1], plan_of(rows))
+    write_floor(study, Floor("m", {1: np.array([[90, 10], [0, 0]])}, {1: 80}), "x")
+    (said,) = [s for s in document(leaderboard.derive(study)).answer if "floor" in s]
+    assert said.startswith("full scores less than the floor of 90.0 %")
+
+
 @pytest.mark.parametrize("form", ["table", "markdown", "latex", "json"])
 def test_it_is_in_every_format_and_studies_without_one_stay(tmp_path, form):
     assert "floor" in FORMATS[form](board(tmp_path / "a", 0.75)).replace('"floor": null', "")
