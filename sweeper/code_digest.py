@@ -4,8 +4,8 @@ A hash of the syntax trees of the network's class and of every top-level definit
 its file and in the neighbour files that it imports; comments, docstrings and layout don't count. So an arm can be
 added, or a comment changed, and finished trials stay; a change of `forward` makes other trials.
 
-What is reached by no name counts where it can be reached otherwise: definitions that a decorator of the study's own may
-have put into a register, subclasses where a base class asks for them, and all of a module that looks itself through.
+Three things count although no name leads to them: definitions that the study's own decorators may have registered,
+subclasses where a base class asks for its subclasses, and the whole of a module that may look names up as it runs.
 """
 
 from __future__ import annotations

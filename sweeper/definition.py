@@ -119,7 +119,7 @@ def definition(source: Source, recipe: Recipe) -> dict[str, Any]:
 
 
 def reference_values(study: Study, recipe: Recipe) -> dict[str, Any]:
-    """What the reference has where any arm switches something, by the switch's name."""
+    """The reference's value of every field that some arm switches, by the switch's name."""
     network, training = study.recipe_network(recipe), study.recipe_training(recipe)
     values: dict[str, Any] = {}
     for arm in study.arms:

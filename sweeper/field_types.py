@@ -24,7 +24,7 @@ def check_types(config: Any) -> None:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is the same one when it was written as JSON and read back, up to lists for tuples."""
+    """Whether a value survives being written as JSON and read back; a tuple may come back as a list."""
     if isinstance(value, tuple):
         return type(value) is tuple and all(map(is_plain, value))
     if isinstance(value, enum.Enum):
@@ -37,7 +37,7 @@ PLAIN = "a number, a text, a flag, None or a tuple of these; make anything else 
 
 
 def check_name(what: str, name: Any) -> None:
-    """Refuse what is no name of an arm, a recipe or a table; raises ValueError."""
+    """Raise ValueError where `name` can't name an arm, a recipe or a table; `what` says which of these it should."""
     if not isinstance(name, str) or not name or name != name.strip() or not name.isprintable() or "/" in name:
         raise ValueError(f"{what} {name!r}: a name is a word or more, on one line, without slashes")
     if len(name) > LONGEST_NAME:
@@ -50,7 +50,7 @@ def is_number(value: Any) -> bool:
 
 
 def parts_of(name: str, given: Any, part: type) -> tuple[Any, ...]:
-    """Several parts of a study; one that stands alone is meant to be the only one; raises ValueError for others."""
+    """The parts of a study as a tuple, also where one was given without a list; raises ValueError for other types."""
     several = isinstance(given, Iterable) and not isinstance(given, part | str)
     parts = tuple(given) if several else (given,)
     if wrong := [each for each in parts if not isinstance(each, part)]:

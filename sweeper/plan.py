@@ -75,7 +75,7 @@ class TrialSpec:
 
     @property
     def selects(self) -> bool:
-        """Whether something is selected by this trial's score: then the validation clips don't train, but score."""
+        """Whether this trial's score selects something: then the validation clips are not trained on, but scored."""
         return self.stage in SELECTING
 
     @cached_property
@@ -188,7 +188,7 @@ class Tuning:
     trainings: Mapping[tuple[str, int], TrainingConfig]
 
     def check(self, source: Source, arm: Arm, recipe: Recipe, fold: int) -> None:
-        """Besides what it switches, an arm may differ from the recipe in what a search chose for it, and no more.
+        """Refuse a training that is not the recipe's with just the arm's switches and what its search chose.
 
         Raises:
             PlanError: some other field differs.
@@ -200,7 +200,7 @@ class Tuning:
 
 
 def arm_training(study: Study, arm: Arm, recipe: Recipe, scope: SearchScope, params: str) -> TrainingConfig:
-    """The training with what a search chose, and what the arm switches: that stays whatever was chosen."""
+    """The recipe's training with the values a search chose (`params`); the arm's own switches override these."""
     base = study.recipe_training(recipe)
     chosen = json.loads(params)
     training = base if not chosen or study.space is None else tuned(study.space, scope, chosen, base)
@@ -271,10 +271,10 @@ class Variant:
 
 
 def variant(study: Study, arm: Arm, recipe: Recipe, classes: int) -> Variant:
-    """An arm resolved. Where the network has the field, it is told whether self-distillation trains heads of its.
+    """An arm's network and training. A network with a field `branch_heads` is told if distillation trains such heads.
 
     Raises:
-        PlanError: it differs from the reference in more, or in less, than what it declares.
+        PlanError: the arm differs from the reference in more, or in less, than it declares.
     """
     reference, base = filled_network(study, recipe, classes), study.recipe_training(recipe)
     own = own_switches(study, arm)
@@ -294,7 +294,7 @@ def variant(study: Study, arm: Arm, recipe: Recipe, classes: int) -> Variant:
 
 
 def own_switches(study: Study, arm: Arm) -> Arm:
-    """The arm with what it switches relative to the reference: whose own switches made the reference."""
+    """The arm with its switches relative to the reference; the reference itself then has none."""
     return replace(arm, network={}, training={}) if arm.name == study.reference else arm
 
 

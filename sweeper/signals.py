@@ -1,8 +1,8 @@
 """Ctrl-C, SIGTERM and SIGHUP: the process was asked to end, and does, whatever it is at.
 
 The first one raises `Interrupted`, which is a `KeyboardInterrupt`: whatever cleans up after Ctrl-C does so after
-SIGTERM, too. A sweep is different, as its trials may go on for a while: within `noted` nothing is raised, and what was
-`asked` is looked at now and then. One more than that, and the process ends at once.
+SIGTERM, too. A sweep is different, as its trials may go on for a while: within `noted` nothing is raised, and the sweep
+looks at `asked` now and then. The second signal ends the process at once; within `noted`, the third.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class Asked:
 
     @property
     def urgent(self) -> bool:
-        """Whether whoever asked will not wait: not so of Ctrl-C."""
+        """Whether the sender won't wait for long: true of SIGTERM and SIGHUP, false of Ctrl-C."""
         return self.number != signal.SIGINT
 
 
@@ -91,7 +91,7 @@ def install() -> None:
 
 
 def listen_again() -> None:
-    """After a library took a signal for itself, as `ray.init` does; where this did not `install`, it may keep it."""
+    """Take the signals back from a library that took them, such as `ray.init`; does nothing before `install`."""
     if _listener.installed and _in_main_thread():
         _listener.listen()
 
@@ -150,7 +150,7 @@ def last_resort(act: Callable[[], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """End the process if it is still in the block so many s after SIGTERM or SIGHUP, stuck in code that takes none."""
+    """End the process if it is still in the block `seconds` after SIGTERM or SIGHUP, in code that ignores them."""
     if not _listener.installed:
         yield
         return

@@ -74,8 +74,8 @@ def tuned(space: Space, scope: SearchScope, values: Mapping[str, Any], base: Tra
 def recipe_values(space: Space, scope: SearchScope, base: TrainingConfig) -> dict[str, Value]:
     """The values with which the space returns the recipe itself.
 
-    A space may have a method `recipe_values(training)` that says them. Otherwise a value belongs to the field of the
-    training that has its name, or that takes it over as it is.
+    A space may have a method `recipe_values(training)` that returns them. Otherwise each value is read from the field
+    of the training that has its name, or else from a field that the space sets to just that value.
 
     Raises:
         ValueError: the space has no point for the recipe.
@@ -172,11 +172,11 @@ _ROUNDED = 1e-5  # ranges in words have six digits
 
 
 def described_space(ranges: Mapping[str, str], tried: Iterable[Mapping[str, Any]]) -> Callable[[Any], None]:
-    """A space as a plan has it, in words: asks a trial for the values that it has.
+    """A space rebuilt from the words that a plan holds. Called with a trial, it asks for each value the trial has.
 
     Args:
-        ranges: as `Searched.range`, by name.
-        tried: values of trials, which tell of what type a choice is.
+        ranges: range in words, as `Searched.range`, by name.
+        tried: values of earlier trials, which show the type of each choice.
     """
     seen: dict[str, dict[str, Any]] = {}
     for values in tried:

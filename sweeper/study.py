@@ -272,8 +272,8 @@ class Study:
         recipes: the first one is the default.
         tables: which arms are read side by side; by default all, in one table.
         reference: the arm that all are compared with.
-        space: `space(trial, training)`: the training with values that the trial suggests, for searches. Where it has a
-            method `recipe_values(trial, training)`, that returns the values with which it gives `training` itself.
+        space: for searches: `space(trial, training)` returns the training with values that the trial suggests. It may
+            have a method `recipe_values(training)`: the values with which it returns `training` unchanged.
         protocol: how the arms' published values were measured.
         files: names of files beside the study's own that the network's `load` reads.
 

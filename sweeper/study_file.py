@@ -127,8 +127,8 @@ def load(path: Path) -> Source:
 def save(digest: str, storage: Storage) -> None:
     """Write a loaded study's code into its results, as far as it does not lie there.
 
-    Results of a stranger may hold code of the same digest that differs in what the digest leaves out, such as what a
-    file does to make its `STUDY`. Workers run what is here, so it becomes the user's own.
+    The digest leaves some of the code out, such as how a file makes its `STUDY`. So a stranger's results may hold other
+    code under the same digest; it is overwritten with the user's own, as workers run what lies there.
 
     Raises:
         OSError: the place can't be written.

@@ -4,8 +4,8 @@ An attempt writes its row when it starts, with outcome `running`, and again when
 touches the file: a process that was killed can't say so, but its file stops changing, and that is when it died. In an
 object store touching means writing again, so it is done less often there, and death is noticed later.
 
-How long an attempt lasted is told by a clock that nobody sets: the row's end is its start and that time. Where only
-wall clocks are known, of a process that died or another host, no time is less than none.
+An attempt's length is measured by a monotonic clock; the row's end is its start plus that length. Where only wall
+clocks are known (the process died, or runs on another host), a length below 0 counts as 0.
 """
 
 import contextlib

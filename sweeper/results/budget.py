@@ -138,9 +138,9 @@ class Spending:
         return self.fits([spec for spec in wanted if spec.trial_id not in self._finished])
 
     def fits(self, trials: Sequence[TrialSpec]) -> bool:
-        """Whether these, some of which may run already, are expected to cost no more than what is left.
+        """Whether these trials, some of which may run already, are expected to cost no more than what is left.
 
-        Before any trial of the study has finished, nothing is known of costs, and what is not spent yet is enough.
+        Until a trial of the study has finished, costs are unknown, and they fit as long as the budget is not spent.
         """
         spent, now = self.spent(), self._held_by_trial()
         known = self._expected()

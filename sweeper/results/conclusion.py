@@ -23,9 +23,10 @@ _SIMULATED = 10  # seeds up to which half-widths are simulated; from there on th
 
 @dataclass(frozen=True)
 class Needed:
-    """What a half-width takes: blocks if the spread is as it was seen, and if it is at an end of its interval.
+    """How many blocks, `folds` × `seeds`, a half-width needs if the spread is as observed.
 
-    `folds` and `seeds` make the blocks; None, and the ends infinite, where no number of seeds is enough.
+    `least` and `most` are the blocks needed if the spread is at the lower or upper end of its interval. Where no number
+    of seeds is enough, `seeds` is None, or that end infinite.
     """
 
     folds: int

@@ -59,9 +59,9 @@ class Deciding:
             self._step = None
 
     def withhold(self, arm: int) -> None:
-        """Give this arm no further trial here: as after a failure, looks pass it by, and nothing is said of it.
+        """Give this arm no further trial in this command. As after a failure, looks leave it out and don't judge it.
 
-        That spends nothing, whatever it is done for: whoever looks at fewer arms errs less.
+        That spends nothing of the error, for whatever reason: looking at fewer arms makes fewer errors.
         """
         self._failed[arm] |= ~self._done[arm]
         self._step = None
@@ -72,7 +72,7 @@ class Deciding:
         return 1.0 if said is None else said[1].chance
 
     def is_open(self, arm: str) -> bool:
-        """Whether the arm, or of the reference any other, is neither decided nor given up."""
+        """Whether the arm is neither decided nor given up; the reference is open while any other arm is."""
         state = self._state
         going = open_arms(state.taken, len(state.arms), state.schedule.end(self._most))
         return len(going) > 1 and state.arms.index(arm) in going

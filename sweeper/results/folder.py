@@ -37,7 +37,7 @@ def inside(name: str) -> str:
 
 
 class WorkingCopy:
-    """A file to work with at `path`, which `save` brings to where it belongs; there it is whole, old or new."""
+    """A local file at `path` to work on; `save` commits it to its place, where it is always whole, old or new."""
 
     def __init__(self, path: Path, upload: Callable[[Path], None] | None = None) -> None:
         self.path = path

@@ -119,7 +119,7 @@ def _asked(data: bytes | None, study: Study) -> list[dict[str, Any]]:
 
 
 def passes(answer: Mapping[str, Any], equivalent: bool) -> int:
-    """0: better, or where that is enough equivalent; 1: worse; 2: undecided, or equivalent where that isn't enough."""
+    """Exit code: 0 if better, or equivalent where `equivalent` lets that pass; 1 if worse; 2 for anything else."""
     if answer["outcome"] == "better" or (equivalent and answer["outcome"] == "equivalent"):
         return 0
     return 1 if answer["outcome"] == "worse" else 2

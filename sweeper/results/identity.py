@@ -1,8 +1,8 @@
 """Commits whose networks answer alike to the last bit: no interval is needed to call these equivalent.
 
-A refactoring leaves every computation as it was, and paired trials start and draw alike. So do their answers agree in
-each bit, or something was changed. Of other studies nothing is called so: an arm that switches something and answers
-alike to the last bit does not use it.
+A refactoring leaves every computation as it was, and paired trials have the same initial values and draws. So either
+their answers agree in every bit, or something was changed. Only commits are called identical: in other studies, an arm
+that switches something and still answers alike does not use what it switches.
 """
 
 from collections.abc import Iterable, Mapping

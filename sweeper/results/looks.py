@@ -116,7 +116,7 @@ def look_record(look: Look, study: Sequential, margin: float) -> dict[str, Any]:
 
 
 def needed_trials(plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The planned trials, without what a budget cut and what an arm was given ahead of the look that decided it."""
+    """The planned trials that count: without those a budget cut, and an arm's beyond the look that settled it."""
     study, stop = read_sequential(plan), read_stop(plan)
     if study is None:
         cut = set() if stop is None else stop.cut(plan)

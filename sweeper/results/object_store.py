@@ -1,9 +1,8 @@
 """Files as objects of a store, such as S3's.
 
-An object store has neither names to move nor half-written objects: an object is there when its upload has ended, and to
-be written once it is put on the condition that there is none (`If-None-Match: *` on S3), to be changed on the condition
-that it is still what was read (`If-Match`). fsspec is used because its filesystems can do that; pyarrow's, of version
-26, can't.
+An object store has no rename and no half-written objects: an object appears when its upload ends. To write once, it is
+put on the condition that there is none (`If-None-Match: *` on S3); to change it, on the condition that it is still what
+was read (`If-Match`). fsspec's filesystems can do that, so they are used; pyarrow 26's can't.
 """
 
 import contextlib

@@ -106,9 +106,9 @@ def plan_bytes(plan: Mapping[str, Any]) -> bytes:
 
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any], study: str) -> dict[str, Any]:
-    """Both plans' trials, searches and looks; where both say something of one, and of all else, the new one counts.
+    """One plan with the trials, searches and looks of both; where they differ, in these or in all else, the new counts.
 
-    But of looks, taken or to be taken, the old one counts: they may not follow from what has been seen since.
+    Looks are the exception, planned or taken: the old plan's stay, as they may not depend on what was seen since.
 
     Raises:
         StudyError: they are of another design or other data, which must not be mixed; the message names the `study`.

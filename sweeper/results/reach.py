@@ -29,10 +29,10 @@ class Spread:
     """Standard deviations, in the unit of the scores, of what the arms of a block don't share.
 
     Attributes:
-        seed: over retrainings of an arm on a fold; None where it can't be told from the folds', as with one seed.
-        fold: of how an arm suits a fold; None where it isn't known, as on one fold.
-        df: degrees of freedom of what told them.
-        fold_df: of these, of what told the folds'.
+        seed: over retrainings of an arm on a fold; None where it can't be separated from `fold`, as with one seed.
+        fold: of the arm × fold interaction; None where it isn't known, as on one fold.
+        df: degrees of freedom of both estimates together.
+        fold_df: those of the estimate of `fold`.
     """
 
     seed: float | None
@@ -168,9 +168,9 @@ def _interaction(cells: NDArray[np.float64]) -> tuple[float, int]:
 def steps_to(design: Design, spread: Spread, target: float) -> list[tuple[Design, float]]:
     """What the design finds, and larger ones on the way to one that finds differences of `target`.
 
-    One fold stays one fold: the claim is about that split. Several grow to all the folds there are, then by seeds.
-    Where training sets that overlap set a limit above `target`, or the spread over seeds isn't known, the last design
-    is the one with all folds.
+    One fold stays one fold (the claim is about that split) and grows by seeds. Several folds first grow to all there
+    are, then by seeds. Where more seeds can't reach `target`, as training sets overlap, or the spread over seeds isn't
+    known, the last design is the one with all folds. Each design comes with its detectable difference.
     """
     steps = [(design, design.detectable(spread))]
 

@@ -51,8 +51,8 @@ class RowFiles:
         storage: the study's.
         folder: in it.
         columns: schema of the rows.
-        form: of a row's name.
-        name: columns that make a row's name, joined by "-": its file's, without ending.
+        form: pattern that a row's name must match.
+        name: columns whose values, joined by "-", are a row's name: that of its file, without the ending.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class RowFiles:
 
         Args:
             names: of the rows.
-            which: those of some rows that have come to stay.
+            which: picks, from a table of rows, those that will not change any more.
 
         Raises:
             StudyError: a pack is damaged.

@@ -121,7 +121,7 @@ def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: S
 def change(a: ScoreGrid, b: ScoreGrid) -> ScoreGrid | None:
     """How the scores changed from `a` to `b`, in the arms and blocks of both; None where they share none.
 
-    The reference is in both. Compare it with limits −1 and 1.
+    None also where the references differ. Call `compare` of the result with limits −1 and 1.
     """
     arms = tuple(arm for arm in a.arms if arm in b.arms)
     folds = tuple(fold for fold in a.folds if fold in b.folds)

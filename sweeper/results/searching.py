@@ -101,7 +101,7 @@ class Found:
     def winner(self) -> Candidate | None:
         """The configuration with the best mean over the replicates' seeds; None before there are any.
 
-        One that failed on some seed is no match for those that finished on all.
+        Only configurations that finished on the most seeds are considered: one that failed on a seed can't win.
         """
         found = self.candidates()
         seeds = max((len(candidate.scores) for candidate in found), default=0)

@@ -37,10 +37,10 @@ class StudyArms:
         values: what the reference has, by switch.
         factors: what each arm lacks, in words.
         published: accuracies, fractions of 1, of the arms for which one was published on this study's data set.
-        published_on: the data sets on which any was; "" for a study that does not say.
+        published_on: the data sets on which any accuracy was published; "" where the study does not say.
         tables: by name.
-        protocol: how the published values were measured, as `sweeper.study.Protocol`, on this study's data set if on
-            that too; empty where nothing is said.
+        protocol: how the published values were measured, with the fields of `sweeper.study.Protocol`; for this study's
+            data set where values were published on it. Empty where the study has none.
         recipes: epochs of each.
     """
 
@@ -81,11 +81,12 @@ class StudyArms:
 def study_arms(plan: Mapping[str, Any], dataset: str | None = None) -> StudyArms:
     """The arms of the study with this `plan.json`, which may be missing (empty).
 
-    A plan of a version that did not write its study down is of the only one that there was.
+    A plan from a version that did not write its study down belongs to the paper's, then the only one.
 
     Args:
         plan: the study's.
-        dataset: that its trials heard; None: as the plan says, and if it does not, nothing is held against them.
+        dataset: on which its trials ran; None: as the plan says. It selects the published values; where the plan does
+            not say it either, only those published for no particular data set are taken.
 
     Raises:
         StudyError: the plan says its study in another form.

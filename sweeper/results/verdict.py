@@ -14,7 +14,7 @@ from sweeper.statistics import agreement
 
 
 def protocol_differences(trial: Mapping[Any, Any], protocol: Mapping[str, Any]) -> tuple[str, ...]:
-    """In what a complete trial's row departs from the published protocol, in words; empty where in nothing.
+    """How a complete trial's row departs from the published protocol, in words; empty where it doesn't.
 
     Args:
         trial: the row.

@@ -135,10 +135,10 @@ def begin(grid: Grid, say: Say, facts: Mapping[str, Any] = MappingProxyType({}))
 
 
 def extensions(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
-    """What the plan shall say of how the study grew, after results could be seen, by blocks; nothing where it did not.
+    """What the plan records if the study now gains blocks after results could be seen; empty where it does not.
 
     Raises:
-        StudyError: its looks were planned, which fixed seeds would pass by.
+        StudyError: the study is sequential: a fixed number of seeds would bypass its planned looks.
     """
     old = study.read_plan() or {}
     if old.get("sequential"):

@@ -25,15 +25,15 @@ def describe_conclusion(
     options: AblationOptions,
     budget: Budget | None,
 ) -> list[str]:
-    """Blocks, device-hours and money until intervals are so narrow, as earlier trials of the design tell.
+    """Blocks, device-hours and money for intervals of some widths, estimated from earlier trials of the design.
 
-    They are of the whole study, whose arms are those of the plan and of what it holds already; where the spread could
-    be another one, so are they, and the ends are told.
+    Amounts are for the whole study: the plan's arms and those it holds already. As the spread is only estimated, each
+    amount comes with those for the two ends of the spread's interval.
 
     Args:
         plan, dataset, study: as for `describe_reach`.
-        options: with the results, the margin, around which widths are told of, and the price.
-        budget: tells what it buys; None: there is none.
+        options: read for the results, the price, and the margin, of which the widths are multiples.
+        budget: adds a line on what it buys; None: there is none.
     """
     from sweeper.results.conclusion import Widths, block_seconds, factorial_levels  # SciPy is slow
     from sweeper.results.reach import earlier_trials

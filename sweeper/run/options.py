@@ -102,7 +102,7 @@ class SearchOptions(RunOptions):
 
 @dataclass(frozen=True)
 class TunedOptions(SearchOptions):
-    """What `run tuned-ablations` is asked. The grid compares the last epoch's weights, so these are searched for."""
+    """What `run tuned-ablations` is asked. Searches score the last epoch's weights, as the grid compares these."""
 
     design: ClassVar[str] = "tuned-ablations"
 
@@ -142,7 +142,7 @@ def interrupted() -> int:
 
 @contextlib.contextmanager
 def resumable(study: "Study") -> Iterator[None]:
-    """Whatever ends the block before its time says what is kept of the study."""
+    """Add a note on what is kept of the study to an interrupt or OSError that ends the block."""
     try:
         yield
     except (KeyboardInterrupt, OSError) as error:

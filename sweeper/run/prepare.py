@@ -37,7 +37,7 @@ class Run:
         dataset: the clips, not decoded yet.
         folds: the test folds.
         results: where results go.
-        fixed: the name that `run ablations` gives its results, where that is asked the same.
+        fixed: the name that `run ablations` would give its results for the same options.
         notes: what is worth knowing of the networks.
     """
 

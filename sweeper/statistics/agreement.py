@@ -27,9 +27,9 @@ def agreement(
 
     Returns:
         "consistent": the interval of the gap, ours − theirs, lies within ±tolerance and within ± the published
-            difference. A wider interval never gives this where a narrower one did not.
-        "contradicted": else, where that interval excludes 0.
-        "inconclusive": else; also where anything is NaN.
+            difference. Widening an interval never makes a verdict "consistent".
+        "contradicted": not consistent, and that interval excludes 0.
+        "inconclusive": anything else, and wherever an argument is NaN.
     """
     margin, gap = math.hypot(half_width, published_half_width), abs(diff - published_diff)
     if not math.isfinite(margin + gap):

@@ -4,8 +4,8 @@
    where it has one. Only units on which both the arm and the reference were run count.
 2. Variance of a unit's difference: the arm's plus the reference's (`spread`: pooled over the arms unless one stands
    out), with Satterthwaite's degrees of freedom. A mean over units has that / units. Folds share training clips, so
-   where they are the unit, test/train times it is added (Nadeau and Bengio 2003), without what retraining alone makes
-   of it, as far as several seeds tell: seeds of different folds have nothing in common. Seeds of one fold share all of
+   where they are the unit, test/train times the variance is added (Nadeau and Bengio 2003), less the part due to
+   retraining alone, where several seeds show that part: it is independent between folds. Seeds of one fold share all of
    their clips: the claim is about that split.
 3. The largest |t| over all planned arms has Dunnett's distribution; p, interval and star are read from it.
 4. Where noise is equal, the guards of step 2 make this cautious (3 % false alarms for 5), so the level is raised by
@@ -141,9 +141,11 @@ def compare_arms(
 def verdicts(comparison: ArmComparison, margin: float) -> tuple[Verdict, ...]:
     """What can be said of each arm, in a word; '' where it has no interval.
 
-    "equivalent": its interval lies within ±`margin`. That comes before "worse" and "better", also where the interval
-    excludes 0: such a difference is real and too small to matter, which is what the margin was set for; that it is real
-    the star says. "undecided" is anything else: the study can't tell.
+    "equivalent": the interval lies within ±`margin`, even where it excludes 0: then the difference is real (the star
+    says so) but too small to matter. "worse", "better": else, where the interval excludes 0. "undecided": otherwise.
+
+    Raises:
+        ValueError: a `margin` below 0.
     """
     columns = zip(comparison.low, comparison.high, comparison.significant, strict=True)
     return tuple(verdict(float(low), float(high), bool(star), margin) for low, high, star in columns)

@@ -32,11 +32,12 @@ class Component:
 
     Attributes:
         name: of the source.
-        variance, low, high: in the square of the scores' unit; below 0 where a draw of noise makes it so.
+        variance: in the square of the scores' unit; an estimate can fall below 0 by chance.
+        low, high: its interval, cut at 0.
         share, share_low, share_high: of the whole variance, 0 to 1.
         df: degrees of freedom of the source's mean square.
-        p: of there being none, adjusted for the number of sources (Bonferroni); NaN for the rest.
-        significant: whether it can be told from noise.
+        p: under the null hypothesis that the component is 0, with Bonferroni's correction; NaN for the rest.
+        significant: whether p is at most 1 − confidence.
     """
 
     name: str
@@ -66,7 +67,7 @@ def crossed_components(
         sources: their names.
         rng: draws the intervals.
         confidence: of each interval.
-        resolution: smallest step of a score: a mean square below that of rounding can't be told from it.
+        resolution: smallest step of a score; mean squares are taken to be at least resolution² / 12, as rounding makes.
 
     Raises:
         ValueError: another shape, or a score that is missing.

@@ -1,8 +1,7 @@
 """Several data sets: does one of them say something else than the others, and which arm leads on most?
 
-What holds on data sets that nobody has tried is told from data sets alone, however many trials each has. With five of
-them a sign test can't reach p = 0.05 even if all agree (2 · 2⁻⁵ = 0.06): `ENOUGH` is the least from which on anything
-may be claimed.
+For a claim about further data sets, the data sets are the sample, however many trials each has. With five of them a
+sign test can't reach p = 0.05 even if all agree (2 · 2⁻⁵ = 0.06); so no claim is made from fewer than `ENOUGH`.
 
 References: W. Cochran. Biometrics 10 (1954) 101–129; J. Higgins, S. Thompson. Statistics in Medicine 21 (2002)
 1539–1558 (I²); R. DerSimonian, N. Laird. Controlled Clinical Trials 7 (1986) 177–188; J. Demšar. JMLR 7 (2006) 1–30
@@ -44,8 +43,8 @@ class Ranking:
     Attributes:
         rank: mean over data sets, 1 for the best; `[arms]`.
         p: that all arms are alike (Friedman, as Iman and Davenport correct it).
-        apart: smallest difference of mean ranks that is significant (Nemenyi); not below any two ranks' if p is larger.
-        alike: runs of arms, by their indices, best first, that lie within `apart` of each other; the longest ones.
+        apart: Nemenyi's critical difference: smaller differences of mean ranks are not significant.
+        alike: longest runs of arms (indices, best first) within `apart` of each other; all arms if p > 1 − confidence.
     """
 
     rank: Vector

@@ -37,10 +37,10 @@ def detectable_difference(
     """The smallest true difference of one arm that `compare_arms` finds with probability `power`.
 
     Args:
-        arms: in the study, the reference and those that are there already included.
+        arms: number in the study, including the reference and arms run earlier.
         folds, seeds: planned.
         test_train_ratio, folds_in_all: as in `compare_arms`.
-        fold_sd: standard deviation of how an arm suits a fold, in the unit of the answer; on one fold it has no part.
+        fold_sd: standard deviation of the arm × fold interaction, in the unit of the answer; not used on one fold.
         seed_sd: standard deviation over retrainings of one arm on one fold, in the unit of the answer.
         power: probability of finding it.
         confidence: of the intervals.
@@ -86,9 +86,9 @@ def half_widths(
     confidence: float = 0.95,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Half-widths of the intervals that `compare_arms` and `effects` give, as half of the studies have them.
+    """Median half-widths, over simulated studies, of the intervals that `compare_arms` and `effects` give.
 
-    Both are in proportion to the two standard deviations.
+    Doubling both standard deviations doubles both half-widths.
 
     Args:
         arms, folds, seeds, test_train_ratio, folds_in_all, fold_sd, seed_sd, confidence, rng: as for

@@ -81,6 +81,9 @@ def effects(
         levels: −1 or +1, `[arms, factors]`.
         test_train_ratio, folds_in_all, confidence, resolution: as in `compare_arms`.
         names: of the factors; A, B, C … by default.
+
+    Raises:
+        ValueError: shapes or values that don't fit, or levels of no full or regular fractional factorial.
     """
     y, x = scores_array("scores", scores), np.asarray(levels, dtype=np.float64)
     if x.ndim != 2 or len(x) != len(y):

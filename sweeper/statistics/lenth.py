@@ -39,6 +39,9 @@ def lenth(estimates: ArrayLike, *, confidence: float = 0.95) -> Lenth:
     Args:
         estimates: all effects, main and interactions, mean left out; `[effects]`, at least 3.
         confidence: of both margins.
+
+    Raises:
+        ValueError: fewer than 3 effects, a NaN or infinity, or a confidence outside of 0 to 1.
     """
     sizes = np.abs(scores_vector("estimates", estimates))
     m = len(sizes)

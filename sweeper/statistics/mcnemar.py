@@ -52,6 +52,9 @@ def mcnemar_clustered(arm_correct: ArrayLike, reference_correct: ArrayLike, reco
         arm_correct: whether the arm was right, per clip: bool or 0/1; `[clips]`.
         reference_correct: the same for the reference, in the same order; `[clips]`.
         recordings: the source recording of each clip, any label; `[clips]`.
+
+    Raises:
+        ValueError: lengths that differ, or an answer that is neither 0 nor 1.
     """
     arm, reference = _binary("arm_correct", arm_correct), _binary("reference_correct", reference_correct)
     labels = labels_vector("recordings", recordings)

@@ -53,6 +53,9 @@ def recordings_interval(
         recordings: the source recording of each clip, any label; `[clips]`.
         reference: index of the reference arm.
         confidence: of each interval.
+
+    Raises:
+        ValueError: another shape, or an index or a confidence out of range.
     """
     right, labels = np.asarray(correct, dtype=np.float64), labels_vector("recordings", recordings)
     if right.ndim != 3 or right.shape[2] != len(labels):

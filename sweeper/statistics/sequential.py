@@ -76,7 +76,7 @@ class Step:
         look: the look, in blocks; 0 where none is left to take, or the reference lacks a trial that failed.
         sits: arms that are looked at, without the reference.
         now: trials that the look needs and that are not there, block by block; when there are none, it can be taken.
-        ahead: those that the look after it needs if no arm is decided: for who has nothing else to do.
+        ahead: trials that the following look needs if this one decides no arm: work for idle machines.
     """
 
     look: int

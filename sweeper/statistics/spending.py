@@ -58,7 +58,7 @@ def schedule(blocks: int, folds: int, comparisons: int, error: float = 0.05) -> 
 
     Args:
         blocks: at the planned end.
-        folds: in each round: looks come after folds of the first round, then after whole rounds.
+        folds: blocks per round. In the first round a look may come after any fold, later only after whole rounds.
         comparisons: arms that are compared with the reference.
         error: probability of a false star at any look of any arm, if the study is looked at for ever.
 

@@ -6,9 +6,9 @@ if all are equally noisy; if the reference is noisier than that, every compariso
 - Each arm's deviation from the mean of the *other* arms in the same unit has an own variance, and the others have a
   pooled one, independent of it; their ratio is an exact F under equal noise.
 - The pool leaves out arms that are beyond doubt noisier (`GROSS`), one after the other: they would hide the next.
-- An arm whose ratio exceeds `ARM_RATIO`, and a reference, which enters every difference, whose ratio exceeds
-  `reference_ratio`, get their own variance. Below, an arm's is the pool's, drawn towards its own where that is larger,
-  as if the pool were known from `PRIOR_DF` degrees of freedom; never below the pool's.
+- An arm whose ratio exceeds `ARM_RATIO` gets its own variance; so does the reference, which enters every difference, if
+  its ratio exceeds `reference_ratio`. Any other arm gets the pool's, drawn towards its own where that is larger, as if
+  the pool were known from `PRIOR_DF` degrees of freedom; never less than the pool's. The reference is not drawn.
 
 The limits were chosen by simulation (`tests/statistics/simulate.py`): the largest power in equal noise for which false
 alarms stay within what is promised where spreads are unequal.

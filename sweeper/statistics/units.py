@@ -84,10 +84,10 @@ class Units:
         return variance * (1 / np.where(units > 0, units, np.nan) + self.overlap)
 
     def without_overlap(self, variance: Vector, df: Vector, units: Vector, retraining: Vector) -> tuple[Vector, Vector]:
-        """Variance of a mean and its degrees of freedom, without the overlap of what retraining alone makes.
+        """Variance of a mean and its degrees of freedom; the variance due to retraining gets no overlap term.
 
-        A difference of two estimates has fewer degrees of freedom than they (Satterthwaite); where fewer than `_ENOUGH`
-        were left, the whole variance is the surer one.
+        Subtracting an estimate costs degrees of freedom (Satterthwaite). Where fewer than `_ENOUGH` would be left, the
+        whole variance is returned, with its own degrees of freedom.
 
         Args:
             variance, df: of one unit.
