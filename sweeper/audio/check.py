@@ -55,7 +55,7 @@ class _Look:
 
 
 def check(dataset: Dataset, progress: bool = True) -> Report:
-    """Decode every clip once and look."""
+    """Decode every clip once and report on the data set; clips that can't be read are listed, not raised."""
     found: dict[str, _Look] = {}
     unreadable = []
     with progress_bar(f"checking {dataset.name}", len(dataset.clips), progress) as advance:

@@ -30,7 +30,7 @@ def content_hash(samples: NDArray[np.float32], sample_rate: int) -> bytes:
 
 
 def fingerprint(samples: NDArray[np.int16], sample_rate: int) -> NDArray[np.int8]:
-    """int8 `[512]` of −1, 0 and 1."""
+    """Signs of energy differences, int8 `[512]` (−1, 0 or 1), of a clip `[time]` at `sample_rate` Hz."""
     width = max(32, min(round(WINDOW * sample_rate), 2 * len(samples) // FRAMES))
     size = 1 << (width - 1).bit_length()
     if len(samples) < width:

@@ -33,6 +33,7 @@ def cut(store: ClipStore, split_name: str, folds: Sequence[int], *, selecting: b
     something is selected (`selecting`), the validation part scores, and the test clips are in no part at all.
 
     Raises:
+        SplitError: see `splits.split`.
         LeakError: the split promises separate groups and does not keep them apart.
     """
     splits = {fold: split(store, split_name, fold) for fold in folds}

@@ -1,9 +1,9 @@
 """The paper's Fig. 5 for clips of one's choice: waveform, STFT, FBSP, mel and MFCC, a column per clip.
 
-All clips share a scale: of amplitude, and of the colours in each row. FBSP are complex frequency B-spline wavelets, as
-ESResNe(X)t-fbsp (Guzhov et al. 2021, [27] of the paper) makes its spectrograms of; there each frequency learns its
-order and bandwidth, here all have the same ones. What the paper's figure shows, which writes the letters out as
-"frequency bandsplit excitation features", it does not say.
+All clips share one amplitude scale, and one colour scale per row. FBSP stands for complex frequency B-spline wavelets,
+from which ESResNe(X)t-fbsp (Guzhov et al. 2021, [27] of the paper) makes its spectrograms; there each frequency learns
+its order and bandwidth, here all have the same ones. The paper's own figure spells FBSP out as "frequency bandsplit
+excitation features" and does not say what it shows.
 """
 
 from collections.abc import Sequence

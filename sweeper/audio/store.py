@@ -147,8 +147,8 @@ def prepare(
         dataset: from `sweeper.audio.datasets.load`.
         sample_rate: in Hz.
         cache: folder for stores; the machine's cache folder by default.
-        bad_clips: whether an unreadable file ends it, or is left out and listed in `ClipStore.skipped`.
-        workers: threads that decode; one per available core by default.
+        bad_clips: "fail": an unreadable file raises; "skip": it is left out and listed in `ClipStore.skipped`.
+        workers: processes that decode; one per available core by default.
         progress: show a bar while building.
 
     Raises:

@@ -30,15 +30,15 @@ class Token:
 
 
 def find_cluster(address: str | None) -> str | None:
-    """The address of the running cluster that is meant, as Ray takes it; None: none, but a Ray of this machine's own.
+    """The address of the running cluster that a sweep joins, in Ray's form; None: start a Ray on this machine instead.
 
     Args:
         address: `host:port`, `auto` (the cluster that `ray start` began on this machine) or `local`; None:
             `$RAY_ADDRESS` where it is set, else `local`. Ray prefers `$RAY_ADDRESS` to `auto`, and so does this.
 
     Raises:
-        PlanError: it is no such address; nobody answers there, or somebody who is not Ray, or who refuses our token;
-            or this machine is not one of the cluster's.
+        PlanError: the address is malformed; nothing answers there, or something other than Ray; the cluster refuses our
+            token; or this machine is not one of its nodes.
     """
     address, named = (address or "").strip(), os.environ.get("RAY_ADDRESS", "").strip()
     given = redact(f"--address {address}", address)
@@ -63,10 +63,10 @@ def find_token(*, automatic: bool) -> Token:
     """The token that Ray would send, looked for where Ray looks.
 
     Args:
-        automatic: whether Ray found the cluster itself; it then sends a token also where `RAY_AUTH_MODE` is not set.
+        automatic: whether Ray found the cluster by itself; it then sends a token even if `RAY_AUTH_MODE` is not set.
 
     Raises:
-        PlanError: there should be one and there is none.
+        PlanError: `RAY_AUTH_MODE` or `RAY_AUTH_TOKEN_PATH` asks for a token, and none can be read.
     """
     mode = os.environ.get("RAY_AUTH_MODE")
     if mode is None and not automatic:

@@ -81,7 +81,7 @@ def resources_on(nodes: Sequence[Node], cpus: int, gpus: float | None) -> TrialR
 
 
 def largest(trials: Sequence[TrialSpec]) -> list[TrialSpec]:
-    """One with the most operations in a step, and one of each network in which they can't be counted: it may be it."""
+    """Candidates for the largest trial: that with the most operations per step, and one per network without a count."""
     from sweeper.training.cost import gflops_per_clip
 
     counted: dict[float, TrialSpec] = {}
@@ -117,10 +117,10 @@ def host_memory(trial: TrialSpec, nodes: Sequence[Node]) -> int:
 
 
 def judge_gpu(trial: TrialSpec, gpus: float, needed: int, card: int) -> None:
-    """Compare the bytes that one training step was seen to need with a share of a card that has so many.
+    """Check that a training step, measured to need `needed` bytes, fits in a trial's share of a GPU of `card` bytes.
 
     Raises:
-        PlanError: it needs more, or torch can't use the card, which then has 0 bytes.
+        PlanError: it does not fit, or torch can't use the GPU (`card` is 0).
     """
     import torch
 
@@ -138,9 +138,9 @@ def judge_gpu(trial: TrialSpec, gpus: float, needed: int, card: int) -> None:
 
 
 def share_of_batch(trial: TrialSpec, workers: int) -> TrialSpec:
-    """The trial as to the memory of one of its workers: the network computes its share of the batch only.
+    """A trial that needs as much memory as one worker of `trial`, whose network computes only its share of the batch.
 
-    Each worker augments the whole batch, but waveforms are small beside what a network keeps for the way back.
+    Each worker augments the whole batch, but waveforms are small beside what a network keeps for the backward pass.
     """
     size = max(2, math.ceil(trial.training.batch_size / workers))
     return replace(trial, training=replace(trial.training, batch_size=size))

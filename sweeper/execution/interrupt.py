@@ -1,10 +1,11 @@
-"""A sweep that is asked to end, by Ctrl-C, SIGTERM or SIGHUP: what runs may finish or is kept, nothing else begins.
+"""How a sweep ends on Ctrl-C, SIGTERM or SIGHUP: running trials finish or keep their state, and no other trial begins.
 
-Ctrl-C leaves running trials all the time they need, SIGTERM and SIGHUP so many seconds; a second signal stops now. At
-once, trials keep their state, in case somebody kills them; when the time is over, they keep it again and leave.
+After Ctrl-C running trials have all the time they need, after SIGTERM or SIGHUP a number of seconds; a second signal
+stops the sweep now. Trials write their state at the first signal, in case they are killed, and again before they leave
+when their time is over.
 
-Tune's own handler only knows to stop. It is switched off (`TUNE_DISABLE_SIGINT_HANDLER`), and Tune is handed trial by
-trial, by a source that runs dry when asked.
+Tune's own handler can only stop the run. It is switched off (`TUNE_DISABLE_SIGINT_HANDLER`), and Tune gets its trials
+one by one from a source that ends when asked.
 """
 
 import os
@@ -67,7 +68,7 @@ class TrialSource(Searcher):
         return {} if self._claims is None else self._claims.now()
 
     def yields(self, name: str) -> bool:
-        """Whether this trial, which runs, is to be left to another run, as that began it first."""
+        """Whether a running trial (`name`: Tune's id) is to be left to another run, which began it first."""
         spec = self._running.get(name)
         claim = None if spec is None else self.claimed().get(spec.trial_id)
         if spec is None or claim is None or claim.yields:
@@ -119,7 +120,7 @@ class PlannedTrials(TrialSource):
             self._say(f"{len(theirs)} of these trials are run by another command on this study{others}")
 
     def is_over(self) -> bool:
-        """Whether all that is left is another run's, and that lives: while ours run, it may still be lost."""
+        """Whether no trial is left, or only those of other live runs. While ours run, wait: another may still die."""
         claimed = self.claimed()
         return not self._left or (
             not self._running and all(trial_id in claimed and claimed[trial_id].alive for trial_id in self._left)
@@ -156,7 +157,7 @@ class WithinBudget(PlannedTrials):
         return super().next() if self._may_begin() else None
 
     def is_over(self) -> bool:
-        """Whether no trial is left, or none that may begin: as long as some run, they may yet cost less."""
+        """Whether no trial is left that may begin; while some run, the budget rules none out: they may cost less."""
         if super().is_over():
             return True
         if self._running or self._may_begin():
@@ -192,7 +193,7 @@ class Ending(Stopper):
         self._left_at = 0.0
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Tune asks after each report of a trial. One that only begins now, as it waited for a node, is stopped."""
+        """Whether this trial stops; Tune asks after each of its reports. A trial that starts after the signal stops."""
         outcome = result.get("outcome")
         if (outcome == "started" and signals.asked()) or (outcome is None and self._source.yields(trial_id)):
             return True
@@ -203,7 +204,7 @@ class Ending(Stopper):
         return False
 
     def stop_all(self) -> bool:
-        """Tune asks ten times a second."""
+        """Whether the whole sweep stops now; Tune asks ten times a second."""
         asked = signals.asked()
         if asked is None:
             return False

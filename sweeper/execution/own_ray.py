@@ -1,8 +1,8 @@
-"""A Ray of this process's own: no signal ends it but by way of this process, and nothing of it is left behind.
+"""A Ray instance that this process starts: signals reach it only through this process, and it leaves nothing behind.
 
-Slurm, systemd and a container's end signal every process, a terminal and `timeout` the whole group. Ray's processes
-would go down at once, with all trials in them, before these could keep their state. So they are started with SIGTERM
-and SIGHUP blocked, which their children inherit (SIGINT Ray blocks itself), and only this process hears of it.
+Slurm, systemd and a stopping container signal every process; a terminal and `timeout` signal the whole process group.
+Ray's processes would end at once, before the trials in them could keep their state. So Ray is started with SIGTERM and
+SIGHUP blocked, which its child processes inherit (Ray itself blocks SIGINT), and only this process receives signals.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ Process = tuple[int, str]  # id, and when it was started, as ids are given again
 def connected(start: Callable[[], object]) -> Iterator[None]:
     """Call `start`, which calls `ray.init`, and shut Ray down after the block.
 
-    `ray.init` takes SIGTERM for itself; here it is taken back.
+    `ray.init` installs its own handler for SIGTERM; the handler of this process is put back afterwards.
 
     Raises:
-        Interrupted: by SIGTERM, while it was Ray's.
+        Interrupted: SIGTERM came while Ray's handler was installed.
     """
     try:
         try:

@@ -45,7 +45,7 @@ class TimeLeft:
         self._said = 0.0
 
     def expect(self, trials: Iterable[TrialSpec], at_once: int) -> None:
-        """From now on these are to come, and no others; so many can run at the same time."""
+        """Replace the trials still to come by `trials`, of which `at_once` can run at the same time."""
         self._coming, self._at_once = Counter(map(_kind, trials)), at_once
 
     def cost(self, arm: str, gflops: float | None) -> None:

@@ -106,7 +106,7 @@ class TrainRun:
                 self._changed.notify_all()
 
     def news(self, token: str) -> News:
-        """What is new; waits a moment for it. To be asked again and again: it tells that the client is alive."""
+        """Wait a moment for news and return it. The client must keep calling, or it is taken for dead."""
         with self._changed:
             if token != self._token:
                 return News((), True, error=RunStopped("the run was stopped"))
@@ -126,7 +126,7 @@ class TrainRun:
             ray.kill(worker)
 
     def close(self, seconds: float) -> bool:
-        """Stop whatever runs, and wait until it is gone; whether it is, after so long."""
+        """Stop the current run and wait at most `seconds` for it to end; returns whether it has ended."""
         self.stop(self._token)
         with self._changed:
             return self._changed.wait_for(lambda: not self._busy, seconds)

@@ -1,4 +1,4 @@
-"""A sweep that ends when each arm is decided: trials are chosen while it runs, look by look, in one run of Tune.
+"""A sweep that ends when each arm is decided, in one Tune run: each look (interim analysis) chooses the next trials.
 
 While the last trials of a look run, those of the next one begin; if the look decides their arm, they are stopped.
 """
@@ -135,7 +135,7 @@ class UntilDecided(TrialSource):
             self._deciding.withhold(min(idle, key=worth))
 
     def yields(self, name: str) -> bool:
-        """Whether this trial, which runs, is needed no more, or is to be left to another run."""
+        """Whether a running trial (`name`: Tune's id) is to stop: no longer needed, or another run began it first."""
         spec = self._running.get(name)
         if spec is None or self._is_needed(spec):
             return super().yields(name)

@@ -194,9 +194,10 @@ def device_name(sweep: SweepContext) -> str:
 
 
 def epoch_reporter(send: Callable[[Row], object]) -> Callable[[Epoch], None]:
-    """`send` the driver how far the trial is, at most every half second: short epochs must not flood it.
+    """A callback for `fit` that `send`s the driver each epoch, at most every half second: short ones must not flood it.
 
-    What a search may stop a trial by is always sent, or trials would be compared at different epochs.
+    An epoch with a validation accuracy, by which a search may stop trials, is always sent: or trials would be compared
+    at different epochs.
     """
     last = 0.0
 

@@ -110,7 +110,9 @@ def _paired_changes(a: Leaderboard, b: Leaderboard) -> dict[str, Change]:
 
 
 def unpaired_change(a: Mapping[str, Any], b: Mapping[str, Any]) -> Change | None:
-    """B − A of two independent means, with an interval made of both means' own; NaN ends where one has none.
+    """B − A of two independent means, with an interval made from their own intervals, in fractions of 1.
+
+    None if a mean is missing; the ends are NaN if one of their intervals is.
 
     "MOVER": G. Zou, A. Donner. Statistics in Medicine 27 (2008) 1693–1702.
     """

@@ -63,10 +63,10 @@ def designs_table(tuned: Leaderboard, fixed: Leaderboard) -> PaperTable:
 
 
 def moves(tuned: Leaderboard, fixed: Leaderboard) -> dict[str, str]:
-    """By arm, how its difference moved from the fixed design to the tuned one, by the same rule as a difference.
+    """By arm, the change of its difference from the fixed design to the tuned one, in points with its interval.
 
-    Block by block, as both designs train the same folds and seeds; * where the interval, of all arms together,
-    excludes 0.
+    It is paired by block, as both designs train the same folds and seeds; * where the interval, which holds for all
+    arms together, excludes 0.
     """
     grid = change(fixed.grid, tuned.grid)
     found = None if grid is None else grid.compare((-1.0, 1.0))

@@ -112,7 +112,7 @@ def text_width(texts: Sequence[str], size: float = 12) -> int:
 
 
 def fitted(texts: Sequence[str], room: float, size: float = 12) -> list[str]:
-    """These as they can be drawn, cut off where even so much room, in pixels, is too little for them."""
+    """The texts on one line each, cut off with … where they are wider than `room` pixels; `size` is the font's."""
     shown = []
     for text in map(plain, texts):
         cut = text

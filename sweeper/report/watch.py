@@ -43,8 +43,8 @@ class Watch:
         making: whether a page is being made.
 
     Args:
-        name: the study's, as it was asked for.
-        find: the study; None as long as there is none.
+        name: the study's name, as the user gave it.
+        find: returns the study, or None as long as there is none.
         margin: largest difference that doesn't matter, as a fraction of 1.
         data: where the data set lies, for the maps of its features.
         poll: seconds between two looks at a folder.
@@ -122,10 +122,10 @@ class Watch:
             self._renewed.notify_all()
 
     def application(self, port: Callable[[], int]) -> web.Application:
-        """What answers requests.
+        """The web application that serves the page.
 
         Args:
-            port: the one that is listened on, once it is known.
+            port: returns the port that the server listens on; called per request, when it is known.
         """
 
         @web.middleware

@@ -228,9 +228,10 @@ def _reason(error: BaseException) -> str:
 
 
 def importances(rows: Sequence[Row], make: Callable[[Any], object], goal: Goal) -> dict[str, float]:
-    """Share of each field in how good the score is, by PED-ANOVA, the largest first; empty below four complete trials.
+    """Importance of each searched field for the score, by PED-ANOVA: shares, the largest first.
 
-    Conditional fields count as well: Watanabe et al. 2023, "PED-ANOVA", and its conditional form in Optuna 5.
+    Empty with fewer than four complete trials, or when all have the same score. Conditional fields count as well:
+    Watanabe et al. 2023, "PED-ANOVA", and its conditional form in Optuna 5.
     """
     complete = [row for row in rows if row["status"] == "complete"]
     if len(complete) < 4 or len({goal.values(row)[0] for row in complete}) < 2:

@@ -15,11 +15,15 @@ from sweeper.results.tables import StudyError
 
 @dataclass(frozen=True)
 class Status:
-    """Counts of planned trials, and what runs right now as (arm, fold, replicate, node, seconds so far).
+    """Counts of planned trials, and the state of the study.
 
-    `searches`: arm, fold, trials that explored, and their budget; `searching`: trials of searches that run; `stopped`:
-    the budget that ended it, in words; `doubts`: what is wrong with the study's files, of whose trials none counts as
-    finished; `imported`: the file of which the study was made, where it was.
+    Attributes:
+        running: (arm, fold, replicate, node, seconds so far) of each running trial.
+        searches: (arm, fold, trials that explored, their budget) of each search.
+        searching: how many trials of searches run.
+        stopped: the budget that ended the study, in words; else empty.
+        doubts: what is wrong with the study's files; the trials in such a file don't count as finished.
+        imported: path that the study was imported from, at that time; else empty.
     """
 
     planned: int

@@ -50,10 +50,10 @@ class Batches:
     def training_epoch(
         self, seed: int, epoch: int, batch_size: int, crop_seed: int | None = None
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Rows and crop positions (0…1) of each batch of an epoch; a ragged last batch is left out.
+        """Row indices and crop positions (0…1), `[batch]` each, of every full batch of an epoch.
 
-        Clips left out differ from epoch to epoch, and batch norm never sees a batch of one. Crops have the seed of the
-        order where they have none of their own.
+        An incomplete last batch is dropped, so that batch norm never sees a batch of one; its clips differ by epoch.
+        `seed` draws the order, and also the crops where `crop_seed` is None.
         """
         order, crops = self._draws(seed, epoch)
         if crop_seed is not None and crop_seed != seed:
@@ -78,7 +78,7 @@ class Batches:
             yield self.gather(batch, np.full(len(batch), crop))
 
     def crops(self, amount: int) -> list[float]:
-        """So many crop positions, evenly from the start to the end; the centre for one, or where no clip is longer."""
+        """`amount` crop positions, evenly from 0 (start) to 1 (end); `[0.5]` for one, or if no clip is too long."""
         if amount == 1 or not (self._lengths > self.length).any():
             return [0.5]
         return [index / (amount - 1) for index in range(amount)]

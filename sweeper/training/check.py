@@ -1,7 +1,7 @@
-"""What a network is asked before anything is decoded or trained: two clips, there and back.
+"""Check a network on two clips of noise, before anything is decoded or trained.
 
-A sweep of hours must not end in what a second would have told: another shape, a parameter that can't be paired, weights
-that can't be read back, an answer that differs from one evaluation to the next.
+A second of checking spares a sweep of hours that ends in an error: an output of another shape, a parameter that can't
+be paired, weights that can't be read back, an answer that differs from one evaluation to the next.
 """
 
 import contextlib

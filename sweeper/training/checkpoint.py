@@ -6,8 +6,8 @@ on a machine that has nothing else.
 No pickle: a resumed trial reads a file that another process wrote. Everything random is a function of (seed, step), so
 weights, average, optimiser, scheduler and the position are the whole state.
 
-A digest of all of it is in the file: a bit that fell over on a disk must not become another result. Files of versions
-that wrote none are taken as they are.
+The file holds a digest of all of it, so that a bit flipped on a disk can't change a result. Files of versions that
+wrote no digest are accepted without the check.
 """
 
 import hashlib

@@ -211,12 +211,12 @@ STEP_GFLOP, MOST_GFLOP = 10.0, 60.0  # of the forward passes of a step that is t
 
 
 def training_seconds_per_clip(config: Network, length: int) -> float:
-    """Time of a training step over its clips, in s, on one CPU thread or the GPU: measured, on a CPU of shorter clips.
+    """Measured time per clip of a forward and backward pass, in s, on the GPU if there is one, else on one CPU thread.
 
-    On a CPU it is the processor's time, whatever else runs. Where operations can be counted, the batch is as large as
-    a second of a core allows, and at least 2 for batch norm: a small batch understates a GPU. If two clips are too much
-    for a CPU, clips of two shorter lengths are timed, and a x + b x² through them says the rest: attention grows with
-    the square of the length.
+    On a CPU it is process time, so other programs don't count. Where operations can be counted, the batch is as large
+    as a second of a core allows (a small one understates a GPU), and at least 2 for batch norm. If two clips are too
+    much for a CPU, clips of two shorter lengths are timed and extrapolated by a x + b x²: attention grows with the
+    square of the length.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     gflops = gflops_per_clip(config, length) or STEP_GFLOP / 2

@@ -49,7 +49,7 @@ class Worker:
         return slice(self.rank * count // self.world_size, (self.rank + 1) * count // self.world_size)
 
     def total(self, tensor: Tensor) -> Tensor:
-        """Sum over all workers, the same bits on each. On a GPU the host does not wait."""
+        """Sum `tensor` over all workers, in place, with the same bits on each. On a GPU the host does not wait."""
         if not self.alone:
             dist.all_reduce(tensor)
         return tensor
@@ -65,12 +65,12 @@ class Worker:
         return loss * (int(rows.stop - rows.start) * self.world_size / count)
 
     def synchronised(self, network: nn.Module) -> nn.Module:
-        """`network` with batch norms that take their statistics over the rows of all workers; same names in its state.
+        """`network` with batch norms whose statistics cover the rows of all workers; names in its state stay the same.
 
-        torch's own `SyncBatchNorm` on a GPU, `GlobalBatchNorm` on a CPU, where torch has none.
+        They are torch's `SyncBatchNorm` on a GPU and `GlobalBatchNorm` on a CPU, where torch has none.
 
         Raises:
-            NetworkError: there is a batch norm of a class of its own, whose arithmetic is not known here.
+            NetworkError: a batch norm is not one of torch's own classes, so its arithmetic is not known here.
         """
         if self.alone:
             return network
@@ -214,7 +214,7 @@ class Drift:
 
     @torch.no_grad()
     def stop(self, count: int) -> None:
-        """After a step of `count` clips; all workers must call it."""
+        """Make the buffers equal on all workers. To be called by each of them, after a step of `count` clips in all."""
         if not self._places:
             return
         worker, rows = self._worker, self._worker.rows(count)

@@ -19,7 +19,7 @@ class EMA:
     """`averaged` is a copy of `network` whose values follow it: a ← decay · a + (1 − decay) · network."""
 
     def __init__(self, network: nn.Module, config: EMAConfig, slabs: Slabs | None = None) -> None:
-        """`slabs` are those of `network` where its parameters lie together; those of the average do so then."""
+        """`slabs`: those of `network`, if made by `together`; the average is laid out alike. None: each by itself."""
         self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
         for module in self.averaged.modules():
             if isinstance(module, nn.RNNBase):

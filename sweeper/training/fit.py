@@ -66,7 +66,7 @@ class Fitted:
 
 
 class Diverged(RuntimeError):
-    """Training went astray, which it would do again; `curve` holds the epochs before."""
+    """Training diverged, and would diverge again if repeated; `curve` holds the epochs before that."""
 
     def __init__(self, reason: str, curve: Sequence[Epoch]) -> None:
         super().__init__(f"{reason}: lower the learning rate or check the data")
@@ -92,7 +92,7 @@ class NonFiniteWeights(Diverged):
 
 
 class TrialLeft(RuntimeError):
-    """Training ended before its time, as was wished; its state is kept."""
+    """Training was asked to leave, and ended early; its state is kept."""
 
 
 def fit(
@@ -118,13 +118,13 @@ def fit(
         on_epoch: called after each epoch with its point of the curve.
         validate: called after each epoch with the network, which it may put into evaluation mode; returns an accuracy
             for the curve. What is trained does not depend on it.
-        wish: asked after each step. Worker 0 does as is wished.
+        wish: called by worker 0 after each step; "keep" writes `state` once, "leave" writes it and raises `TrialLeft`.
         worker: which of several processes this is; each is given all clips, and returns the same networks and curve.
 
     Raises:
         NonFiniteLoss: the mean loss of an epoch was NaN or infinite.
-        NonFiniteWeights: the weights were at the end, or their average.
-        TrialLeft: that was wished.
+        NonFiniteWeights: the final weights, or their moving average, hold NaN or infinity.
+        TrialLeft: `wish` returned "leave".
         ValueError: a batch has fewer clips than there are workers.
         WorkersDisagree: the workers read different checkpoints.
     """

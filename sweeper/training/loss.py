@@ -22,18 +22,18 @@ def training_loss(
 ) -> Tensor:
     """Scalar loss of a batch.
 
+    It is computed in float32: a log-softmax in bfloat16 has two or three digits, and distillation takes differences.
+
     Args:
         answer: what the network returned for the batch.
         targets: label weights `[batch, classes]` in 0…1; one-hot unless the batch was mixed.
-        mixed: two clips were mixed: binary cross-entropy on the union of their labels.
+        mixed: whether clips were mixed: binary cross-entropy on the union of their labels.
         config: label smoothing and distillation.
-        own: a network's `loss`: of each clip, `[batch]`, or None for the classification loss. It is also asked for
-            each branch's, given an `Output` with the branch's logits.
+        own: the network's `loss`, which returns each clip's loss `[batch]`, or None for the classification loss. With
+            distillation it is also called for each branch, with an `Output` that has the branch's logits.
 
     Raises:
         ValueError: `own` returned another shape.
-
-    It is computed in float32: a log-softmax in bfloat16 has two or three digits, and distillation takes differences.
     """
     output = _in_float32(as_output(answer))
 

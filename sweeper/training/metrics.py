@@ -11,7 +11,11 @@ Objective = Literal["accuracy", "accuracy_ema"]
 
 @dataclass(frozen=True)
 class Metrics:
-    """Fractions of 1; precision, recall and F1 are averages over the classes. Raises ValueError for others."""
+    """Fractions of 1; precision, recall and F1 are averages over the classes.
+
+    Raises:
+        ValueError: a value is NaN or not in 0…1.
+    """
 
     accuracy: float
     precision: float
@@ -34,11 +38,14 @@ Average = Literal["macro", "weighted"]
 
 
 def metrics(confusion: np.ndarray, average: Average = "macro") -> Metrics:
-    """Accuracy and precision, recall, F1 of a confusion matrix `[classes, classes]`.
+    """Accuracy, precision, recall and F1 of a confusion matrix `[classes, classes]`.
 
-    Averaged over the classes, each alike (`macro`) or by its share of the clips (`weighted`: recall is then accuracy).
-    A class nobody predicted has precision 0, one without clips recall 0; a class with neither is left out of the
-    averages, as in scikit-learn (`zero_division=0` over the labels that occur).
+    The last three are averaged over the classes: unweighted (`macro`), or weighted by each class's share of the clips
+    (`weighted`; recall then equals accuracy). A class that is never predicted has precision 0, one without clips recall
+    0; a class with neither is left out, as in scikit-learn (`zero_division=0` over the labels that occur).
+
+    Raises:
+        ValueError: the confusion matrix is empty.
     """
     hits = np.diag(confusion).astype(float)
     true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)

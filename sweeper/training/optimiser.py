@@ -1,6 +1,7 @@
-"""The optimiser and the learning rate's course, as a training says them.
+"""The optimiser and the learning-rate schedule of a `TrainingConfig`.
 
-The one-cycle schedule moves AdamW's first beta too, against the rate: `TrainingConfig.momentum`, whatever `betas` says.
+Where `momentum` is set, the one-cycle schedule also moves AdamW's first beta between its two values, inversely to the
+learning rate; the first of `betas` is then ignored.
 """
 
 import torch

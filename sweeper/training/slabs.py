@@ -19,7 +19,7 @@ class Slab:
     members: tuple[nn.Parameter, ...]
 
     def split(self, values: Tensor) -> Iterator[Tensor]:
-        """What `values`, of the shape of `whole`, are for each member, as views; a single number is for all."""
+        """Views of `values` (of the shape of `whole`), one in each member's shape; a scalar goes to every member."""
         if self.whole is self.members[0] or values.ndim == 0:
             yield from (values for _ in self.members)
         else:
@@ -27,7 +27,7 @@ class Slab:
             yield from (part.view(member.shape) for part, member in zip(parts, self.members, strict=True))
 
     def join(self, values: Sequence[Tensor]) -> Tensor:
-        """The other way round."""
+        """The inverse of `split`: one tensor of the shape of `whole`; of scalars, the first."""
         if self.whole is self.members[0] or values[0].ndim == 0:
             return values[0]
         return torch.cat([value.flatten() for value in values])

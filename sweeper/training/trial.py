@@ -76,13 +76,13 @@ def run_trial(
         device: where to compute.
         state: checkpoint file, see `fit`.
         on_state, on_epoch: see `fit`.
-        follow: find a search's validation accuracy after each epoch too. It is that of the network itself: an average
-            of its weights lags behind, the more the slower it is, and would be stopped for that.
+        follow: also compute a search's validation accuracy after each epoch, by the network's current weights. Their
+            moving average lags behind, so a trial with a slow average would be stopped for that.
         wish: see `fit`.
         worker: see `fit`; the scored clips too are shared, and each worker returns the whole result.
 
     Raises:
-        Diverged: weights, probabilities or scores can't be, see `fit`.
+        Diverged: the loss, weights, probabilities or scores are no valid numbers; see `fit`.
         TrialLeft: see `fit`.
         ValueError: `follow` was asked of a trial that is scored on test clips.
     """
@@ -158,8 +158,8 @@ def predict(
 ) -> np.ndarray:
     """Class probabilities `[n, classes]` float32 of all clips, in float32 whatever the training precision.
 
-    Of several `crops` of a clip they are the mean. Each worker computes its share of the rows; adding zeros for the
-    others' puts them together, in order and exactly.
+    With several `crops` they are the mean over a clip's crops. Each worker computes its share of the rows and has zeros
+    for the rest, so the sum over workers is exact, and each returns all rows in order.
     """
     network.eval()
     probabilities = torch.zeros(len(batches), classes, device=batches.device)

@@ -93,12 +93,12 @@ def load(path: Path, averaged: bool = False, code: Loader | None = None) -> Clas
     Args:
         path: what `save` wrote.
         averaged: the moving average instead of the last epoch's weights.
-        code: where the file holds the weights of a study's own network: returns the class that builds it, from the
-            study's file; it compares the digest.
+        code: needed for the network of a study's own code: given the file's `Needs`, returns the class that builds it,
+            after comparing the code's digest.
 
     Raises:
-        WeightsError: no such file, another kind of file, a damaged one, weights that are no numbers, or of a network
-            whose code isn't given or doesn't fit.
+        WeightsError: the file is missing, damaged or of another kind; weights are NaN or infinite; or the network's
+            code is not given or does not fit.
     """
     state = checkpoint.load(path)
     if state is None or not {"network", "model"} <= state[1].keys():

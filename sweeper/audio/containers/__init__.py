@@ -1,8 +1,9 @@
-"""What a file says of its own length, against what is there: told before libsndfile, which shortens without a word.
+"""Compare the length that an audio file's header promises with what the file holds.
 
-Where a header was written before the length was known (a pipe, a crash) and the file is whole, it is read with the
-header put right in memory. Only headers are read here, and of compressed formats those of frames or pages; nothing is
-allocated because a header asks for it.
+This is done before libsndfile decodes the file, because libsndfile reads a truncated file without an error. A whole
+file whose header was written before the length was known (to a pipe, before a crash) is read with its header corrected
+in memory. Only headers are read here, in compressed formats those of frames or pages; no memory is allocated because a
+header asks for it.
 """
 
 import io
@@ -45,14 +46,14 @@ MAGIC: dict[bytes, Examiner | None] = {
 
 
 def examine(file: IO[bytes], size: int) -> "Patched | None":
-    """None where libsndfile reads the file right as it is, else what to give it in place of the file.
+    """Check a file's length; return what libsndfile should read in its place, None if the file can be read as it is.
 
     Args:
         file: opened for reading bytes; stays open while the result is used.
         size: of the file, in bytes.
 
     Raises:
-        ContainerError: not one of the formats, or less in it than it promises.
+        ContainerError: the format is unknown, or the file is shorter than its header promises.
     """
     start = tags.after(file, 0, size)
     file.seek(start)

@@ -11,11 +11,11 @@ EXACT = (0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
 class ContainerError(ValueError):
-    """Why a file can't be used, what it says and what is there, and the remedy; without its name."""
+    """A file that can't be used; the message says why and what to do, but leaves out the file's name."""
 
 
 def is_placeholder(length: int, frame: int = 1) -> bool:
-    """Whether a length in bytes, of frames of so many bytes, is what is written where the length is not known."""
+    """Whether `length`, in bytes, is a value that programs write when they don't know it; `frame`: bytes per frame."""
     frame = max(1, frame)
     return length in EXACT or any(length == limit - limit % frame for limit in ROUNDED)
 
@@ -41,5 +41,5 @@ def patched(start: int, stop: int, changes: dict[int, bytes]) -> list[Piece]:
 
 
 def size_of(pieces: Sequence[Piece]) -> int:
-    """In bytes."""
+    """Total length of the pieces, in bytes."""
     return sum(len(piece) for piece in pieces)

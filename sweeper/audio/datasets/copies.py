@@ -15,9 +15,9 @@ ALIKE = 0.7  # correlation; of lossy copies it is higher, of other recordings ne
 
 
 def same_recording(a: Path, b: Path) -> bool:
-    """Whether one is a copy of the other, in whatever format, rate and level, and however late a decoder is.
+    """Whether two files hold the same recording, whatever their format, sample rate, level and decoder delay.
 
-    A file that can't be read is taken for a copy: the reader will say what is wrong with the one that is used.
+    A file that can't be read counts as a copy; if it is the one used, the reader will say what is wrong with it.
     """
     from scipy.signal import correlate
 

@@ -13,15 +13,15 @@ FOLDS = 5
 def draw_folds(
     source: Path, targets: Sequence[int], groups: Sequence[str], named: str
 ) -> tuple[list[int], tuple[str, ...]]:
-    """A fold from 1 for each clip, and what to say of them.
+    """Each clip's fold, counted from 1, and notes on the folds.
 
     StratifiedGroupKFold where groups have several clips, else StratifiedKFold. Fewer than five folds where there are
     fewer groups, or fewer clips in the largest class.
 
     Args:
-        source: what errors name.
-        targets, groups: of each clip.
-        named: the plural of what a group is.
+        source: file or folder that error messages name.
+        targets, groups: class index and group of each clip.
+        named: what groups are, in the plural ("speakers").
 
     Raises:
         DatasetError: too few clips or groups for two folds.

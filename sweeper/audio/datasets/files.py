@@ -225,10 +225,10 @@ def _leads_back(link: Path, root: Path) -> bool:
 
 
 def by_id(found: Found, paths: Iterable[Path]) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """Clips by the path below the root without the ending, which is the same for a FLAC copy; and what to say of them.
+    """Files by clip id, and notes on them. The id is the path below the root without its ending: a FLAC copy shares it.
 
-    Several files of one such path are one clip where they are the same recording: the first of `FORMATS` is taken, the
-    others go to `found.copies`. Where they are not, each is a clip of its own, and all but the first keep their ending.
+    Files with the same id are one clip if they hold the same recording: the format that comes first in `FORMATS` is
+    taken, the others go to `found.copies`. If not, each is a clip, and all but the first keep the ending in their id.
     """
     several: dict[str, list[Path]] = defaultdict(list)
     for path in paths:

@@ -126,7 +126,8 @@ class Gathered:
 
         Args:
             name: the clip's file name, with or without ending.
-            folder: the folder that it belongs into, where it is in one of `folders` (a regular expression).
+            folder: name of the clip's folder; a file in another folder that matches `folders` is left out.
+            folders: regular expression for the names of all such folders.
 
         Raises:
             LayoutError: several files, equally deep, that differ.
