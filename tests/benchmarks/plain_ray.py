@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from loky import cpu_count
 from torch import Tensor
 
 from sweeper.audio.clips import Clips
@@ -124,12 +125,14 @@ def plain(arms: list[str], seeds: int) -> None:
             ).fit()
         tune.report(dict(result.metrics or {}))
 
-    ray.init(address="local", include_dashboard=False, log_to_driver=False)
+    cores = cpu_count()
+    # Drivers only wait, so they hold next to nothing of one core more than there is: each core has a trial.
+    ray.init(address="local", num_cpus=cores + 1, include_dashboard=False, log_to_driver=False)
     with tempfile.TemporaryDirectory() as folder:
         results = tune.Tuner(
-            tune.with_resources(tune.with_parameters(driver, train=train, test=test), {"CPU": 0}),
+            tune.with_resources(tune.with_parameters(driver, train=train, test=test), {"CPU": 0.01}),
             param_space={"spec": tune.grid_search(list(_grid(arms, seeds)))},
-            tune_config=tune.TuneConfig(max_concurrent_trials=int(ray.cluster_resources()["CPU"])),
+            tune_config=tune.TuneConfig(max_concurrent_trials=cores),
             run_config=tune.RunConfig(storage_path=folder, verbose=0),
         ).fit()
         accuracies = [(r.metrics or {}).get("accuracy") for r in results]
