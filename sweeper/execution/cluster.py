@@ -106,6 +106,12 @@ def _start(shared_bytes: int, folder: Path) -> None:
             for process in _children() - before:  # Ray leaves those that did start
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
+            if "InvalidAuthToken" in str(error.__cause__ or error):
+                raise PlanError(
+                    "Ray did not start: this Python process has used Ray before, and Ray keeps the token of then for "
+                    "as long as the process lives; run the sweep in another process (restart the notebook's kernel), "
+                    "or while that Ray is still there"
+                ) from None
             if attempt or isinstance(error, ValueError | OSError):
                 remedy = "if the machine was busy, run the same command again; else ask `sweeper doctor`"
                 raise PlanError(f"Ray did not start: {_reason(error)}; {remedy}") from None

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sweeper.execution.cluster import TOKEN
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -101,6 +103,14 @@ def no_niceness():
     """Ray's workers give way to all else, which on a busy machine means that they get next to nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_worker_niceness", "0")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_token():
+    """Tests that start Ray in this process do so with a sweep's token: a process keeps the first that it reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_TOKEN", TOKEN)
         yield
 
 
