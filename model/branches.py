@@ -59,7 +59,7 @@ class FastDownsampling(nn.Module):
             self.refine["garm"] = Garm(out_channels, reduction, config.garm_pooling)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, in, L] -> [B, out, ceil(L / 2)]``."""
+        """``[B, L, in] -> [B, ceil(L / 2), out]``."""
         x = self.downsample(self.gather(x))
         for module in self.refine.values():
             x = module(x)
@@ -84,7 +84,7 @@ class SemanticBranch(nn.Module):
         self.transformer = _transformer(config)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """``[B, patch, L] -> [B, transformer_width, ceil(L / 32)]``."""
+        """``[B, L, patch] -> [B, ceil(L / 32), transformer_width]``."""
         return self.transformer(self.project(self.stages(self.stem(frames))))  # type: ignore[no-any-return]
 
 
@@ -102,22 +102,21 @@ class DetailBranch(nn.Module):
         self.transformer = _transformer(config)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """``[B, patch, L] -> [B, transformer_width, ceil(L / 32)]``."""
-        x_BCL = self.stages(self.downsample(frames))
-        x_BLC = lstm_in_float32(self.lstm, x_BCL.transpose(1, 2))
-        return self.transformer(x_BLC.transpose(1, 2))  # type: ignore[no-any-return]
+        """``[B, L, patch] -> [B, ceil(L / 32), transformer_width]``."""
+        x = lstm_in_float32(self.lstm, self.stages(self.downsample(frames)))
+        return self.transformer(x)  # type: ignore[no-any-return]
 
 
-def lstm_in_float32(lstm: nn.LSTM, x_BLC: Tensor) -> Tensor:
+def lstm_in_float32(lstm: nn.LSTM, x: Tensor) -> Tensor:
     """``[B, L, in] -> [B, L, out]``, in float32 whatever CUDA's autocast says.
 
     torch 2.11 has no good bfloat16 for it: a bfloat16 input may miss cuDNN, and then each of the thousands of frames is
     several kernels; in cuDNN, autocast makes it float16 whatever it was asked for, where gradients this small vanish.
     """
     if not torch.is_autocast_enabled("cuda"):
-        return lstm(x_BLC)[0]  # type: ignore[no-any-return]
+        return lstm(x)[0]  # type: ignore[no-any-return]
     with torch.autocast("cuda", enabled=False):
-        return lstm(x_BLC.float())[0]  # type: ignore[no-any-return]
+        return lstm(x.float())[0]  # type: ignore[no-any-return]
 
 
 def _transformer(config: ModelConfig) -> TransformerEncoder:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sweeper.model.layers import leaky_relu, same_conv
+from sweeper.model.layers import LEAKY_RELU, same_conv
 
 
 class GuidedFusion(nn.Module):
@@ -31,17 +31,16 @@ class GuidedFusion(nn.Module):
         self.gate_2 = same_conv(channels, channels, 1)
 
     def forward(self, semantic: Tensor, detail: Tensor) -> Tensor:
-        """Two ``[B, C, L] -> [B, C, L]``."""
-        gate_BCL = leaky_relu(self.gate_2(leaky_relu(self.gate_1(detail))))
-        gate_BC1 = gate_BCL.mean(-1, keepdim=True).sigmoid()
-        return torch.addcmul(semantic, semantic, gate_BC1)
+        """Two ``[B, L, C] -> [B, L, C]``."""
+        gate = self.gate_2(self.gate_1(detail, LEAKY_RELU), LEAKY_RELU).mean(1, keepdim=True).sigmoid()
+        return torch.addcmul(semantic, semantic, gate)
 
 
 class SumFusion(nn.Module):
     """Element-wise sum."""
 
     def forward(self, semantic: Tensor, detail: Tensor) -> Tensor:
-        """Two ``[B, C, L] -> [B, C, L]``."""
+        """Two ``[B, L, C] -> [B, L, C]``."""
         return semantic + detail
 
 
@@ -53,5 +52,5 @@ class ConcatFusion(nn.Module):
         self.reduce = same_conv(2 * channels, channels, 1)
 
     def forward(self, semantic: Tensor, detail: Tensor) -> Tensor:
-        """Two ``[B, C, L] -> [B, C, L]``."""
-        return self.reduce(torch.cat([semantic, detail], dim=1))  # type: ignore[no-any-return]
+        """Two ``[B, L, C] -> [B, L, C]``."""
+        return self.reduce(torch.cat([semantic, detail], dim=2))  # type: ignore[no-any-return]

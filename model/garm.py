@@ -25,11 +25,20 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sweeper.model.layers import ChannelAttention, PooledBottleneck, leaky_relu, same_conv
+from sweeper.model.layers import (
+    LEAKY_RELU,
+    LINEAR,
+    RELU,
+    ChannelAttention,
+    PooledBottleneck,
+    at_once,
+    leaky_relu,
+    same_conv,
+)
 
 
 class _PooledOverTime(nn.Module):
-    """Eq. 8 to the letter: ``[B, C, L] -> [B, C, 1]``."""
+    """Eq. 8 to the letter: ``[B, L, C] -> [B, 1, C]``."""
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
@@ -37,19 +46,18 @@ class _PooledOverTime(nn.Module):
         self.reduce = same_conv(2 * channels, channels, 7)
 
     def forward(self, n: Tensor) -> Tensor:
-        average, maximum = self.bottleneck(n).split(1, dim=-1)
-        return self.reduce(torch.cat([average, maximum], dim=1)).sigmoid()  # type: ignore[no-any-return]
+        return self.reduce(self.bottleneck(n).flatten(1).unsqueeze(1)).sigmoid()  # type: ignore[no-any-return]
 
 
 class _PooledOverChannels(nn.Module):
-    """Eq. 8 as the spatial attention of CBAM: ``[B, C, L] -> [B, 1, L]``."""
+    """Eq. 8 as the spatial attention of CBAM: ``[B, L, C] -> [B, L, 1]``."""
 
     def __init__(self) -> None:
         super().__init__()
         self.reduce = same_conv(2, 1, 7)
 
     def forward(self, n: Tensor) -> Tensor:
-        pooled = torch.cat([n.mean(1, keepdim=True), n.amax(1, keepdim=True)], dim=1)
+        pooled = torch.cat([n.mean(2, keepdim=True), n.amax(2, keepdim=True)], dim=2)
         return self.reduce(pooled).sigmoid()  # type: ignore[no-any-return]
 
 
@@ -67,8 +75,8 @@ class Garm(nn.Module):
         self.shortcut = same_conv(channels, channels, 7)
 
     def forward(self, h: Tensor) -> Tensor:
-        """``[B, C, L] -> [B, C, L]``."""
-        scales = [leaky_relu(conv(h)) for conv in (self.conv_1, self.conv_3, self.conv_9)]
-        k = self.mix(scales[0] + scales[1] + scales[2]).relu_()
+        """``[B, L, C] -> [B, L, C]``."""
+        scale_1, shortcut = at_once((self.conv_1, self.shortcut), h, (LEAKY_RELU, LINEAR))
+        k = self.mix(scale_1 + self.conv_3(h, LEAKY_RELU) + self.conv_9(h, LEAKY_RELU), RELU)
         n = k * self.attention(k)
-        return leaky_relu(torch.addcmul(self.shortcut(h), n, self.second_attention(n)))
+        return leaky_relu(torch.addcmul(shortcut, n, self.second_attention(n)))

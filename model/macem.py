@@ -11,10 +11,12 @@ f_k is a convolution of k taps from C to C channels, except the f_7 before the b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from sweeper.model.layers import ChannelAttention, at_once, leaky_relu, same_conv
+from sweeper.model.layers import LEAKY_RELU, LINEAR, RELU, ChannelAttention, at_once, leaky_relu, same_conv
 
 
 class _Macem(nn.Module):
@@ -28,15 +30,15 @@ class _Macem(nn.Module):
         self.attention = ChannelAttention(channels, reduction)
         self.shortcut = same_conv(channels, channels, 7)
 
-    def _merge(self, scales: list[Tensor]) -> Tensor:
-        """``M`` before its ReLU, from three ``[B, C, L]``."""
+    def _merge(self, scales: Sequence[Tensor]) -> Tensor:
+        """``M``, from three ``[B, L, C]``."""
         raise NotImplementedError
 
     def forward(self, h: Tensor) -> Tensor:
-        """``[B, C, L] -> [B, C, L]``."""
-        h_7, shortcut = at_once((self.conv_7, self.shortcut), h)
-        scales = [leaky_relu(self.conv_1(h)), leaky_relu(h_7, fresh=False), leaky_relu(self.conv_15(h))]
-        m = self._merge(scales).relu_()
+        """``[B, L, C] -> [B, L, C]``."""
+        fs = (self.conv_1, self.conv_7, self.conv_15, self.shortcut)
+        *scales, shortcut = at_once(fs, h, (LEAKY_RELU, LEAKY_RELU, LEAKY_RELU, LINEAR))
+        m = self._merge(scales)
         return leaky_relu(torch.addcmul(shortcut, m, self.attention(m)))
 
 
@@ -47,12 +49,12 @@ class MacemA(_Macem):
         super().__init__(channels, reduction)
         self.reduce = same_conv(3 * channels, channels, 7)
 
-    def _merge(self, scales: list[Tensor]) -> Tensor:
-        return self.reduce(torch.cat(scales, dim=1))  # type: ignore[no-any-return]
+    def _merge(self, scales: Sequence[Tensor]) -> Tensor:
+        return self.reduce(torch.cat(list(scales), dim=2), RELU)  # type: ignore[no-any-return]
 
 
 class MacemB(_Macem):
     """Scales are added (Eq. 4)."""
 
-    def _merge(self, scales: list[Tensor]) -> Tensor:
-        return scales[0] + scales[1] + scales[2]
+    def _merge(self, scales: Sequence[Tensor]) -> Tensor:
+        return (scales[0] + scales[1] + scales[2]).relu_()

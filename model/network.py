@@ -59,12 +59,12 @@ class DualBranchNet(nn.Module):
         check_waveform(waveform, MIN_FRAMES * self.patch)
         frames = fold_samples(waveform, self.patch)
         outputs = {name: branch(frames) for name, branch in self.branches.items()}
-        features = {name: output.mean(-1) for name, output in outputs.items()}
+        features = {name: output.mean(1) for name, output in outputs.items()}
         branch_logits = {name: head(features[name]) for name, head in self.branch_heads.items()}
         if self.fusion is None:
             (classified,) = features.values()
         else:
-            classified = self.fusion(outputs["semantic"], outputs["detail"]).mean(-1)
+            classified = self.fusion(outputs["semantic"], outputs["detail"]).mean(1)
             features["fused"] = classified
         return Output(self.head(classified), features, branch_logits)
 
