@@ -1,8 +1,8 @@
 """Convolutions of one input over time as products of matrices, for a CPU.
 
-Where the channels of a frame lie together, ``[time, channels]``, the frames that a kernel meets are successive numbers. So
-a convolution is the product of a matrix, whose rows are such windows, with the weights, and nothing need be copied to get
-that matrix if its rows overlap:
+Where the channels of a frame lie together, ``[time, channels]``, the frames that a kernel meets are successive
+numbers. So a convolution is the product of a matrix, whose rows are such windows, with the weights, and nothing need
+be copied to get that matrix if its rows overlap:
 
     y[t]      = b + sum_k W[k]^T x[t + k - c]        a row [x[t - c] ... x[t - c + K - 1]], the weights [K * in, out]
     dL/dx[t]  = sum_k W[k] g[t - k + c]              the same of g, with the kernel reversed
@@ -11,8 +11,8 @@ that matrix if its rows overlap:
 
 - A product of matrices is fast from some 48 columns on, and there are few channels here. So a row yields several
   successive y: it is as many frames longer, and the weights hold the kernel as often, each time a frame further down.
-- A product of matrices takes no overlapping rows, but each so-many-th row begins after the one before it ends: there are
-  a few products, of every so-many-th row each.
+- A product of matrices takes no overlapping rows, but each so-many-th row begins after the one before it ends: there
+  are a few products, of every so-many-th row each.
 
 This is two to eight times as fast as oneDNN's convolutions of that few channels, forward and
 backward. On a GPU, and where a graph of operators is recorded, torch's own is called.
@@ -43,8 +43,8 @@ def convolutions(
 
     Args:
         x: ``[..., time, in]``.
-        weights: ``[out, in, taps]`` each, as ``nn.Conv1d`` has them. The middle tap, of an even number the one after the
-            middle, is for the frame itself.
+        weights: ``[out, in, taps]`` each, as ``nn.Conv1d`` has them. The middle tap, of an even number the one after
+            the middle, is for the frame itself.
         biases: ``[out]`` each, or None.
         slopes: of the leaky ReLU for negative values, each: 0 makes it a ReLU, and 1 nothing at all.
 
@@ -63,12 +63,12 @@ def _by_torch(x: Tensor, weight: Tensor, bias: Tensor | None, slope: float) -> T
         frames = nn.functional.pad(frames, (1, 0))
     y = nn.functional.conv1d(frames, weight, bias, padding=(taps - 1) // 2)
     y = (y if slope == 1 else nn.functional.leaky_relu_(y, slope)).transpose(1, 2)
-    return y if x.ndim == 3 else y.unflatten(0, x.shape[:-2])
+    return y.reshape(*x.shape[:-1], weight.shape[0])
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Frames ``[..., time, channels]`` as the rows of one matrix, clip after clip, ``reach`` rows of zeros around each."""
+    """Frames ``[..., time, channels]`` as rows of one matrix, clip after clip, ``reach`` rows of zeros around each."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -125,7 +125,7 @@ class _Product:
         return matrix.as_strided(shape, (step, self.products * step, 1), first * channels)
 
     def kernel(self, weight: Tensor) -> Tensor:
-        """``[products, length * inputs, frames * outputs]``, the same for all, from weights ``[taps, inputs, outputs]``."""
+        """``[products, length * inputs, frames * outputs]``, all alike, from weights ``[taps, inputs, outputs]``."""
         kernel = weight.new_zeros(self.length * self.inputs, self.frames * self.outputs)
         self.copies(kernel).copy_(weight)
         return kernel.expand(self.products, -1, -1)
@@ -164,7 +164,7 @@ class _Convolutions(torch.autograd.Function):
             rows = x.new_empty(raw.size)
             windows = product.windows(matrix, reach - taps // 2)
             torch.bmm(windows, product.kernel(weight.permute(2, 1, 0)), out=product.yields(rows, 0))
-            parts = raw.frames(rows, 0).split([weights[index].shape[0] for index in members], dim=-1)
+            parts = torch.split(raw.frames(rows, 0), [weights[index].shape[0] for index in members], dim=-1)
             for index, part in zip(members, parts, strict=True):
                 bias, slope = biases[index], slopes[index]
                 y = part.clone(memory_format=torch.contiguous_format) if bias is None else part + bias
@@ -176,7 +176,7 @@ class _Convolutions(torch.autograd.Function):
         return tuple(outputs[index] for index in range(len(slopes)))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         matrix, *saved = ctx.saved_tensors
         slopes, layout = ctx.slopes, ctx.layout
@@ -192,7 +192,7 @@ class _Convolutions(torch.autograd.Function):
             g_layout = _layout((*layout.shape[:-1], channels), reach)
             g = matrix.new_zeros(g_layout.size)
             sizes = [weights[index].shape[0] for index in members]
-            parts = g_layout.frames(g, reach).split(sizes, dim=-1)
+            parts = torch.split(g_layout.frames(g, reach), sizes, dim=-1)
             for index, part in zip(members, parts, strict=True):
                 if slopes[index] == 1:
                     part.copy_(gradients[index])
@@ -210,10 +210,10 @@ class _Convolutions(torch.autograd.Function):
             product = _product(taps, inputs, channels, layout.count)
             windows = product.windows(matrix, reach - taps // 2).transpose(1, 2)
             copies = product.copies(torch.bmm(windows, product.yields(g, reach)).sum(0))
-            split = (copies[0] if product.frames == 1 else copies.sum(0)).permute(2, 1, 0).split(sizes)
-            into.update(zip(members, split, strict=True))
+            gradient = copies[0] if product.frames == 1 else copies.sum(0)
+            into.update(zip(members, torch.split(gradient.permute(2, 1, 0), sizes), strict=True))
             if any(ctx.with_bias[index] for index in members):
-                into_biases.update(zip(members, g.sum(0).split(sizes), strict=True))
+                into_biases.update(zip(members, torch.split(g.sum(0), sizes), strict=True))
         order = range(len(slopes))
         return (
             None if into_x is None else layout.frames(into_x, 0),

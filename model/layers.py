@@ -15,8 +15,8 @@ Choices the paper leaves open
 - The Transformer normalises before each sub-layer (``norm_first``) and once at the end, and adds fixed sine-cosine
   positions (Vaswani et al. 2017), so that any length can be encoded.
 
-Shapes: B batch, L frames, C channels. Tensors are [B, L, C]: the channels of a frame lie together, which convolutions as
-products of matrices, pooling, LSTM and Transformer want alike.
+Shapes: B batch, L frames, C channels. Tensors are [B, L, C]: the channels of a frame lie together, which convolutions
+as products of matrices, pooling, LSTM and Transformer want alike.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def at_once(fs: Sequence[Convolution], x: Tensor, slopes: Sequence[float]) -> tu
     if dilation > 1:
         # Frames that are `dilation` apart are successive ones: there are as many such clips, each without holes.
         missing = rows * dilation - length
-        x = nn.functional.pad(x, (0, 0, 0, missing)).unflatten(1, (rows, dilation)).transpose(1, 2)
+        x = nn.functional.pad(x, (0, 0, 0, missing)).reshape(-1, rows, dilation, x.shape[2]).transpose(1, 2)
     outputs = convolutions(x, [_reached(f.weight, rows) for f in fs], [f.bias for f in fs], slopes)
     if dilation > 1:
         outputs = tuple(y.transpose(1, 2).flatten(1, 2)[:, :length] for y in outputs)
@@ -113,7 +113,7 @@ def _in_pairs(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """
     batch, length, channels = x.shape
     pairs = nn.functional.pad(x, (0, 0, 0, length % 2)).reshape(batch, -1, 2 * channels)
-    taps = nn.functional.pad(weight, (1, 0)).unflatten(2, (2, 2))  # [out, in, pair, frame of the pair]
+    taps = nn.functional.pad(weight, (1, 0)).view(-1, channels, 2, 2)  # [out, in, pair, frame of the pair]
     return pairs, taps.permute(0, 3, 1, 2).flatten(1, 2)
 
 
