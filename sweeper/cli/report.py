@@ -262,8 +262,10 @@ def _report(args: argparse.Namespace) -> int:
         raise StudyError("no study named: name one, or several of different data sets, or use --benchmark")
     studies = [resolve_study(given, args.results) for given in args.studies]
     try:
-        from sweeper.report.data_sets import write_data_sets
-        from sweeper.report.page import write_page
+        if len(studies) > 1:
+            from sweeper.report.data_sets import write_data_sets
+        else:
+            from sweeper.report.page import write_page
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in {"jinja2", "matplotlib"}:

@@ -12,7 +12,7 @@ References:
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -27,8 +27,9 @@ from sweeper.audio.store import prepare
 from sweeper.report.cells import count
 from sweeper.results.evidence import mark_of
 from sweeper.results.leaderboard import Leaderboard
-from sweeper.training import weights
-from sweeper.training.weights import Classifier, WeightsError
+
+if TYPE_CHECKING:
+    from sweeper.training.weights import Classifier
 
 MAX_CLIPS = 5000  # the paper's four test sets have at most 1746; from here on, t-SNE takes minutes
 DIMENSIONS = 50  # that t-SNE is given
@@ -102,16 +103,21 @@ def feature_maps(board: Leaderboard, data: Path | None, known: KnownMaps | None 
 
 def _recomputed(board: Leaderboard, trial: Mapping[str, Any], data: Path | None) -> FeatureMaps:
     whose = f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}"
+    if not board.study.evidence.has_weights(trial):
+        raise Unavailable(f"{whose} are gone")
+    test = _test_clips(trial, board.plan, data)
+    # Here, as torch takes seconds to import, and where the clips are not at hand nothing needs it.
+    from sweeper.training import weights
+
     with board.study.evidence.weights(trial) as path:
         if not path.exists():
             raise Unavailable(f"{whose} are gone")
         try:
             classifier = weights.load(path)
-        except WeightsError as error:
+        except weights.WeightsError as error:
             raise Unavailable(str(error)) from None
     if classifier.trial_id != trial["trial_id"] or classifier.mark not in ("", mark_of(trial)):
         raise Unavailable(f"{whose} are those of another trial or attempt")
-    test = _test_clips(trial, board.plan, data)
     features, targets, tested = _features(classifier, test, trial["gflops_per_clip"])
     if len(np.unique(targets)) < 2 or len(targets) < 4:
         raise Unavailable(f"{len(targets)} test clips of {len(np.unique(targets))} classes are too few")
@@ -146,7 +152,7 @@ def _test_clips(trial: Mapping[str, Any], plan: Mapping[str, Any], data: Path | 
 
 
 def _features(
-    classifier: Classifier, test: Iterable[Clips], gflops_per_clip: float | None
+    classifier: "Classifier", test: Iterable[Clips], gflops_per_clip: float | None
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64], int]:
     """By stage `[clips, dimensions]`, their targets, and how many clips there are; `MAX_CLIPS` at most, evenly."""
     import torch
