@@ -289,7 +289,7 @@ def rule_notes(board: Leaderboard) -> list[str]:
         notes += [
             f"{count(len(looks), 'look')}, as planned before the first, after {', '.join(map(str, looks))} "
             f"{sequential.unit}s; each arm's difference is that of the last look at it",
-            f"[95 %]: holds for all {count(len(sequential.arms) - 1, 'arm')} at all looks together in 95 of 100 "
+            f"[95 %]: holds {_together(len(sequential.arms) - 1)}at all looks together in 95 of 100 "
             "studies, whoever stops when; *: significant, the interval excludes 0",
         ]
     elif any(row["diff_low"] is not None for row in compared):
@@ -301,8 +301,8 @@ def rule_notes(board: Leaderboard) -> list[str]:
             how += f" but for those that stand out ({OWN})" if apart else ""
             how += f", of which {reference}'s is in every interval" if reference in apart else ""
         notes.append(
-            f"[95 %]: holds for all {count(family, 'arm')} together in 95 of 100 studies; {how}; *: significant, the "
-            "interval excludes 0, and p, which allows for all arms, is at most 0.05"
+            f"[95 %]: holds {_together(family)}in 95 of 100 studies; {how}; *: significant, the interval excludes 0, "
+            f"and p{', which allows for all arms,' if family > 1 else ''} is at most 0.05"
         )
     notes += budget_note(board.plan)
     notes.append(
@@ -310,6 +310,10 @@ def rule_notes(board: Leaderboard) -> list[str]:
         "not “no difference”"
     )
     return notes
+
+
+def _together(arms: int) -> str:
+    return f"for all {arms} arms together " if arms > 1 else ""
 
 
 def budget_note(plan: Mapping[str, Any]) -> list[str]:

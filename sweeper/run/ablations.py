@@ -9,7 +9,7 @@ from sweeper import signals
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
 from sweeper.execution.time_left import Course
-from sweeper.plan import Plan, Source, TrialSpec, build_plan
+from sweeper.plan import Plan, Source, TrialSpec
 from sweeper.results.budget import BUDGET, Spending, read_stop
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
@@ -98,18 +98,7 @@ def plan_grid(options: AblationOptions, say: Say, known: Source | None = None) -
         DatasetError, PlanError, StudyError: one line each, for the user.
     """
     run = prepare_run(options, known)
-    plan = build_plan(
-        study=run.results.name,
-        source=run.source,
-        arms=run.arms,
-        recipe=run.recipe,
-        dataset=run.dataset.name,
-        split=options.split,
-        folds=run.folds,
-        classes=len(run.dataset.classes),
-        replicates=options.seeds,
-        peers=run.peers,
-    )
+    plan = run.plan(options.split, options.seeds)
     done = run.results.finished()
     extended = extensions(run.results, plan, done)
     missing = tuple(trial for trial in plan.trials if trial.trial_id not in done)

@@ -11,7 +11,7 @@ from sweeper.audio.datasets import Dataset
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.definition import Source
 from sweeper.execution.loggers import check_loggers
-from sweeper.plan import PlanError, select_arms
+from sweeper.plan import Plan, PlanError, build_plan, select_arms
 from sweeper.results import provenance
 from sweeper.results.names import check_study_name
 from sweeper.results.store import Study, study_of
@@ -50,6 +50,21 @@ class Run:
     results: Study
     fixed: str
     notes: tuple[str, ...]
+
+    def plan(self, split: str, replicates: int) -> Plan:
+        """Its arms (and peers) × folds × `replicates`; raises PlanError as `build_plan`."""
+        return build_plan(
+            study=self.results.name,
+            source=self.source,
+            arms=self.arms,
+            recipe=self.recipe,
+            dataset=self.dataset.name,
+            split=split,
+            folds=self.folds,
+            classes=len(self.dataset.classes),
+            replicates=replicates,
+            peers=self.peers,
+        )
 
     def open(self, options: RunOptions, say: Say) -> ClipStore:
         """Decode the clips, then make the results' folder, with the study's code.

@@ -7,7 +7,7 @@ from typing import Any
 from sweeper import signals
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
-from sweeper.plan import Plan, PlanError, TrialSpec, build_plan
+from sweeper.plan import Plan, PlanError, TrialSpec
 from sweeper.results.budget import BUDGET, Budget, Spending
 from sweeper.results.deciding import Deciding
 from sweeper.results.looks import SEQUENTIAL, Sequential, plan_sequential, read_sequential
@@ -42,7 +42,7 @@ def run_until_decided(options: AblationOptions, run: Run, say: Say, budget: Budg
         raise PlanError(f"--seeds {options.seeds}: with --until decided, seeds come one by one; give --max-seeds")
     if options.peers:
         raise PlanError("--until decided: peers are compared with no arm; give them a study of their own")
-    study, plan = run.results, _plan(options, run)
+    study, plan = run.results, run.plan(options.split, options.max_seeds)
     arms = [arm.name for arm in run.arms]
     reference = run.source.study.reference
     if len(arms) < 2 or reference not in arms:
@@ -146,20 +146,6 @@ def _stop(study: Study, spending: Spending, base: dict[str, Any], say: Say) -> N
 def described(trials: Sequence[TrialSpec]) -> list[dict[str, Any]]:
     """Trials for `plan.json`."""
     return list(Plan("", tuple(trials), {}, {"reference": ""}).describe()["trials"])
-
-
-def _plan(options: AblationOptions, run: Run) -> Plan:
-    return build_plan(
-        study=run.results.name,
-        source=run.source,
-        arms=run.arms,
-        recipe=run.recipe,
-        dataset=run.dataset.name,
-        split=options.split,
-        folds=run.folds,
-        classes=len(run.dataset.classes),
-        replicates=options.max_seeds,
-    )
 
 
 def _grid(plan: Plan, arms: Sequence[str], folds: Sequence[int]) -> list[list[TrialSpec]]:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from sweeper.plan import STUDY_SEED, Plan, TrialSpec, build_plan, derive_seed
+from sweeper.plan import STUDY_SEED, Plan, TrialSpec, derive_seed
 from sweeper.results.variance import SOURCES, VARIANCE
 from sweeper.run.ablations import sweep
 from sweeper.run.checks import check_begin
 from sweeper.run.describe import describe_data, expected_cost
 from sweeper.run.options import OK, Outcome, Say, VarianceOptions, resumable
-from sweeper.run.prepare import Run, prepare_run
+from sweeper.run.prepare import prepare_run
 from sweeper.run.words import count
 
 
@@ -26,7 +26,7 @@ def run_variance(options: VarianceOptions, say: Say) -> Outcome:
     """
     run = prepare_run(options)
     study = run.results
-    plan = crossed(_plan(options, run), options.seeds)
+    plan = crossed(run.plan(options.split, 1), options.seeds)
     done = study.finished()
     missing = tuple(trial for trial in plan.trials if trial.trial_id not in done)
     say(
@@ -50,20 +50,6 @@ def run_variance(options: VarianceOptions, say: Say) -> Outcome:
             say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
             return Outcome(OK, study)
         return Outcome(sweep(options, missing, store, study, say), study)
-
-
-def _plan(options: VarianceOptions, run: Run) -> Plan:
-    return build_plan(
-        study=run.results.name,
-        source=run.source,
-        arms=run.arms,
-        recipe=run.recipe,
-        dataset=run.dataset.name,
-        split=options.split,
-        folds=run.folds,
-        classes=len(run.dataset.classes),
-        replicates=1,
-    )
 
 
 def crossed(plan: Plan, seeds: int) -> Plan:
