@@ -262,6 +262,8 @@ def _report(args: argparse.Namespace) -> int:
         raise StudyError("no study named: name one, or several of different data sets, or use --benchmark")
     studies = [resolve_study(given, args.results) for given in args.studies]
     try:
+        import matplotlib  # noqa: F401  # before the tables are derived, and not once the first figure is drawn
+
         if len(studies) > 1:
             from sweeper.report.data_sets import write_data_sets
         else:
