@@ -93,56 +93,68 @@ def _layout(shape: tuple[int, ...], reach: int) -> _Layout:
 
 
 @dataclass(frozen=True)
-class _Product:
-    """How a convolution of ``taps`` taps is cut into ``products`` products of windows with a kernel.
+class _Turns:
+    """Pieces of so many successive frames each, of a matrix with a row for each frame, in turn given to some parts."""
 
-    A window yields ``frames`` successive frames, of which there are ``rows`` in each product.
+    size: tuple[int, int, int]  # parts, pieces of each, numbers of a piece
+    strides: tuple[int, int, int]
+    channels: int
+
+    def of(self, matrix: Tensor, first: int) -> Tensor:
+        """A view; the first piece begins with the matrix's row ``first``."""
+        return matrix.as_strided(self.size, self.strides, first * self.channels)
+
+
+@dataclass(frozen=True)
+class _Product:
+    """How a convolution is cut into products of windows with a kernel.
+
+    Attributes:
+        windows: frames around those that they yield, ``[products, rows, length * inputs]``.
+        yields: what they yield, ``[products, rows, frames * outputs]``.
+        kernel: its size, ``[length * inputs, frames * outputs]``.
+        copies, strides: of the weights in it, ``[frames, taps, inputs, outputs]``: as often as a window yields frames.
     """
 
-    taps: int
-    inputs: int
-    outputs: int
-    frames: int
-    products: int
-    rows: int
+    windows: _Turns
+    yields: _Turns
+    kernel: tuple[int, int]
+    copies: tuple[int, int, int, int]
+    strides: tuple[int, int, int, int]
 
-    @property
-    def length(self) -> int:
-        """Frames of a window."""
-        return self.taps + self.frames - 1
-
-    def windows(self, matrix: Tensor, first: int) -> Tensor:
-        """``[products, rows, length * inputs]``: the first begins with the matrix's row ``first``."""
-        return self._turns(matrix, first, self.length, self.inputs)
-
-    def yields(self, matrix: Tensor, first: int) -> Tensor:
-        """``[products, rows, frames * outputs]``: what the windows yield, in a matrix with a row for each frame."""
-        return self._turns(matrix, first, self.frames, self.outputs)
-
-    def _turns(self, matrix: Tensor, first: int, frames: int, channels: int) -> Tensor:
-        step = self.frames * channels
-        shape = (self.products, self.rows, frames * channels)
-        return matrix.as_strided(shape, (step, self.products * step, 1), first * channels)
-
-    def kernel(self, weight: Tensor) -> Tensor:
+    def kernels(self, weight: Tensor) -> Tensor:
         """``[products, length * inputs, frames * outputs]``, all alike, from weights ``[taps, inputs, outputs]``."""
-        kernel = weight.new_zeros(self.length * self.inputs, self.frames * self.outputs)
-        self.copies(kernel).copy_(weight)
-        return kernel.expand(self.products, -1, -1)
+        kernel = weight.new_zeros(self.kernel)
+        kernel.as_strided(self.copies, self.strides).copy_(weight)
+        return kernel.expand(self.windows.size[0], -1, -1)
 
-    def copies(self, kernel: Tensor) -> Tensor:
-        """``[frames, taps, inputs, outputs]``: the weights, as often as a kernel holds them."""
-        row = self.frames * self.outputs
-        shape = (self.frames, self.taps, self.inputs, self.outputs)
-        return kernel.as_strided(shape, (self.inputs * row + self.outputs, self.inputs * row, row, 1))
+    def weight(self, kernel: Tensor) -> Tensor:
+        """``[taps, inputs, outputs]``: the sum over the copies in a kernel."""
+        copies = kernel.as_strided(self.copies, self.strides)
+        return copies[0] if self.copies[0] == 1 else copies.sum(0)
 
 
 @functools.lru_cache(maxsize=1024)
 def _product(taps: int, inputs: int, outputs: int, count: int) -> _Product:
+    """For weights ``[taps, inputs, outputs]`` and ``count`` frames."""
     frames = 1 if outputs >= COLUMNS else COLUMNS // math.gcd(COLUMNS, outputs)
     frames = min(frames, taps, MOST_FRAMES)
-    products = -(-(taps + frames - 1) // frames)
-    return _Product(taps, inputs, outputs, frames, products, -(-count // (products * frames)))
+    length = taps + frames - 1
+    products = -(-length // frames)
+    rows = -(-count // (products * frames))
+
+    def turns(piece: int, channels: int) -> _Turns:
+        step = frames * channels
+        return _Turns((products, rows, piece * channels), (step, products * step, 1), channels)
+
+    columns = frames * outputs
+    return _Product(
+        windows=turns(length, inputs),
+        yields=turns(frames, outputs),
+        kernel=(length * inputs, columns),
+        copies=(frames, taps, inputs, outputs),
+        strides=(inputs * columns + outputs, inputs * columns, columns, 1),
+    )
 
 
 class _Convolutions(torch.autograd.Function):
@@ -162,8 +174,8 @@ class _Convolutions(torch.autograd.Function):
             raw = _layout((*x.shape[:-1], weight.shape[0]), reach)
             product = _product(taps, weight.shape[1], weight.shape[0], raw.count)
             rows = x.new_empty(raw.size)
-            windows = product.windows(matrix, reach - taps // 2)
-            torch.bmm(windows, product.kernel(weight.permute(2, 1, 0)), out=product.yields(rows, 0))
+            windows = product.windows.of(matrix, reach - taps // 2)
+            torch.bmm(windows, product.kernels(weight.permute(2, 1, 0)), out=product.yields.of(rows, 0))
             parts = torch.split(raw.frames(rows, 0), [weights[index].shape[0] for index in members], dim=-1)
             for index, part in zip(members, parts, strict=True):
                 bias, slope = biases[index], slopes[index]
@@ -200,18 +212,17 @@ class _Convolutions(torch.autograd.Function):
                     _leaky_relu_backward(gradients[index], of[index], slopes[index], True, grad_input=part)
             if into_x is not None:
                 product = _product(taps, channels, inputs, layout.count)
-                windows = product.windows(g, reach - (taps - 1 - taps // 2))
-                kernel = product.kernel(weight.flip(2).permute(2, 0, 1))
-                sums = product.yields(into_x, 0)
+                windows = product.windows.of(g, reach - (taps - 1 - taps // 2))
+                kernels = product.kernels(weight.flip(2).permute(2, 0, 1))
+                sums = product.yields.of(into_x, 0)
                 if turn == 0:
-                    torch.bmm(windows, kernel, out=sums)
+                    torch.bmm(windows, kernels, out=sums)
                 else:
-                    torch.baddbmm(sums, windows, kernel, out=sums)
+                    torch.baddbmm(sums, windows, kernels, out=sums)
             product = _product(taps, inputs, channels, layout.count)
-            windows = product.windows(matrix, reach - taps // 2).transpose(1, 2)
-            copies = product.copies(torch.bmm(windows, product.yields(g, reach)).sum(0))
-            gradient = copies[0] if product.frames == 1 else copies.sum(0)
-            into.update(zip(members, torch.split(gradient.permute(2, 1, 0), sizes), strict=True))
+            windows = product.windows.of(matrix, reach - taps // 2).transpose(1, 2)
+            gradient = product.weight(torch.bmm(windows, product.yields.of(g, reach)).sum(0)).permute(2, 1, 0)
+            into.update(zip(members, torch.split(gradient, sizes), strict=True))
             if any(ctx.with_bias[index] for index in members):
                 into_biases.update(zip(members, torch.split(g.sum(0), sizes), strict=True))
         order = range(len(slopes))
