@@ -51,10 +51,15 @@ def convolutions(
     Returns:
         ``[..., time, out]`` each, fresh tensors.
     """
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+    if not is_fast(x):
         each = zip(weights, biases, slopes, strict=True)
         return tuple(_by_torch(x, weight, bias, slope) for weight, bias, slope in each)
     return _Convolutions.apply(x, tuple(slopes), *weights, *biases)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def is_fast(x: Tensor) -> bool:
+    """Whether products of matrices are what convolves ``x``, and not torch's own operator."""
+    return x.device.type == "cpu" and not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"))
 
 
 def _by_torch(x: Tensor, weight: Tensor, bias: Tensor | None, slope: float) -> Tensor:

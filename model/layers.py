@@ -27,7 +27,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sweeper.model.convolution import convolutions
+from sweeper.model.convolution import convolutions, is_fast
 
 NEGATIVE_SLOPE = 0.01
 RELU, LEAKY_RELU, LINEAR = 0.0, NEGATIVE_SLOPE, 1.0  # what follows a convolution, by its slope for negative values
@@ -100,9 +100,13 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, L, in] -> [B, ceil(L / stride), out]``."""
         weight = self.conv.weight
-        if self.conv.stride[0] == 2:
-            x, weight = _in_pairs(x, weight)
-        (y,) = convolutions(x, (_reached(weight, x.shape[1]),), (None,), (LINEAR,))
+        if not is_fast(x):
+            y = self.conv(x.transpose(1, 2)).transpose(1, 2)
+        elif self.conv.stride[0] == 1:
+            (y,) = convolutions(x, (_reached(weight, x.shape[1]),), (None,), (LINEAR,))
+        else:
+            pairs, weight = _in_pairs(x, weight)
+            (y,) = convolutions(pairs, (weight,), (None,), (LINEAR,))
         return leaky_relu(self.norm(y.flatten(0, 1))).view(y.shape)
 
 

@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sweeper.model import convolution, layers
 from sweeper.model.layers import LEAKY_RELU, LINEAR, RELU, ConvBlock, Convolution, at_once
+
+
+@pytest.fixture(autouse=True, params=["products of matrices", "torch's operator"])
+def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to convolve; the second is a GPU's, and that of a graph that is recorded."""
+    for module in (convolution, layers):
+        monkeypatch.setattr(module, "is_fast", lambda _x: request.param == "products of matrices")
 
 
 def plain(x: Tensor, conv: Convolution, slope: float = LINEAR) -> Tensor:
