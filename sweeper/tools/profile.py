@@ -21,11 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from sweeper.audio.clips import Clips
-from sweeper.model.build import build
+from sweeper.model.build import build, is_of_this_package
 from sweeper.plan import Source, TrialSpec, build_plan, variant
 from sweeper.study import Arm, AugmentationConfig, Recipe
 from sweeper.study_file import load, with_network
 from sweeper.training.cost import count_parameters, gflops_per_clip, meta_network, training_seconds_per_clip
+from sweeper.training.counted import known
 from sweeper.training.fit import fit
 
 CLASSES = 10  # UrbanSound8K's; the classifier is a negligible part of the cost
@@ -158,7 +159,10 @@ def peak_training_memory(spec: TrialSpec, device: torch.device) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         fit(once, [_noise_clips(spec, spec.training.batch_size)], device=device)
         return torch.cuda.max_memory_allocated(device) - before
-    return _estimated_memory(spec)
+    if not is_of_this_package(spec.model):
+        return _estimated_memory(spec)
+    sizes = (spec.training.batch_size, spec.data.length)
+    return known("bytes", spec.model, sizes, lambda: _estimated_memory(spec))
 
 
 def _estimated_memory(spec: TrialSpec) -> int:

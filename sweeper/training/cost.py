@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sweeper.model.build import build, is_of_this_package, without_values
 from sweeper.model.output import as_output
 from sweeper.study import Network
+from sweeper.training.counted import known
 
 
 class Operations(NamedTuple):
@@ -39,8 +40,11 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
+@functools.cache
 def gflops_per_clip(config: Network, length: int) -> float | None:
     """GFLOP of one forward pass over one clip of `length` samples; None where `count_operations` has none."""
+    if is_of_this_package(config):
+        return known("GFLOP", config, [length], lambda: count_operations(config, length).gflops)
     return count_operations(config, length).gflops
 
 
