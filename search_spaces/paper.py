@@ -10,7 +10,7 @@ from sweeper.model.config import SIZES
 from sweeper.search_spaces.published import ABLATED, CITATION, DATA_SETS, published_accuracy
 from sweeper.search_spaces.published import PROTOCOL as PRINTED
 from sweeper.search_spaces.published_claims import CLAIMS
-from sweeper.search_spaces.recipes import literal, paper, quick, small
+from sweeper.search_spaces.recipes import literal, paper, quick, small, words
 from sweeper.search_spaces.tuning import SPACE
 from sweeper.study import Arm, Protocol, Study, Table
 
@@ -40,7 +40,7 @@ ARMS = (
 STUDY = Study(
     network=SIZES["paper"],
     arms=ARMS,
-    recipes=(quick(), small(), literal(), paper()),  # the last is the default beside the demo
+    recipes=(quick(), words(), small(), literal(), paper()),  # the last is the default beside the demo
     tables=(
         Table(
             "6",

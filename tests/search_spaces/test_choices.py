@@ -73,7 +73,7 @@ def test_what_is_called_eats_is_eats():
 
 
 def test_literal_is_a_recipe_of_the_papers_study_and_held_against_it():
-    assert [recipe.name for recipe in STUDY.recipes] == ["quick", "small", "literal", "paper"], (
+    assert [recipe.name for recipe in STUDY.recipes] == ["quick", "words", "small", "literal", "paper"], (
         "the last is the default"
     )
     assert STUDY.protocol.recipe == ("paper", "literal")
