@@ -53,7 +53,7 @@ def run_ablations(
         the study's results; None after a dry run, or where no trial finished.
 
     Raises:
-        TypeError: there is no such option.
+        TypeError: there is no such option, or it takes no such value.
         ValueError: the study, the plan or the data are not in order; one line.
         KeyboardInterrupt: it was interrupted; what has finished is kept.
     """

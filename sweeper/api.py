@@ -97,7 +97,7 @@ def run(
     """Run a design as the command line would; None after a dry run, or where no trial finished.
 
     Raises:
-        TypeError: there is no such option.
+        TypeError: there is no such option, or it takes no such value.
         KeyboardInterrupt: the run was interrupted.
     """
     known = [field.name for field in fields(kind) if field.name != "source"]
@@ -117,6 +117,8 @@ def _as_option(name: str, value: Any) -> Any:
     """A value as the command line would have made it."""
     if name == "data" and value is not None:
         return Path(value)
+    if name == "folds" and isinstance(value, str):
+        raise TypeError(f"folds={value!r}: give numbers, such as folds=[1, 2]")
     if name in ("folds", "arms", "peers", "code", "log"):
         if value is None or (isinstance(value, Sequence) and not isinstance(value, str)):
             return None if value is None else tuple(value)

@@ -100,6 +100,8 @@ def test_the_docstrings_examples_run(own, monkeypatch, capsys):
         monkeypatch.setenv(name, value)
     with pytest.raises(TypeError, match="unknown option 'sedes'; the options are: dataset, data"):
         package.run_ablations("mel.py", sedes=3)
+    with pytest.raises(TypeError, match=r"folds='1': give numbers, such as folds=\[1, 2\]"):
+        package.run_ablations("mel.py", folds="1")
     finder = doctest.DocTestFinder(recurse=True)
     examples = sorted(finder.find(package, "sweeper"), key=lambda test: test.name)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
