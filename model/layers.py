@@ -27,6 +27,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sweeper.model.batch_norm import batch_norm
 from sweeper.model.convolution import convolutions, is_fast
 
 NEGATIVE_SLOPE = 0.01
@@ -107,7 +108,7 @@ class ConvBlock(nn.Module):
         else:
             pairs, weight = _in_pairs(x, weight)
             (y,) = convolutions(pairs, (weight,), (None,), (LINEAR,))
-        return leaky_relu(self.norm(y.flatten(0, 1))).view(y.shape)
+        return leaky_relu(batch_norm(self.norm, y.flatten(0, 1))).view(y.shape)
 
 
 def _in_pairs(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
