@@ -3,7 +3,8 @@
     y = w (x - mean) / sqrt(variance + eps) + b        mean and variance of each channel over all frames
 
 torch's own adds up such frames one after another in float32, and loses two digits of mean and variance that way:
-enough to make a trial on two workers another one than on one. Here they are sums of sums, the variance in a second pass.
+enough to make a trial on two workers another one than on one. Here they are sums of sums, the variance in a second
+pass.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from sweeper.model.convolution import is_fast
+
 
 def batch_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
     """What ``norm`` makes of ``x`` ``[frames, channels]``; in training its running statistics follow, as torch's do."""
     # Several workers put a norm of another class here, which takes statistics over all of them.
-    if not norm.training or x.device.type != "cpu" or type(norm) is not nn.BatchNorm1d or len(x) < 2:
+    if not norm.training or not is_fast(x) or type(norm) is not nn.BatchNorm1d or len(x) < 2:
         return norm(x)  # type: ignore[no-any-return]
     y, mean, variance = _BatchNorm.apply(x, norm.weight, norm.bias, norm.eps)  # type: ignore[no-untyped-call]
     _follow(norm, mean, variance * (len(x) / (len(x) - 1)))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from sweeper.model import convolution, layers
+from sweeper.model import batch_norm, convolution, layers
 from sweeper.model.layers import LEAKY_RELU, LINEAR, RELU, ConvBlock, Convolution, at_once
 
 
 @pytest.fixture(autouse=True, params=["products of matrices", "torch's operator"])
 def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways to convolve; the second is a GPU's, and that of a graph that is recorded."""
-    for module in (convolution, layers):
+    for module in (batch_norm, convolution, layers):
         monkeypatch.setattr(module, "is_fast", lambda _x: request.param == "products of matrices")
 
 
@@ -64,7 +65,11 @@ def test_an_output_that_nobody_uses_has_no_gradient_to_give() -> None:
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (7, 1)])
 def test_a_block_is_torchs_convolution_norm_and_activation(length: int, kernel: int, stride: int) -> None:
     block, x = ConvBlock(3, 5, kernel, stride).double().train(), torch.randn(4, length, 3, requires_grad=True).double()
-    theirs = nn.functional.leaky_relu(block.norm(block.conv(x.transpose(1, 2))), LEAKY_RELU).transpose(1, 2)
-    ours, wanted = block(x), (x, *block.parameters())
+    twin = copy.deepcopy(block)
+    theirs = nn.functional.leaky_relu(twin.norm(twin.conv(x.transpose(1, 2))), LEAKY_RELU).transpose(1, 2)
+    ours = block(x)
     torch.testing.assert_close(ours, theirs)
-    torch.testing.assert_close(gradients((ours,), wanted), gradients((theirs,), wanted))
+    torch.testing.assert_close(
+        gradients((ours,), (x, *block.parameters())), gradients((theirs,), (x, *twin.parameters()))
+    )
+    torch.testing.assert_close(list(block.buffers()), list(twin.buffers()))
