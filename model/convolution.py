@@ -14,9 +14,8 @@ be copied to get that matrix if its rows overlap:
 - A product of matrices takes no overlapping rows, but each so-many-th row begins after the one before it ends: there
   are a few products, of every so-many-th row each.
 
-The products alone are two to eight times as fast as oneDNN's convolutions of that few channels on a CPU with AVX-512;
-with all that goes around them it is less, see ``tests.benchmarks.convolutions``. On a GPU, and where a graph of
-operators is recorded, torch's own is called.
+How much faster than torch's own that is on a machine, ``python -m tests.benchmarks.convolutions`` says. On a GPU, and
+where a graph of operators is recorded, torch's own is called.
 """
 
 from __future__ import annotations
