@@ -44,16 +44,15 @@ class _BatchNorm(torch.autograd.Function):
         centred = x - mean
         variance = centred.square().mean(0)
         scale = (variance + eps).rsqrt()
-        normalised = centred.mul_(scale)
-        ctx.save_for_backward(normalised, weight, scale)
+        ctx.save_for_backward(centred, weight, scale)
         ctx.mark_non_differentiable(mean, variance)
-        return torch.addcmul(bias, normalised, weight), mean, variance
+        return torch.addcmul(bias, centred, weight * scale), mean, variance
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        normalised, weight, scale = ctx.saved_tensors
-        gradient, frames = gradients[0], len(normalised)
-        into_weight, into_bias = (gradient * normalised).sum(0), gradient.sum(0)
-        into_x = (gradient - into_bias / frames).addcmul_(normalised, into_weight / frames, value=-1)
+        centred, weight, scale = ctx.saved_tensors
+        gradient, frames = gradients[0], len(centred)
+        into_weight, into_bias = (gradient * centred).sum(0).mul_(scale), gradient.sum(0)
+        into_x = (gradient - into_bias / frames).addcmul_(centred, into_weight * scale / frames, value=-1)
         return into_x.mul_(scale * weight), into_weight, into_bias, None

@@ -27,8 +27,9 @@ from torch import Tensor, nn
 
 from sweeper.model.config import ModelConfig
 from sweeper.model.garm import Garm
-from sweeper.model.layers import ConvBlock, TransformerEncoder, same_conv
+from sweeper.model.layers import ConvBlock, same_conv
 from sweeper.model.macem import MacemA, MacemB
+from sweeper.model.transformer import TransformerEncoder
 
 STEM_KERNEL = 7
 SEMANTIC_ORDER: tuple[Literal["R", "A", "B"], ...] = ("R", "A", "B", "A", "B")

@@ -21,7 +21,7 @@ from sweeper.model import convolution, layers
 from sweeper.search_spaces import recipes
 from tests.benchmarks.step_against import _run, cpu_name
 
-Call = tuple[tuple[int, ...], bool, tuple[tuple[int, ...], ...], tuple[bool, ...], tuple[float, ...]]
+Call = tuple[tuple[int, ...], bool, tuple[tuple[int, ...], ...], tuple[bool, ...], tuple[float, ...], int, int]
 
 
 def main() -> None:
@@ -58,10 +58,18 @@ def _calls(recipe: str) -> Counter[Call]:
     calls: Counter[Call] = Counter()
     plain = layers.convolutions
 
-    def noted(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None], slopes: Sequence[float]) -> object:
+    def noted(
+        x: Tensor,
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor | None],
+        slopes: Sequence[float],
+        stride: int = 1,
+        dilation: int = 1,
+    ) -> object:
         shapes = tuple(tuple(weight.shape) for weight in weights)
-        calls[tuple(x.shape), x.requires_grad, shapes, tuple(b is not None for b in biases), tuple(slopes)] += 1
-        return plain(x, weights, biases, slopes)
+        with_bias = tuple(bias is not None for bias in biases)
+        calls[tuple(x.shape), x.requires_grad, shapes, with_bias, tuple(slopes), stride, dilation] += 1
+        return plain(x, weights, biases, slopes, stride=stride, dilation=dilation)
 
     run = _run(recipe)
     layers.convolutions = noted  # type: ignore[assignment]
@@ -75,13 +83,14 @@ def _calls(recipe: str) -> Counter[Call]:
 
 def _operations(call: Call) -> int:
     """Of forward, weights' gradients and, if the input has one, its gradient."""
-    shape, needs, weights, *_ = call
-    return (3 if needs else 2) * sum(2 * math.prod(shape[:-1]) * math.prod(weight) for weight in weights)
+    shape, needs, weights, _, _, stride, _ = call
+    frames = math.prod(shape[:-2]) * -(-shape[-2] // stride)
+    return (3 if needs else 2) * sum(2 * frames * math.prod(weight) for weight in weights)
 
 
 def _seconds(call: Call, rounds: int) -> tuple[float, float]:
     """Of torch's convolutions and ours, forward and backward."""
-    shape, needs, weights, with_bias, slopes = call
+    shape, needs, weights, with_bias, slopes, stride, dilation = call
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator).requires_grad_(needs)
     parameters = [torch.randn(weight, generator=generator).mul_(0.1).requires_grad_() for weight in weights]
@@ -93,14 +102,13 @@ def _seconds(call: Call, rounds: int) -> tuple[float, float]:
     def theirs() -> list[Tensor]:
         answers = []
         for weight, bias, slope in zip(parameters, biases, slopes, strict=True):
-            taps = weight.shape[2]
-            frames = clips if taps % 2 else nn.functional.pad(clips, (1, 0))
-            y = nn.functional.conv1d(frames, weight, bias, padding=(taps - 1) // 2)
+            padding = dilation * (weight.shape[2] // 2)
+            y = nn.functional.conv1d(clips, weight, bias, stride, padding, dilation)
             answers.append(y if slope == 1 else nn.functional.leaky_relu_(y, slope))
         return answers
 
     def ours() -> list[Tensor]:
-        return list(convolution.convolutions(x, parameters, biases, slopes))
+        return list(convolution.convolutions(x, parameters, biases, slopes, stride=stride, dilation=dilation))
 
     leaves = [*parameters, *(bias for bias in biases if bias is not None)]
     ways = [(theirs, [clips, *leaves] if needs else leaves), (ours, [x, *leaves] if needs else leaves)]

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
@@ -205,6 +206,8 @@ def test_a_node_is_known_by_its_process(monkeypatch):
     monkeypatch.undo()
     process = subprocess.Popen(["/somewhere/raylet/raylet", "60"], executable="/bin/sleep")
     try:
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes():  # a program that has just begun shows none yet
+            time.sleep(0.01)
         assert address_module._is_node()
     finally:
         process.kill()
