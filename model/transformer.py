@@ -9,6 +9,10 @@ The parameters are those of torch's own encoder, which also computes on a GPU. O
 each f, a convolution of one tap, is convolved as all others are, attention does not look for frames that nothing may
 attend to, and dropout's masks come from whole numbers: four draws from one of 64 bits.
 
+Choices the paper leaves open
+- The Transformer normalises before each sub-layer (``norm_first``) and once at the end, and adds fixed sine-cosine
+  positions, so that any length can be encoded.
+
 Shapes: B batch, L frames, C channels.
 """
 

@@ -49,6 +49,7 @@ def test_every_kind_of_module_passes(body):
     ],
 )
 def test_a_fault_is_told_in_one_line(fault, message):
+    torch.manual_seed(1)  # with one seed in 200, so few numbers meet the same mask twice
     with pytest.raises(NetworkError, match=message) as raised:
         check_network(Faulty(fault=fault, **CLIP), TrainingConfig())
     assert len(str(raised.value).splitlines()) == 1
