@@ -1,12 +1,11 @@
 """Convolutions of one input over time whose channels lie together, ``[time, channels]``.
 
-    y[t]      = lrelu(b + sum_k W[k] x[t + k - c])        c: the middle tap
-    dL/dx[t]  = sum_k W[k]^T g[t - k + c]                 g = dL/dy * lrelu'(y)
-    dL/dW[k]  = sum_t g[t] x[t + k - c]^T
+    y[t] = lrelu(b + sum_k W[k] x[t + k - c])        c: the middle tap; stride and dilation are 1 here
 
 On a CPU, torch's convolution of pictures takes such frames as they are (``torch.channels_last``): clips are pictures
 of one row, and nothing is copied to another layout and back, as its convolution of sequences does. How much faster
-that is on a machine, ``python -m tests.benchmarks.convolutions`` says. On a GPU the latter is called.
+that is on a machine, ``python -m tests.benchmarks.convolutions`` says. On a GPU, under autocast, and where a graph of
+operators is recorded, its convolution of sequences is called.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def convolutions(
     """Convolve ``x`` with several kernels, each followed by a leaky ReLU; beyond its ends ``x`` is 0.
 
     Args:
-        x: ``[..., time, in]``.
+        x: ``[clips, time, in]``.
         weights: ``[out, in, taps]`` each, as ``nn.Conv1d`` has them, of an odd number of taps.
         biases: ``[out]`` each, or None.
         slopes: of the leaky ReLU for negative values, each: 0 makes it a ReLU, and 1 nothing at all.
@@ -45,7 +44,7 @@ def convolutions(
         dilation: frames from tap to tap.
 
     Returns:
-        ``[..., ceil(time / stride), out]`` each, fresh tensors.
+        ``[clips, ceil(time / stride), out]`` each, which nobody may change in place.
     """
     step = _Step(stride, dilation)
     if not is_fast(x):
@@ -69,10 +68,8 @@ class _Step:
 
 
 def _of_sequences(x: Tensor, weight: Tensor, bias: Tensor | None, slope: float, step: _Step) -> Tensor:
-    frames = x.flatten(0, -3).transpose(1, 2)
-    y = nn.functional.conv1d(frames, weight, bias, step.stride, step.padding(weight), step.dilation)
-    y = (y if slope == 1 else nn.functional.leaky_relu_(y, slope)).transpose(1, 2)
-    return y.reshape(*x.shape[:-2], *y.shape[1:])
+    y = nn.functional.conv1d(x.transpose(1, 2), weight, bias, step.stride, step.padding(weight), step.dilation)
+    return (y if slope == 1 else nn.functional.leaky_relu_(y, slope)).transpose(1, 2)
 
 
 class _Convolutions(torch.autograd.Function):
@@ -81,70 +78,68 @@ class _Convolutions(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: _Step, slopes: tuple[float, ...], *parameters: Any) -> tuple[Tensor, ...]:
         weights, biases = parameters[: len(slopes)], parameters[len(slopes) :]
-        frames = x.reshape(-1, *x.shape[-2:])
         outputs = []
         for weight, bias, slope in zip(weights, biases, slopes, strict=True):
-            y = _convolved(frames, weight, bias, step)
+            y = _convolved(x, weight, bias, step)
             outputs.append(y if slope == 1 else nn.functional.leaky_relu_(y, slope))
-        ctx.step, ctx.slopes, ctx.shape = step, slopes, x.shape
+        ctx.step, ctx.slopes = step, slopes
         ctx.with_bias = [bias is not None for bias in biases]
         activated = (y for y, slope in zip(outputs, slopes, strict=True) if slope != 1)
-        ctx.save_for_backward(frames, *weights, *activated)
-        return tuple(y.view(*x.shape[:-2], *y.shape[1:]) for y in outputs)
+        ctx.save_for_backward(x, *weights, *activated)
+        return tuple(outputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        frames, *saved = ctx.saved_tensors
+        x, *saved = ctx.saved_tensors
         weights, activated = saved[: len(ctx.slopes)], iter(saved[len(ctx.slopes) :])
         into_x: Tensor | None = None
         into_weights: list[Tensor] = []
         into_biases: list[Tensor | None] = []
-        for gradient, weight, slope, with_bias in zip(gradients, weights, ctx.slopes, ctx.with_bias, strict=True):
-            g = gradient.reshape(len(frames), *gradient.shape[-2:])
-            if slope != 1:
-                g = _leaky_relu_backward(g, next(activated), slope, True)
+        each = zip(gradients, weights, ctx.slopes, ctx.with_bias, strict=True)
+        for gradient, weight, slope, with_bias in each:
+            g = gradient if slope == 1 else _leaky_relu_backward(gradient, next(activated), slope, True)
             wanted = (ctx.needs_input_grad[0], with_bias)
-            more, into_weight, into_bias = _gradients(g, frames, weight, ctx.step, *wanted)
+            more, into_weight, into_bias = _gradients(g, x, weight, ctx.step, *wanted)
             into_x = more if into_x is None or more is None else into_x.add_(more)
             into_weights.append(into_weight)
             into_biases.append(into_bias)
-        return None if into_x is None else into_x.view(ctx.shape), None, None, *into_weights, *into_biases
+        return into_x, None, None, *into_weights, *into_biases
 
 
-def _convolved(frames: Tensor, weight: Tensor, bias: Tensor | None, step: _Step) -> Tensor:
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, step: _Step) -> Tensor:
     """``[clips, time, in] -> [clips, ceil(time / stride), out]``."""
-    if _is_little(frames, weight, step):
-        return nn.functional.linear(frames, weight.squeeze(2), bias)
+    if _is_little(x, weight, step):
+        return nn.functional.linear(x, weight.squeeze(2), bias)
     padding = (0, step.padding(weight))
-    y = torch.conv2d(_pictures(frames), weight.unsqueeze(2), bias, (1, step.stride), padding, (1, step.dilation))
+    y = torch.conv2d(_pictures(x), weight.unsqueeze(2), bias, (1, step.stride), padding, (1, step.dilation))
     return y.permute(0, 2, 3, 1).squeeze(1)
 
 
 def _gradients(
-    g: Tensor, frames: Tensor, weight: Tensor, step: _Step, needs_x: bool, needs_bias: bool
+    g: Tensor, x: Tensor, weight: Tensor, step: _Step, needs_x: bool, needs_bias: bool
 ) -> tuple[Tensor | None, Tensor, Tensor | None]:
-    """Into the frames, the weights and the bias."""
-    if _is_little(frames, weight, step):
+    """Into x, the weights and the bias."""
+    if _is_little(x, weight, step):
         flat = g.flatten(0, 1)
-        into_x = (flat @ weight.squeeze(2)).view(frames.shape) if needs_x else None
-        into_weight = (flat.t() @ frames.flatten(0, 1)).unsqueeze(2)
+        into_x = (flat @ weight.squeeze(2)).view(x.shape) if needs_x else None
+        into_weight = (flat.t() @ x.flatten(0, 1)).unsqueeze(2)
         return into_x, into_weight, flat.sum(0) if needs_bias else None
     strides, paddings, dilations = (1, step.stride), (0, step.padding(weight)), (1, step.dilation)
     geometry = weight.shape[:1], strides, paddings, dilations, False, (0, 0), 1
     wanted = (needs_x, True, needs_bias)
     kernel = weight.unsqueeze(2)
-    into_x, into_kernel, into_bias = _convolution_backward(_pictures(g), _pictures(frames), kernel, *geometry, wanted)
+    into_x, into_kernel, into_bias = _convolution_backward(_pictures(g), _pictures(x), kernel, *geometry, wanted)
     if into_x is not None:
         into_x = into_x.permute(0, 2, 3, 1).squeeze(1)
     return into_x, into_kernel.squeeze(2), into_bias
 
 
-def _is_little(frames: Tensor, weight: Tensor, step: _Step) -> bool:
+def _is_little(x: Tensor, weight: Tensor, step: _Step) -> bool:
     """Whether a product of two matrices takes less time than calling a convolution does."""
-    return weight.shape[2] == step.stride == 1 and frames.numel() * weight.shape[0] < LITTLE
+    return weight.shape[2] == step.stride == 1 and x.numel() * weight.shape[0] < LITTLE
 
 
-def _pictures(frames: Tensor) -> Tensor:
+def _pictures(x: Tensor) -> Tensor:
     """``[clips, time, channels] -> [clips, channels, 1, time]``, the same numbers in the same places."""
-    return frames.unsqueeze(1).permute(0, 3, 1, 2)
+    return x.unsqueeze(1).permute(0, 3, 1, 2)

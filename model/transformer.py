@@ -5,9 +5,9 @@
     H = H + dropout(f(dropout(ReLU(f(norm(H))))))
     attention = f(dropout(softmax(Q K^T / sqrt(width of a head))) V)   of each head
 
-The parameters are those of torch's own encoder, which also computes on a GPU. On a CPU it is written out here, where
-each f, a convolution of one tap, is convolved as all others are, attention does not look for frames that nothing may
-attend to, and dropout's masks come from whole numbers: four draws from one of 64 bits.
+The parameters are those of torch's own encoder, which also computes on a GPU. On a CPU it is written out here: each f
+is a convolution of one tap. Attention with dropout is computed as above, without torch's check for rows that are masked
+entirely; without dropout it is torch's. Dropout's masks come from whole numbers: one of 64 bits makes four draws.
 
 Choices the paper leaves open
 - The Transformer normalises before each sub-layer (``norm_first``) and once at the end, and adds fixed sine-cosine
@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from sweeper.model.convolution import convolutions, is_fast
+from sweeper.model.layers import LINEAR, RELU
 
-RELU, LINEAR = 0.0, 1.0  # what follows an f, by its slope for negative values
-DRAWS = 1 << 16  # as many values has a draw
+DRAWS = 1 << 16  # values that a draw can have
 
 
 class TransformerEncoder(nn.Module):

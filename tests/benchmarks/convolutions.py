@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.convolutions [--rounds 20]
 
-Each convolution of the paper's full network at `quick` and at `small`, as a training step calls it: with its bias and
-activation, forward and backward, ours and torch's (oneDNN, channels before time) in turn, the shortest of all rounds.
+Each convolution of the paper's full network outside of its Transformers, at `quick` and at `small`, as a training step
+calls it: with its bias and activation, forward and backward, as `model/convolution.py` computes it and by torch's
+convolution of sequences (channels before time) in turn, the shortest of all rounds.
 Operations are those of the convolutions alone, whatever either does beside them; the peak is that of a product of two
 matrices of 1024 × 1024, float32.
 """

@@ -38,7 +38,7 @@ def main() -> None:
         print(rows[-1], flush=True)
     text = "\n".join(
         [
-            f"# A training step against the commit before, on {cpu_name()}",
+            f"# A training step against an earlier commit, on {cpu_name()}",
             "",
             f"`python -m tests.benchmarks.step_against BEFORE --rounds {args.rounds}`: {commit(args.before)} against "
             f"{commit(Path.cwd())}; float32, one thread, ms of a core per step.",

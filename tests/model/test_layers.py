@@ -14,7 +14,7 @@ from sweeper.model import batch_norm, convolution, transformer
 from sweeper.model.layers import LEAKY_RELU, LINEAR, RELU, ConvBlock, Convolution, at_once
 
 
-@pytest.fixture(autouse=True, params=["channels together", "torch's operator"])
+@pytest.fixture(autouse=True, params=["channels together", "sequences"])
 def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways to convolve; the second is a GPU's, and that of a graph that is recorded."""
     for module in (batch_norm, convolution, transformer):
@@ -47,10 +47,11 @@ def gradients(of: Sequence[Tensor], wanted: Sequence[Tensor]) -> tuple[Tensor, .
 @pytest.mark.parametrize("length", [1, 2, 5, 16, 27, 63])
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (7, 1), (15, 1), (15, 3), (15, 9)])
 @pytest.mark.parametrize("slope", [RELU, LEAKY_RELU, LINEAR])
+@pytest.mark.parametrize(("clips", "inputs"), [(1, 1), (2, 3)])
 def test_a_convolution_is_torchs_whatever_meets_padding(
-    length: int, kernel: int, dilation: int, slope: float, dtype: torch.dtype
+    length: int, kernel: int, dilation: int, slope: float, clips: int, inputs: int, dtype: torch.dtype
 ) -> None:
-    conv, x = Convolution(3, 5, kernel, dilation), torch.randn(2, length, 3, requires_grad=True)
+    conv, x = Convolution(inputs, 5, kernel, dilation), torch.randn(clips, length, inputs, requires_grad=True)
     wanted = (x, conv.weight, conv.bias)
     ours, theirs = conv(x, slope), plain(x, conv, slope)
     assert_close(ours, theirs, dtype)
@@ -101,23 +102,16 @@ def test_a_block_is_torchs_convolution_norm_and_activation(
     theirs = nn.functional.leaky_relu(twin.norm(twin.conv(x.transpose(1, 2))), LEAKY_RELU).transpose(1, 2)
     ours = block(x)
     assert_close(ours, theirs, dtype)
-    wanted = gradients((ours,), (x, *block.parameters())), gradients((theirs,), (x, *twin.parameters()))
-    assert_close(*wanted, dtype)
+    both = gradients((ours,), (x, *block.parameters())), gradients((theirs,), (x, *twin.parameters()))
+    assert_close(*both, dtype)
     assert_close(list(block.buffers()), list(twin.buffers()), dtype)
 
 
 @pytest.mark.parametrize("norm_first", [True, False])
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize(("training", "dropout"), [(True, 0.0), (False, 0.0), (False, 0.3)])
 def test_an_encoder_is_torchs(norm_first: bool, training: bool, dropout: float, dtype: torch.dtype) -> None:
-    """Where dropout drops nothing. Two layers, as the second takes what the first gives."""
+    """Where nothing is dropped. Two layers, as the second takes what the first gives."""
     encoder = transformer.TransformerEncoder(8, 2, 2, 12, dropout, norm_first=norm_first).train(training)
-    if training and dropout:
-        for module in encoder.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = 0.0
-            elif isinstance(module, nn.MultiheadAttention):
-                module.dropout = 0.0
     x = torch.randn(3, 17, 8, requires_grad=True)
     positions = transformer.sine_positions(17, 8, x.device).to(dtype)
     ours, theirs = encoder(x), encoder.encoder(x + positions)
