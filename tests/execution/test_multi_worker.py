@@ -36,7 +36,7 @@ TRAIN, TEST = make_clips(20, seed=4), make_clips(11, seed=1)
 
 
 def plan(epochs, arms=("full", "garm", "semantic-only")):
-    """A low learning rate: rounding grows slowly, if no ReLU is at its kink; with these clips only that of `full` is."""
+    """A low learning rate: rounding grows slowly, if no ReLU is at its kink; of these, one of `full` is."""
     training = TrainingConfig(
         epochs=epochs,
         batch_size=9,
