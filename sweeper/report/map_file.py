@@ -1,10 +1,11 @@
 """The paper's Fig. 7 as a file of its own: the t-SNE maps side by side, for a paper or a talk."""
 
 import colorsys
-import uuid
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweeper.named_file import write_named
 from sweeper.report.features import FeatureMaps
 from sweeper.results.tables import StudyError
 
@@ -56,15 +57,13 @@ def draw_maps(found: FeatureMaps, classes: Sequence[str], path: Path) -> None:
         f"{trial['replicate']}: {found.clips}",
         fontsize=9,
     )
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=200, format=path.suffix[1:].lower())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(temporary, dpi=200)
-        temporary.replace(path)
+        write_named(path, drawn.getvalue())
     except OSError as error:
         raise StudyError(f"can't write {path}: {error.strerror or error}; choose another place by --tsne") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _shades(count: int) -> list[tuple[float, float, float]]:

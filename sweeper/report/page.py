@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import jinja2
 
 from sweeper import __version__
+from sweeper.named_file import write_named
 from sweeper.report import facts, page_figures
 from sweeper.report.answer import in_a_sentence
 from sweeper.report.cells import PaperTable
@@ -77,12 +77,9 @@ def write_page(
 
 def save_page(html: str, output: Path) -> str:
     """Write a page, at once and whole; returns where it lies. Raises StudyError where that is not possible."""
-    temporary = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
     try:
-        temporary.write_text(html, "utf-8")
-        temporary.replace(output)
+        write_named(output, html.encode())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StudyError(f"can't write {output}: {error.strerror}; use --output FILE") from error
     return str(output)
 

@@ -12,7 +12,6 @@ for any batch and the clip's length. `sweeper.json` inside the file names classe
 
 import io
 import json
-import os
 import warnings
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sweeper.model.output import as_output
+from sweeper.named_file import write_named
 from sweeper.training.batches import normalise
 from sweeper.training.weights import Classifier
 
@@ -68,7 +68,7 @@ def export(classifier: Classifier, path: Path) -> float:
     if not difference <= TOLERANCE:  # NaN is no agreement
         raise ExportError(f"{path}: not written, its logits differ by {difference:.2g}, more than {TOLERANCE:g}")
     try:
-        _write(path, data)
+        write_named(path, data)
     except OSError as error:
         raise ExportError(f"can't write {path}: {error.strerror}") from error
     return difference
@@ -126,15 +126,3 @@ def _largest_difference(data: bytes, module: nn.Module, classifier: Classifier) 
         for clips in (_noise(classifier, batch) for batch in CHECKED_BATCHES)
     ]
     return float(torch.stack(differences).max())
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
