@@ -59,6 +59,15 @@ class Claims:
                 self._claims = self._look()
         return self._claims
 
+    def settled(self) -> Mapping[str, Claim]:
+        """Those of runs that surely live, by trial id: what was killed a moment ago may still look alive.
+
+        Waits for a heartbeat of each, or for its end, half a minute at most.
+        """
+        while not all(claim.alive for claim in self.now().values()):
+            time.sleep(self._seconds / 10)
+        return self._claims
+
     def _look(self) -> dict[str, Claim]:
         limit = time.time() - LOST_SECONDS * self._study.storage.patience
         files = {

@@ -155,11 +155,13 @@ class SearchStages:
         from sweeper.execution.searches import run_searches  # Ray and Optuna take seconds to import
         from sweeper.search.suggest import Search, open_storage
 
+        if (claims := Claims(self.study, new_run())).now():
+            self.say("another command is at this study, or was until a moment ago: waiting for its heartbeat")
+        claimed = claims.settled().keys()
         found = self.found()
         goal = goal_of(self.options)
         place = self.study.storage
         storage = open_storage(place.path if isinstance(place, Folder) else None, self.options.storage)
-        claimed = Claims(self.study, new_run()).now().keys()
         opened = {}
         for search in self.searches:
             opened[search.key] = Search(

@@ -15,6 +15,14 @@ from sweeper.results.store import Study
 
 HELD = {"device": "cpu", "cpus": 1.0, "gpus": 0.0}
 A, B, C = (digit * 16 for digit in "abc")
+# Begins an attempt, whose first heartbeat is far off, and stays in it.
+WORKER = """
+import time
+from sweeper.results.attempts import attempt
+from sweeper.results.store import Study
+with attempt(Study("{folder}"), "{trial}", device="cpu", cpus=1.0, gpus=0.0, run="ffffff"):
+    time.sleep(600)
+"""
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -62,6 +70,30 @@ def test_of_two_that_begin_a_trial_at_once_the_younger_yields(study):
         with attempt(study, A, **HELD, run=second):
             assert looked(study, first)[A].yields
             assert not looked(study, second)[A].yields
+
+
+def test_of_what_was_killed_a_moment_ago_nothing_is_claimed_in_the_end(tmp_path, monkeypatch):
+    """A driver is gone at once, its workers a few seconds later."""
+    study = Study(tmp_path / "s")
+    study.create()
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(attempts, "HEARTBEAT_SECONDS", 0.1)
+    worker = subprocess.Popen([sys.executable, "-c", WORKER.format(folder=study.folder, trial=B)])
+    try:
+        with attempt(study, A, **HELD, run=new_run()):
+            deadline = time.monotonic() + 30
+            while B not in looked(study, new_run()):
+                assert time.monotonic() < deadline and worker.poll() is None
+                time.sleep(0.05)
+            watching = Claims(study, new_run())
+            assert watching.now().keys() == {A, B}
+            worker.kill()
+            worker.wait()
+            settled = watching.settled()
+            assert settled.keys() == {A} and settled[A].alive
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 def test_a_claim_lives_once_a_heartbeat_was_seen(tmp_path, monkeypatch):
