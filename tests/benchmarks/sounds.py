@@ -3,8 +3,8 @@
     python -m sweeper run ablations tests/benchmarks/sounds.py --dataset esc10 --data ESC-50 --seeds 1 --peers sb-cnn
     python -m sweeper run ablations tests/benchmarks/sounds.py --dataset urbansound8k --data UrbanSound8K \\
         --epochs 30 --seeds 1 --peers sb-cnn
-    python -m sweeper run ablations tests/benchmarks/sounds.py --dataset esc10 --data ESC-50 --recipe slower --seeds 1 \\
-        --arm full --peers sb-cnn
+    python -m sweeper run ablations tests/benchmarks/sounds.py --dataset esc10 --data ESC-50 --recipe slower \\
+        --seeds 1 --arm full --peers sb-cnn
 
 `small` with the network of `quick`, in 60 epochs of batches half as large, for so few sounds; and each test clip is
 heard at five places, as one second of five may be silent. Values were chosen before anything was trained, not tuned.
