@@ -36,7 +36,7 @@ TRAIN, TEST = make_clips(20, seed=4), make_clips(11, seed=1)
 
 
 def plan(epochs, arms=("full", "garm", "semantic-only")):
-    """A low learning rate: rounding grows slowly, if no ReLU is at its kink; of these, one of `full` is."""
+    """A learning rate so low that rounding does not grow, see tests/training/test_distributed.py."""
     training = TrainingConfig(
         epochs=epochs,
         batch_size=9,
@@ -157,17 +157,15 @@ def test_trials_queue_survive_a_kill_and_commit_what_one_worker_commits(address,
     for spec in plan(6):
         alone, _ = run_trial(spec, [TRAIN], lambda: [TEST], device=torch.device("cpu"))
         row = rows.loc[spec.trial_id]
-        # At a kink, rounding of 1e-6 becomes 1e-3 in six epochs; that one and two workers compute the same is seen in
-        # float64, see tests/training/test_distributed.py.
+        # Where no ReLU is at its kink, as with these clips, rounding stays under 1e-5; see test_distributed.
         curve = pd.read_parquet(tmp_path / "curves" / f"{spec.trial_id}.parquet")
         losses = [point.loss for point in alone.curve]
-        assert curve.loss.tolist()[:2] == pytest.approx(losses[:2], rel=1e-4)
-        assert curve.loss.tolist() == pytest.approx(losses, rel=1e-2)
+        assert curve.loss.tolist() == pytest.approx(losses, rel=1e-4)
         assert row.train_loss == curve.loss.iloc[-1]
         assert row.accuracy == pytest.approx(alone.metrics.accuracy, abs=1 / len(TEST))
         predictions = pd.read_parquet(tmp_path / "predictions" / f"{spec.trial_id}.parquet")
         assert list(predictions.clip_id) == list(TEST.ids)
-        np.testing.assert_allclose(np.stack(predictions.probabilities), alone.predictions.probabilities, atol=1e-2)
+        np.testing.assert_allclose(np.stack(predictions.probabilities), alone.predictions.probabilities, atol=1e-3)
 
 
 def test_an_interrupted_sweep_leaves_nothing(address, tmp_path):
