@@ -31,15 +31,22 @@ LEAVE_SECONDS = 10.0  # for trials that were told to leave: to look, to end a st
 class TrialSource(Searcher):
     """Where Tune gets its trials from, until there are none or `drain` was called. Tune calls that a searcher.
 
+    As many trials as run at once may wait for a worker: the first ones for workers that start side by side, later ones
+    so that no worker waits for Tune. Where a result may decide what comes next, one trial waits once the first began.
+
     Args:
         claims: of other runs on the study; None: there are no others.
         say: tells what they mean for this one.
     """
 
+    learns = True  # whether results may decide which trial comes next
+
     def __init__(self, claims: Claims | None = None, say: Callable[[str], None] = print) -> None:
         super().__init__()
         self._claims, self._say = claims, say
-        self._running: dict[str, TrialSpec] = {}  # by Tune's name
+        self._running: dict[str, TrialSpec] = {}  # by Tune's name; also those that wait for a worker
+        self._begun: set[str] = set()  # of these, those that were heard of
+        self._has_begun = False
         self._yielded: set[str] = set()
         self._drained = False
 
@@ -49,6 +56,8 @@ class TrialSource(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial, or None where none is to be had now; `trial_id` is Tune's own name for it."""
+        if self.learns and self._has_begun and len(self._running) > len(self._begun) and not self._drained:
+            return None
         spec = None if self._drained else self.next()
         if spec is not None:
             self._running[trial_id] = spec
@@ -78,9 +87,19 @@ class TrialSource(Searcher):
             self._say(f"{spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: another command began it first")
         return True
 
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """A trial has a worker."""
+        self._has_begun = True
+        self._begun.add(trial_id)
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to learn."""
-        self._running.pop(trial_id, None)
+        self._forget(trial_id)
+
+    def _forget(self, trial_id: str) -> TrialSpec | None:
+        """A trial ended: which it was."""
+        self._begun.discard(trial_id)
+        return self._running.pop(trial_id, None)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to keep: what is finished is what the results folder says."""
@@ -96,6 +115,8 @@ class PlannedTrials(TrialSource):
         trials: the trials.
         claims, say: see `TrialSource`.
     """
+
+    learns = False
 
     def __init__(
         self, trials: Sequence[TrialSpec], claims: Claims | None = None, say: Callable[[str], None] = print
@@ -128,7 +149,7 @@ class PlannedTrials(TrialSource):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial that was left to another run comes again, last, in case that is lost."""
-        spec = self._running.pop(trial_id, None)
+        spec = self._forget(trial_id)
         if spec is not None and trial_id in self._yielded:
             self._left[spec.trial_id] = spec
 
@@ -141,6 +162,8 @@ class WithinBudget(PlannedTrials):
         spending: what is left of the budget.
         claims, say: see `TrialSource`.
     """
+
+    learns = True
 
     def __init__(
         self,
@@ -193,15 +216,18 @@ class Ending(Stopper):
         self._left_at = 0.0
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether this trial stops; Tune asks after each of its reports. A trial that starts after the signal stops."""
+        """Whether this trial stops; Tune asks after each of its reports. A trial that starts after the signal stops.
+
+        One that has ended stops, too: Tune would ask its worker once more, only to hear that.
+        """
         outcome = result.get("outcome")
         if (outcome == "started" and signals.asked()) or (outcome is None and self._source.yields(trial_id)):
             return True
         if outcome in (None, "started"):
             self._running.add(trial_id)
-        else:
-            self._running.discard(trial_id)
-        return False
+            return False
+        self._running.discard(trial_id)
+        return True
 
     def stop_all(self) -> bool:
         """Whether the whole sweep stops now; Tune asks ten times a second."""

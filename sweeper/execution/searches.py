@@ -101,7 +101,7 @@ class SearchSource(TrialSource):
 
         A trial without one was interrupted, unless it failed: it stays open, and the next run continues it.
         """
-        spec = self._running.pop(trial_id, None)
+        spec = self._forget(trial_id)
         if spec is None:
             return
         row = self._study.row(spec.trial_id)

@@ -157,8 +157,10 @@ def run_trials(
             trainable, at_once = stack.enter_context(
                 multi_worker.trainable(sweep, machine.workers, memory, batch, ahead)
             )
-        # Of a searcher's trials Tune lets one wait. The autoscaler would see one at a time, and start nodes one by one.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(ahead, MOST_WAITING) if grows() else 1)
+        room = _at_once(held) if at_once is None else at_once
+        # Of a searcher's trials Tune lets one wait: workers, and an autoscaler's nodes, would start one by one.
+        waiting = min(ahead, MOST_WAITING) if grows() else min(room, MOST_WAITING)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, waiting))
         source, scheduler = make(sweep)
         stopper = Ending(source, machine.grace)
         deaths = _Deaths()
@@ -182,7 +184,7 @@ def run_trials(
                 failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )
-        view.begin(_at_once(held) if at_once is None else at_once)
+        view.begin(room)
         try:
             with signals.noted(source.drain):
                 results = tuner.fit()

@@ -146,7 +146,7 @@ class UntilDecided(TrialSource):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Take in what became of a trial; one that was left or stopped may come again."""
-        spec = self._running.pop(trial_id, None)
+        spec = self._forget(trial_id)
         if spec is not None:
             if self._spending is not None:
                 self._spending.refresh()

@@ -115,6 +115,8 @@ def _outside(values: pa.ChunkedArray, least: float, most: float | None = None) -
 
 def _note(found: dict[str, str], rows: pa.Table, wrong: pa.ChunkedArray, name: str, why: str) -> None:
     """Note the rows where a column is `wrong`, unless something is noted of them already; no `why`: it is empty."""
+    if not pc.any(wrong).as_py():
+        return
     rows = rows.filter(pc.fill_null(wrong, False))
     for trial_id, value in zip(rows["trial_id"].to_pylist(), rows[name].cast(pa.string()).to_pylist(), strict=True):
         found.setdefault(trial_id, f"{name} is {value}, {why}" if why else f"{name} is missing")

@@ -28,6 +28,10 @@ def trials(*ids):
     ]
 
 
+class Learning(PlannedTrials):
+    learns = True
+
+
 def given(source, name):
     found = source.suggest(name)
     return found if found is None or found == source.FINISHED else found["trial_id"]
@@ -133,3 +137,25 @@ def test_when_nothing_runs_there_is_nothing_to_wait_for(asked):
     stopper("1", {"outcome": "complete"})
     asked(signal.SIGTERM, ago=1.0)
     assert stopper.stop_all()
+
+
+def test_where_results_decide_what_comes_next_one_trial_waits_once_the_first_began(said):
+    """As many as there are workers come at first, so that these start side by side."""
+    source = Learning(trials(*"abcdef"), Others(), said.append)
+    assert [given(source, name) for name in "123"] == ["a", "b", "c"]
+    source.on_trial_result("1", {"outcome": "started"})
+    assert given(source, "4") is None, "two wait for a worker"
+    source.on_trial_result("2", {"outcome": "started"})
+    source.on_trial_result("3", {"outcome": "started"})
+    assert given(source, "4") == "d"
+    assert given(source, "5") is None
+    source.on_trial_complete("1", {"outcome": "complete"})
+    assert given(source, "5") is None, "the fourth still waits"
+
+
+@pytest.mark.parametrize("outcome", ["complete", "failed", "left"])
+def test_a_trial_that_says_how_it_ended_is_stopped_without_being_asked_again(outcome):
+    ending = Ending(PlannedTrials(trials("a"), Others()), 20.0)
+    assert not ending("1", {"outcome": "started"})
+    assert not ending("1", {"epoch": 1})
+    assert ending("1", {"outcome": outcome})
