@@ -9,7 +9,7 @@ References:
     P. Rousseeuw. Silhouettes. J. Comput. Appl. Math. 20 (1987) 53–65.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,13 +83,19 @@ class FeatureMaps:
 KnownMaps = dict[tuple[str, str], FeatureMaps]
 
 
-def feature_maps(board: Leaderboard, data: Path | None, known: KnownMaps | None = None) -> FeatureMaps:
+def feature_maps(
+    board: Leaderboard,
+    data: Path | None,
+    known: KnownMaps | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> FeatureMaps:
     """Recompute features from the reference arm's weights, for the test clips of its first block.
 
     Args:
         board: the study.
         data: the data set's folder; None where none is needed, or nobody said.
         known: maps that were made before, by trial, where a page is made again and again; the new one is put there.
+        meanwhile: called before the part that takes seconds or minutes, if it comes to that.
 
     Raises:
         Unavailable: no weights, or the data isn't at hand or not the same.
@@ -97,15 +103,18 @@ def feature_maps(board: Leaderboard, data: Path | None, known: KnownMaps | None 
     trial = _trial(board)
     known, key = {} if known is None else known, (trial["trial_id"], trial["evidence"])
     if key not in known:
-        known[key] = _recomputed(board, trial, data)
+        known[key] = _recomputed(board, trial, data, meanwhile)
     return known[key]
 
 
-def _recomputed(board: Leaderboard, trial: Mapping[str, Any], data: Path | None) -> FeatureMaps:
+def _recomputed(
+    board: Leaderboard, trial: Mapping[str, Any], data: Path | None, meanwhile: Callable[[], None]
+) -> FeatureMaps:
     whose = f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}"
     if not board.study.evidence.has_weights(trial):
         raise Unavailable(f"{whose} are gone")
     test = _test_clips(trial, board.plan, data)
+    meanwhile()
     # Here, as torch takes seconds to import, and where the clips are not at hand nothing needs it.
     from sweeper.training import weights
 

@@ -14,6 +14,7 @@ from sweeper import __version__
 from sweeper.named_file import write_named
 from sweeper.report import facts, page_figures
 from sweeper.report.answer import in_a_sentence
+from sweeper.report.beside import Beside
 from sweeper.report.cells import PaperTable
 from sweeper.report.designs import designs_table, pairs, sibling
 from sweeper.report.effect_table import effect_notes
@@ -23,7 +24,7 @@ from sweeper.report.map_file import check_map_file
 from sweeper.report.rerun import rerun_command
 from sweeper.report.tables import claim_of, document, rule_notes
 from sweeper.results import leaderboard
-from sweeper.results.folder import StorageError
+from sweeper.results.folder import Folder, StorageError
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.store import Study
 from sweeper.results.summary import MARGIN
@@ -100,11 +101,25 @@ def render(
         live: number of this page among those served of the study, from 1; 0 where it is a file.
         known_maps: as for `features.feature_maps`.
     """
+    with Beside(_content, board, price, against) as content:
+        maps = page_figures.maps(board, data, known_maps, tsne, _begin(content, board, against))
+        made = content.result()
+    made["tables"] += [maps["map_table"]] if maps["map_table"] else []
+    return page("page.html", live=live, **made | {"plots": made["plots"] | maps})
+
+
+def _begin(content: Beside[dict[str, Any]], board: Leaderboard, against: Study | None) -> Callable[[], None]:
+    """What begins the content in another process; nothing where studies lie in a store, as connections stay here."""
+    studies = (board.study,) if against is None else (board.study, against)
+    return content.begin if all(isinstance(study.storage, Folder) for study in studies) else lambda: None
+
+
+def _content(board: Leaderboard, price: float | None, against: Study | None) -> dict[str, Any]:
+    """What the page shows besides the maps."""
     shown = document(board)
     fixed = sibling(board, against)
     both = [] if fixed is None else pairs(board, fixed)
     rows = board.ablation
-    plots = page_figures.sections(board, data, both, known_maps, tsne)
     designs = None if fixed is None or not both else designs_table(board, fixed)
     header, spent = facts.cost_table(board, price)
     words = frozenset({"arm"})
@@ -112,10 +127,7 @@ def render(
     claims = tuple(tuple(claim) for claim in board.arms.protocol.get("claims", ()))
     said = PaperTable("Statements of the source", ("where", "it says", "what we find"), claims, frozenset({"where"}))
     tables = [*shown.tables, cost, *([designs] if designs else []), *([said] if claims else [])]
-    tables += [plots["map_table"]] if plots["map_table"] else []
-    return page(
-        "page.html",
-        live=live,
+    return dict(
         tables=tables,
         caption=shown.heading,
         notes=(*shown.answer, *shown.notes, *shown.problems),
@@ -129,7 +141,7 @@ def render(
         lead=in_a_sentence(board),
         answer=shown.answer,
         data_facts=facts.data_facts(board),
-        plots=plots,
+        plots=page_figures.sections(board, both),
         forest_clipped=page_figures.clipped(board),
         recorded=any(row["recordings_low"] is not None for row in rows),
         claim=claim_of(rows),

@@ -1,6 +1,6 @@
 """Which figures the page of a study has, section by section."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,21 +23,12 @@ _IN_A_PANEL = 4  # arms, and the reference: more lines can't be told apart
 _PANEL, _SMALL, _EFFECTS, _LARGE = 420, 264, 540, 720  # pixels
 
 
-def sections(
-    board: Leaderboard,
-    data: Path | None,
-    both: Sequence[tuple[Row, Row]],
-    known_maps: features.KnownMaps | None = None,
-    tsne: Path | None = None,
-) -> Sections:
-    """The figures by section: a drawing, a list of them, or None where there is nothing to draw.
+def sections(board: Leaderboard, both: Sequence[tuple[Row, Row]]) -> Sections:
+    """The figures by section, without the maps: a drawing, a list of them, or None where there is nothing to draw.
 
     Args:
         board: the study.
-        data: where the data set lies, for the maps of its features.
         both: (fixed, tuned) rows of the arms that two designs have.
-        known_maps: as for `features.feature_maps`.
-        tsne: a file that the maps are also drawn to.
     """
     return {
         "forest": _forest(board),
@@ -45,7 +36,6 @@ def sections(
         "pareto": _pareto(board.summary),
         "curves": _curves(evidence.curves(board), board.arms.reference),
         **_answers(board),
-        **_features(board, data, known_maps, tsne),
         **_searches(board),
         "designs": _designs(both, board.arms.reference),
     }
@@ -162,10 +152,26 @@ def _classes(board: Leaderboard, size: int) -> list[str]:
     return known if len(known) == size else [str(index) for index in range(size)]
 
 
-def _features(board: Leaderboard, data: Path | None, known: features.KnownMaps | None, file: Path | None) -> Sections:
-    """Fig. 7, or why it is missing; drawn to a file of its own, too, where there is to be one."""
+def maps(
+    board: Leaderboard,
+    data: Path | None,
+    known: features.KnownMaps | None,
+    file: Path | None,
+    meanwhile: Callable[[], None],
+) -> Sections:
+    """The section of Fig. 7, or why it is missing.
+
+    Args:
+        board: the study.
+        data: where the data set lies.
+        known, meanwhile: as for `features.feature_maps`.
+        file: that the maps are also drawn to, if any.
+
+    Raises:
+        StudyError: there is to be a file, and there are no maps, or it can't be written.
+    """
     try:
-        found = features.feature_maps(board, data, known)
+        found = features.feature_maps(board, data, known, meanwhile)
     except features.Unavailable as reason:
         if file is not None:
             raise StudyError(f"can't draw {file}: {reason}") from None
