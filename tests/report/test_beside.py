@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 
+import fsspec
 import pytest
 
 from sweeper.report import beside
@@ -56,6 +57,14 @@ def test_one_core_and_two_make_the_same_page(board, demo_store, monkeypatch, beg
     assert len(begun) == 1
     monkeypatch.setattr(beside, "available_cores", lambda: 1)
     assert render(board) == beside_it
+
+
+def test_a_store_is_read_by_one_process_alone(study, demo_store, begun):
+    """Not each store is there for another: fsspec's memory is its process's own."""
+    url = f"memory://beside/{study.name}"
+    fsspec.filesystem("memory").put(f"{study.folder}/", url, recursive=True)
+    assert "confusion-full" in render(derive(Study(url)))
+    assert not begun
 
 
 def test_where_there_are_no_maps_one_process_makes_the_page(spoiled, begun):
