@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from sweeper import signals
-from sweeper.execution import ahead
 from sweeper.results import schema
 from sweeper.results.leaderboard import Leaderboard, derive
 from sweeper.results.storage import locate
@@ -104,9 +103,9 @@ def run(
     known = [field.name for field in fields(kind) if field.name != "source"]
     if unknown := sorted(options.keys() - set(known)):
         raise TypeError(f"unknown option {unknown[0]!r}; the options are: {', '.join(known)}")
-    asked = kind(source=str(source), **{name: _as_option(name, value) for name, value in options.items()})
-    with ahead.allowed():
-        outcome = design(asked, say)
+    outcome = design(
+        kind(source=str(source), **{name: _as_option(name, value) for name, value in options.items()}), say
+    )
     if outcome.code >= signals.exit_code(signal.SIGHUP):
         raise KeyboardInterrupt("interrupted; finished trials are kept: the same call continues")
     if outcome.study is None or not outcome.study.finished():

@@ -127,10 +127,10 @@ def noted(on_first: Callable[[], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_back(*numbers: int) -> Iterator[None]:
-    """Within the block these signals don't reach this thread; child processes that are started in it never hear them.
-
-    Python's handlers run in the main thread: where that is this one, signals wait.
-    """
+    """Within the block these signals wait, and child processes that are started in it never hear them."""
+    if not _in_main_thread():
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield

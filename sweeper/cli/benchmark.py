@@ -9,7 +9,6 @@ from sweeper.audio.datasets import NAMES
 from sweeper.audio.split_names import NAMES as SPLITS
 from sweeper.cli import streams
 from sweeper.cli.run import END_SECONDS, Help, add_machine, add_place, add_seeds, add_training, integers, say
-from sweeper.execution import ahead
 from sweeper.run.options import BenchmarkOptions
 from sweeper.search_spaces.benchmark import NETWORKS, STUDY
 
@@ -86,7 +85,7 @@ def _benchmark(args: argparse.Namespace) -> int:
     options = BenchmarkOptions(**given)
     asked = Benchmark(tuple(args.datasets), dict(args.folders), tuple(args.networks), options)
     streams.keep_on()
-    with signals.deadline(args.grace + END_SECONDS), ahead.allowed():
+    with signals.deadline(args.grace + END_SECONDS):
         code, studies = run_benchmark(asked, say)
     told = signals.asked()
     if studies and not (told is not None and told.urgent) and all(study.finished() for study in studies):

@@ -10,7 +10,6 @@ from sweeper.audio.datasets import NAMES
 from sweeper.audio.split_names import NAMES as SPLITS
 from sweeper.cli import streams
 from sweeper.cli.report import add_margin, add_price
-from sweeper.execution import ahead
 from sweeper.run.options import AblationOptions, Outcome, RunOptions, Say, SearchOptions, TunedOptions, VarianceOptions
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.peers import PEERS
@@ -123,7 +122,7 @@ def _set(
         given = {field.name: getattr(args, field.name) for field in fields(options) if hasattr(args, field.name)}
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         streams.keep_on()
-        with signals.deadline(args.grace + END_SECONDS), ahead.allowed():
+        with signals.deadline(args.grace + END_SECONDS):
             outcome = run(options(**given), say)
         show(outcome, args.margin)
         return outcome.code

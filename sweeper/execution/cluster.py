@@ -18,10 +18,9 @@ from typing import Any
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
-from sweeper.execution import ahead
 from sweeper.execution.address import find_cluster
 from sweeper.execution.fits import TrialResources, own_cpus, resources_on
-from sweeper.execution.own_ray import children, connected, sheltered
+from sweeper.execution.own_ray import connected, sheltered
 from sweeper.execution.room import room
 from sweeper.plan import PlanError
 from sweeper.waiting import waiting
@@ -47,40 +46,19 @@ def cluster(address: str | None, shared_bytes: int) -> Iterator[None]:
     Raises:
         PlanError: the cluster can't be joined, or Ray can't start here.
     """
-    if (started := ahead.take()) is not None:
-        try:
-            with waiting("starting Ray") if not started.answered else contextlib.nullcontext():
-                up = started.is_up()
-            if up and shared_bytes <= ahead.ROOM:
-                yield
-                return
-        finally:
-            started.end()
     if ray.is_initialized():
         yield
         return
-    if (there := find_cluster(address)) is None:
-        with waiting("starting Ray"), contextlib.ExitStack() as stack:
-            stack.enter_context(own_instance(shared_bytes))
-            own = stack.pop_all()
-        with own:
-            yield
-    else:
-        with waiting("joining the Ray cluster"), contextlib.ExitStack() as stack:
-            stack.enter_context(connected(lambda: _join(there)))
-            joined = stack.pop_all()
-        with joined:
-            yield
-
-
-@contextlib.contextmanager
-def own_instance(shared_bytes: int) -> Iterator[None]:
-    """A Ray of this machine's own, with room for `shared_bytes` of clips, for as long as the block runs.
-
-    Raises:
-        PlanError: it can't start here.
-    """
-    with room() as folder, _own_environment(folder), sheltered(lambda: _start(shared_bytes, folder)):
+    there = find_cluster(address)
+    with contextlib.ExitStack() as stack:
+        if there is None:
+            folder = stack.enter_context(room())
+            stack.enter_context(_own_environment(folder))
+            with waiting("starting Ray"):
+                stack.enter_context(sheltered(lambda: _start(shared_bytes, folder)))
+        else:
+            with waiting("joining the Ray cluster"):
+                stack.enter_context(connected(lambda: _join(there)))
         yield
 
 
@@ -112,7 +90,7 @@ def _start(shared_bytes: int, folder: Path) -> None:
                 "TMPDIR to a folder with room"
             )
     for attempt in range(2):
-        before = children()
+        before = _children()
         try:
             ray.init(
                 address="local",
@@ -125,7 +103,7 @@ def _start(shared_bytes: int, folder: Path) -> None:
             )
         except Exception as error:  # Ray raises any, also that class itself
             ray.shutdown()
-            for process in children() - before:  # Ray leaves those that did start
+            for process in _children() - before:  # Ray leaves those that did start
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
             if "InvalidAuthToken" in str(error.__cause__ or error):
@@ -167,6 +145,12 @@ def _set(variables: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+def _children() -> set[int]:
+    """Process ids of this process's children, where Linux shows them."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {int(process) for children in lists for process in children.read_text().split()}
 
 
 def _reason(error: Exception) -> str:

@@ -44,7 +44,7 @@ def connected(start: Callable[[], object]) -> Iterator[None]:
 @contextlib.contextmanager
 def sheltered(start: Callable[[], object]) -> Iterator[None]:
     """As `connected`, where `start` starts Ray on this machine."""
-    before = children()
+    before = set(_below(os.getpid()))
     family: set[Process] = set()
 
     def begin() -> None:
@@ -52,9 +52,7 @@ def sheltered(start: Callable[[], object]) -> Iterator[None]:
             with signals.held_back(signal.SIGTERM, signal.SIGHUP):
                 start()
         finally:
-            for child in children() - before:
-                if (found := _look(child)) is not None:
-                    family.update({(child, found[1]), *_below(child)})
+            family.update(process for process in _below(os.getpid()) if process not in before)
 
     def grow() -> None:
         for process, _ in list(family):
@@ -84,13 +82,6 @@ def _terminate_means_kill() -> Iterator[None]:
         yield
     finally:
         subprocess.Popen.terminate = terminate  # type: ignore[method-assign]
-
-
-def children() -> set[int]:
-    """Process ids of this thread's children, where Linux shows them: other threads may start processes meanwhile."""
-    with contextlib.suppress(OSError):
-        return {int(process) for process in Path("/proc/thread-self/children").read_text("ascii").split()}
-    return set()
 
 
 def _below(ancestor: int) -> list[Process]:

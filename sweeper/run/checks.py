@@ -14,7 +14,6 @@ from typing import Any
 
 from sweeper.audio import splits
 from sweeper.audio.store import ClipStore
-from sweeper.execution import ahead
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.results.folder import Folder
 from sweeper.results.plans import merge
@@ -89,8 +88,6 @@ def check_begin(
 
         check_database(options.storage)
     if trials:
-        if not options.dry_run:
-            ahead.begin(options.address)
         with waiting("checking that a trial fits here"):
             from sweeper.execution.preflight import check_machine  # torch takes seconds to import
 
