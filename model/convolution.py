@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 LITTLE = 1 << 20  # multiplications
 
@@ -78,9 +77,10 @@ class _Convolutions(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: _Step, slopes: tuple[float, ...], *parameters: Any) -> tuple[Tensor, ...]:
         weights, biases = parameters[: len(slopes)], parameters[len(slopes) :]
+        frames = _Frames(x)
         outputs = []
         for weight, bias, slope in zip(weights, biases, slopes, strict=True):
-            y = _convolved(x, weight, bias, step)
+            y = frames.convolved(weight, bias, step)
             outputs.append(y if slope == 1 else nn.functional.leaky_relu_(y, slope))
         ctx.step, ctx.slopes = step, slopes
         ctx.with_bias = [bias is not None for bias in biases]
@@ -89,9 +89,9 @@ class _Convolutions(torch.autograd.Function):
         return tuple(outputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, *saved = ctx.saved_tensors
+        frames = _Frames(x)
         weights, activated = saved[: len(ctx.slopes)], iter(saved[len(ctx.slopes) :])
         into_x: Tensor | None = None
         into_weights: list[Tensor] = []
@@ -99,47 +99,53 @@ class _Convolutions(torch.autograd.Function):
         each = zip(gradients, weights, ctx.slopes, ctx.with_bias, strict=True)
         for gradient, weight, slope, with_bias in each:
             g = gradient if slope == 1 else _leaky_relu_backward(gradient, next(activated), slope, True)
-            wanted = (ctx.needs_input_grad[0], with_bias)
-            more, into_weight, into_bias = _gradients(g, x, weight, ctx.step, *wanted)
+            more, into_weight, into_bias = frames.gradients(g, weight, ctx.step, ctx.needs_input_grad[0], with_bias)
             into_x = more if into_x is None or more is None else into_x.add_(more)
             into_weights.append(into_weight)
             into_biases.append(into_bias)
         return into_x, None, None, *into_weights, *into_biases
 
 
-def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, step: _Step) -> Tensor:
-    """``[clips, time, in] -> [clips, ceil(time / stride), out]``."""
-    if _is_little(x, weight, step):
-        return nn.functional.linear(x, weight.squeeze(2), bias)
-    padding = (0, step.padding(weight))
-    y = torch.conv2d(_pictures(x), weight.unsqueeze(2), bias, (1, step.stride), padding, (1, step.dilation))
-    return y.permute(0, 2, 3, 1).squeeze(1)
+class _Frames:
+    """What is convolved, ``[clips, time, in]``, and by one tap or as pictures, whatever takes less time."""
 
+    def __init__(self, x: Tensor) -> None:
+        self.x, self.size = x, x.numel()
+        self.pictures = _pictures(x)
 
-def _gradients(
-    g: Tensor, x: Tensor, weight: Tensor, step: _Step, needs_x: bool, needs_bias: bool
-) -> tuple[Tensor | None, Tensor, Tensor | None]:
-    """Into x, the weights and the bias."""
-    if _is_little(x, weight, step):
-        flat = g.flatten(0, 1)
-        into_x = (flat @ weight.squeeze(2)).view(x.shape) if needs_x else None
-        into_weight = (flat.t() @ x.flatten(0, 1)).unsqueeze(2)
-        return into_x, into_weight, flat.sum(0) if needs_bias else None
-    strides, paddings, dilations = (1, step.stride), (0, step.padding(weight)), (1, step.dilation)
-    geometry = weight.shape[:1], strides, paddings, dilations, False, (0, 0), 1
-    wanted = (needs_x, True, needs_bias)
-    kernel = weight.unsqueeze(2)
-    into_x, into_kernel, into_bias = _convolution_backward(_pictures(g), _pictures(x), kernel, *geometry, wanted)
-    if into_x is not None:
-        into_x = into_x.permute(0, 2, 3, 1).squeeze(1)
-    return into_x, into_kernel.squeeze(2), into_bias
+    def convolved(self, weight: Tensor, bias: Tensor | None, step: _Step) -> Tensor:
+        """``[clips, ceil(time / stride), out]``."""
+        if self._are_few(weight, step):
+            return nn.functional.linear(self.x, weight.squeeze(2), bias)
+        padding = (0, step.padding(weight))
+        y = torch.conv2d(self.pictures, weight.unsqueeze(2), bias, (1, step.stride), padding, (1, step.dilation))
+        return y.squeeze(2).mT
 
+    def gradients(
+        self, g: Tensor, weight: Tensor, step: _Step, needs_x: bool, needs_bias: bool
+    ) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        """Into x, the weights and the bias."""
+        if self._are_few(weight, step):
+            flat = g.flatten(0, 1)
+            into_x = (flat @ weight.squeeze(2)).view(self.x.shape) if needs_x else None
+            into_weight = (flat.t() @ self.x.flatten(0, 1)).unsqueeze(2)
+            return into_x, into_weight, flat.sum(0) if needs_bias else None
+        strides, paddings, dilations = (1, step.stride), (0, step.padding(weight)), (1, step.dilation)
+        geometry = weight.shape[:1], strides, paddings, dilations, False, (0, 0), 1
+        wanted = (needs_x, True, needs_bias)
+        into_x, into_kernel, into_bias = _convolution_backward(
+            _pictures(g), self.pictures, weight.unsqueeze(2), *geometry, wanted
+        )
+        if into_x is not None:
+            into_x = into_x.squeeze(2).mT
+        return into_x, into_kernel.squeeze(2), into_bias
 
-def _is_little(x: Tensor, weight: Tensor, step: _Step) -> bool:
-    """Whether a product of two matrices takes less time than calling a convolution does."""
-    return weight.shape[2] == step.stride == 1 and x.numel() * weight.shape[0] < LITTLE
+    def _are_few(self, weight: Tensor, step: _Step) -> bool:
+        """Whether a product of two matrices takes less time than calling a convolution does."""
+        out, _, taps = weight.shape
+        return taps == step.stride == 1 and self.size * out < LITTLE
 
 
 def _pictures(x: Tensor) -> Tensor:
     """``[clips, time, channels] -> [clips, channels, 1, time]``, the same numbers in the same places."""
-    return x.unsqueeze(1).permute(0, 3, 1, 2)
+    return x.mT.unsqueeze(2)

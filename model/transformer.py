@@ -95,4 +95,5 @@ def _dropped(x: Tensor, probability: float) -> Tensor:
     kept = min(max(round((1 - probability) * DRAWS), 1), DRAWS - 1)
     numbers = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None)
     draws = numbers.view(torch.int16)[: x.numel()].view(x.shape)  # every value as often, from -DRAWS / 2 on
-    return x * (draws < kept - DRAWS // 2).to(x.dtype).mul_(DRAWS / kept)
+    mask = torch.lt(draws, kept - DRAWS // 2, out=torch.empty_like(x, requires_grad=False))  # not by way of bool
+    return x * mask.mul_(DRAWS / kept)

@@ -8,6 +8,7 @@ convolutions are summed there in an order that varies. Several workers share eac
 does is the same whatever their number.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -171,13 +172,13 @@ class _Run:
         self.network = worker.synchronised(build(spec.model, spec.seed_of("initialisation")).to(device).train())
         # The networks of this package use all of their parameters in each step, and of their buffers only the
         # statistics of batch norm move; of others, neither is known.
-        known = is_of_this_package(spec.model)
-        self.slabs = together(self.network) if known else apart(self.network)
-        self.ema = EMA(self.network, config.ema, self.slabs if known else None)
+        self.known = is_of_this_package(spec.model)
+        self.slabs = together(self.network) if self.known else apart(self.network)
+        self.ema = EMA(self.network, config.ema, self.slabs if self.known else None)
         self._unbounded = _non_finite(self.network)  # by intention, such as a mask's infinities
         self.own_loss: OwnLoss | None = getattr(spec.model, "loss", None)
-        parallel = worker.parallel(self.network, unused=not known)
-        self.drift = None if known else Drift(self.network, worker)
+        parallel = worker.parallel(self.network, unused=not self.known)
+        self.drift = None if self.known else Drift(self.network, worker)
         if config.compile:
             # In a process that trains one trial after another, torch would take the next arm for the same network with
             # other guards, and after eight of them train on without compiling.
@@ -222,7 +223,7 @@ class _Run:
         spec, config = self.spec, self.spec.training
         step, rows = self.steps_done, self.worker.rows(len(batch.rows))
         seed = derive_seed(spec.seed, "dropout", step, *([] if self.worker.alone else [self.worker.rank]))
-        torch.manual_seed(seed)
+        _seed(seed, self.device)
         one_hot = F.one_hot(batch.targets, spec.model.classes).float()
         # Draws and mixing partners belong to a row of the whole batch. So each worker augments all of it and keeps its
         # rows: exact, at the price that this part of a step takes as long as on one worker.
@@ -236,13 +237,17 @@ class _Run:
             epoch=self.epoch,
         )
         bf16 = self.device.type == "cuda" and config.precision == "bf16"
-        with seeded_outside_torch(seed):
+        with contextlib.nullcontext() if self.known else seeded_outside_torch(seed):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 answer = self.step_network(augmented.waveforms[rows])
             loss = training_loss(answer, augmented.targets[rows], augmented.mixed, config, self.own_loss)
-        self.slabs.zero_grad()
-        torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
-        self.slabs.collect_grad()
+        shared = self.worker.share(loss, len(batch.rows))
+        if self.known and self.worker.alone:
+            self.slabs.differentiate(shared)
+        else:
+            self.slabs.zero_grad()
+            torch.autograd.backward(shared)
+            self.slabs.collect_grad()
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.slabs.wholes(), config.clip_norm)
         self.optimiser.step()
@@ -329,6 +334,14 @@ class _Run:
         except (KeyError, TypeError, ValueError, RuntimeError):
             return False
         return True
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed the generators that a step may draw from; `torch.manual_seed` also does so where there is no such device,
+    which takes longer than the rest of what is drawn in a small network's step."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _non_finite(network: nn.Module) -> set[str]:

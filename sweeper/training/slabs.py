@@ -2,8 +2,13 @@
 
 A step of a small network is short: AdamW, clipping and averaging of its 250 tensors one by one took a sixth of it. The
 parameters stay what they are, by name and shape; they are views of a slab now.
+
+On a CPU, the kernels of convolutions `[out, in, taps]` lie with the channels of a tap together, as its convolution of
+frames takes them and returns their gradients: else each would be copied three times in a step.
 """
 
+import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,13 +29,44 @@ class Slab:
             yield from (values for _ in self.members)
         else:
             parts = torch.split(values, [member.numel() for member in self.members])
-            yield from (part.view(member.shape) for part, member in zip(parts, self.members, strict=True))
+            yield from (_shaped(part, member) for part, member in zip(parts, self.members, strict=True))
 
     def join(self, values: Sequence[Tensor]) -> Tensor:
         """The inverse of `split`: one tensor of the shape of `whole`; of scalars, the first."""
         if self.whole is self.members[0] or values[0].ndim == 0:
             return values[0]
-        return torch.cat([value.flatten() for value in values])
+        return torch.cat([_flat(value) for value in values])
+
+    def take_grad(self, gradients: Sequence[Tensor]) -> None:
+        """Make those of the members the gradient of `whole`."""
+        if self.whole is self.members[0]:
+            (self.whole.grad,) = gradients
+            return
+        gradient, places = self._gradient
+        torch._foreach_copy_(places, list(gradients))
+        self.whole.grad = gradient
+
+    @functools.cached_property
+    def _gradient(self) -> tuple[Tensor, list[Tensor]]:
+        gradient = torch.empty_like(self.whole, requires_grad=False)
+        return gradient, list(self.split(gradient))
+
+
+def _shaped(part: Tensor, member: Tensor) -> Tensor:
+    """A stretch of a slab in the shape of a member."""
+    if _by_taps(member):
+        out, channels, taps = member.shape
+        return part.view(out, taps, channels).mT
+    return part.view(member.shape)
+
+
+def _flat(value: Tensor) -> Tensor:
+    """The inverse of `_shaped`."""
+    return (value.mT if _by_taps(value) else value).flatten()
+
+
+def _by_taps(value: Tensor) -> bool:
+    return value.ndim == 3 and value.device.type == "cpu"
 
 
 @dataclass(frozen=True)
@@ -60,7 +96,17 @@ class Slabs:
         """After a backward pass: put the members' gradients together."""
         for slab in self:
             if slab.whole is not slab.members[0]:
-                slab.whole.grad = slab.join([p.grad for p in slab.members])  # type: ignore[misc]
+                slab.take_grad([member.grad for member in slab.members])  # type: ignore[misc]
+
+    def differentiate(self, loss: Tensor) -> None:
+        """A backward pass from `loss` that leaves gradients in the slabs alone; every parameter must have one."""
+        gradients = iter(torch.autograd.grad(loss, self._members))
+        for slab in self:
+            slab.take_grad(list(itertools.islice(gradients, len(slab.members))))
+
+    @functools.cached_property
+    def _members(self) -> tuple[nn.Parameter, ...]:
+        return tuple(member for slab in self for member in slab.members)
 
 
 def apart(network: nn.Module) -> Slabs:
@@ -73,9 +119,10 @@ def apart(network: nn.Module) -> Slabs:
 def together(network: nn.Module) -> Slabs:
     """Few slabs, for a network that uses every parameter in every step.
 
-    The weights of recurrent layers stay by themselves, as cuDNN wants them in a buffer of its own.
+    On a GPU the weights of recurrent layers stay by themselves, as cuDNN wants them in a buffer of its own.
     """
-    recurrent = {id(p) for part in network.modules() if isinstance(part, nn.RNNBase) for p in part.parameters()}
+    layers = [part for part in network.modules() if isinstance(part, nn.RNNBase)]
+    recurrent = {id(p) for layer in layers for p in layer.parameters() if p.is_cuda}
     decayed, rest = _by_decay(network)
     return Slabs(_laid_out(decayed, recurrent), _laid_out(rest, recurrent), (*decayed, *rest))
 
@@ -91,7 +138,7 @@ def _laid_out(group: Sequence[nn.Parameter], apart: set[int]) -> tuple[Slab, ...
     slabs = [Slab(p, (p,)) for p in group if id(p) in apart]
     members = tuple(p for p in group if id(p) not in apart)
     if len(members) > 1:
-        whole = nn.Parameter(torch.cat([p.flatten() for p in members]), members[0].requires_grad)
+        whole = nn.Parameter(torch.cat([_flat(p) for p in members]), members[0].requires_grad)
         slab = Slab(whole, members)
         for member, values in zip(members, slab.split(whole.data), strict=True):
             member.data = values

@@ -45,8 +45,7 @@ def test_names_shapes_and_values_stay():
     laid = slabs.together(module)
     after = module.state_dict()
     assert list(before) == list(after) and all(torch.equal(before[name], after[name]) for name in before)
-    # The LSTM's two weights and two biases stay by themselves.
-    assert sorted(len(slab.members) for slab in laid) == [1, 1, 1, 1, 2, 4]
+    assert sorted(len(slab.members) for slab in laid) == [4, 6]
 
 
 def test_training_is_that_of_parameters_apart():
@@ -67,3 +66,20 @@ def test_a_checkpoint_of_parameters_apart_is_continued_in_slabs():
     step(expected[0], expected[3], expected[2], 7)
     for name, value in module.state_dict().items():
         torch.testing.assert_close(value, expected[0].state_dict()[name])
+
+
+def test_a_backward_pass_into_the_slabs_gives_the_same_gradients():
+    gradients = []
+    for differentiate in (True, False):
+        module = network()
+        laid = slabs.together(module)
+        x = torch.randn(3, 1, 8, generator=torch.Generator().manual_seed(0))
+        loss = module["head"](module["rnn"](module["norm"](module["conv"](x)))[0]).square().sum()
+        if differentiate:
+            laid.differentiate(loss)
+        else:
+            laid.zero_grad()
+            loss.backward()
+            laid.collect_grad()
+        gradients.append([whole.grad for whole in laid.wholes()])
+    assert len(gradients[0]) == 2 and all(map(torch.equal, *gradients))
