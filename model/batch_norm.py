@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from sweeper.model.convolution import is_fast
+from sweeper.model.stacked import is_stacked, on_stacks
 
 
 def batch_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
@@ -23,7 +24,11 @@ def batch_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
     # Several workers put a norm of another class here, which takes statistics over all of them.
     if not norm.training or not is_fast(x) or type(norm) is not nn.BatchNorm1d or len(x) < 2:
         return norm(x)  # type: ignore[no-any-return]
-    y, mean, variance = _BatchNorm.apply(x, norm.weight, norm.bias, norm.eps)  # type: ignore[no-untyped-call]
+    of = x, norm.weight, norm.bias, norm.eps
+    if is_stacked(x):
+        y, mean, variance = on_stacks(_BatchNorm.apply, *of)
+    else:
+        y, mean, variance = _BatchNorm.apply(*of)  # type: ignore[no-untyped-call]
     _follow(norm, mean, variance * (len(x) / (len(x) - 1)))
     return y  # type: ignore[no-any-return]
 
@@ -33,26 +38,38 @@ def _follow(norm: nn.BatchNorm1d, mean: Tensor, unbiased_variance: Tensor) -> No
     running = norm.running_mean, norm.running_var, norm.num_batches_tracked
     if running[0] is not None and running[1] is not None and running[2] is not None and norm.momentum is not None:
         running[2].add_(1)
-        running[0].lerp_(mean, norm.momentum)
-        running[1].lerp_(unbiased_variance, norm.momentum)
+        _approach(running[0], mean, norm.momentum)
+        _approach(running[1], unbiased_variance, norm.momentum)
+
+
+def _approach(value: Tensor, new: Tensor, weight: float) -> None:
+    if is_stacked(new):  # vmap would make a loop of it
+        on_stacks(Tensor.lerp_, value, new, weight)
+    else:
+        value.lerp_(new, weight)
 
 
 class _BatchNorm(torch.autograd.Function):
+    """Of ``[..., frames, channels]``, with weight and bias ``[..., channels]``: several norms, or the one."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        mean = x.mean(0)
+        mean = x.mean(-2, keepdim=True)
         centred = x - mean
-        variance = centred.square().mean(0)
+        variance = centred.square().mean(-2, keepdim=True)
         scale = (variance + eps).rsqrt()
+        weight = weight.unsqueeze(-2)
         ctx.save_for_backward(centred, weight, scale)
+        mean, variance = mean.squeeze(-2), variance.squeeze(-2)
         ctx.mark_non_differentiable(mean, variance)
-        return torch.addcmul(bias, centred, weight * scale), mean, variance
+        return torch.addcmul(bias.unsqueeze(-2), centred, weight * scale), mean, variance
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         centred, weight, scale = ctx.saved_tensors
-        gradient, frames = gradients[0], len(centred)
-        into_weight, into_bias = (gradient * centred).sum(0).mul_(scale), gradient.sum(0)
+        gradient, frames = gradients[0], centred.shape[-2]
+        into_weight = (gradient * centred).sum(-2, keepdim=True).mul_(scale)
+        into_bias = gradient.sum(-2, keepdim=True)
         into_x = (gradient - into_bias / frames).addcmul_(centred, into_weight * scale / frames, value=-1)
-        return into_x.mul_(scale * weight), into_weight, into_bias, None
+        return into_x.mul_(scale * weight), into_weight.squeeze(-2), into_bias.squeeze(-2), None
