@@ -2,39 +2,24 @@
 
 import itertools
 import math
-import pickle
 import warnings
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from sweeper.model.rivals import TIMNetConfig
-from sweeper.plan import build_plan
-from sweeper.study import Network
-from sweeper.study_file import load
 from sweeper.training import fit as fit_module
 from sweeper.training import fused as fused_module
 from sweeper.training import fused_check
 from sweeper.training.batches import Batches
 from sweeper.training.fit import Diverged, Fitted, TrialLeft, fit
-from sweeper.training.fused import fit_fused
 from sweeper.training.fused_check import Choice, check, choose, compare
 from sweeper.training.fused_draws import CannotFuse
 from sweeper.training.fused_stack import Stack
 from sweeper.training_config import EMAConfig
-from tests.networks import BODIES, Branched, Faulty, Tiny
-from tests.studies import ARMS, PAPER
+from tests.studies import ARMS
 from tests.training import golden
-from tests.training.conftest import CLASSES, RATE
-
-CPU = torch.device("cpu")
-CLIP = {"classes": CLASSES, "sample_rate": RATE, "samples": 2000}
-ROUNDING = 2e-4  # of a loss, over two epochs
+from tests.training.fusing import CPU, ROUNDING, alone, assert_same, timeless, together, trials
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")  # pytest drops the module's own filter
 
@@ -45,52 +30,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def trials(arm="full", *, seeds=2, network=None, dropout=0.1, **training):
-    """Two epochs of two steps, with everything on: mixing, distillation, dropout."""
-    options = {"epochs": 2, "batch_size": golden.CLIPS // 2} | training
-    recipe = replace(golden.RECIPE, training=replace(golden.RECIPE.training, **options))
-    plan = build_plan(
-        study="golden",
-        source=PAPER,
-        arms=[ARMS[arm]],
-        recipe=recipe,
-        dataset="squares",
-        split="none",
-        folds=(1,),
-        classes=CLASSES,
-        replicates=seeds,
-    )
-    return [replace(trial, model=network or replace(trial.model, dropout=dropout)) for trial in plan.trials]
-
-
-def alone(specs, **kwargs):
-    return [fit(spec, [golden.clips()], device=CPU, **kwargs) for spec in specs]
-
-
-def together(specs, **kwargs):
-    return fit_fused(specs, [golden.clips()], device=CPU, **kwargs)
-
-
-def timeless(fitted):
-    return [value for point in fitted.curve for value in (point.loss, point.train_accuracy, point.learning_rate)]
-
-
-def answers(fitted):
-    """What the trained network and its average say of all clips."""
-    batch = next(Batches([golden.clips()], 2000, CPU).evaluation(golden.CLIPS))
-    with torch.no_grad():
-        found = [network.eval()(batch.waveforms) for network in (fitted.network, fitted.averaged)]
-    return torch.stack([answer if isinstance(answer, torch.Tensor) else answer.logits for answer in found])
-
-
-def assert_same(expected, found):
-    for one, other in zip(expected, found, strict=True):
-        assert timeless(other) == pytest.approx(timeless(one), rel=ROUNDING)
-        torch.testing.assert_close(answers(other), answers(one), rtol=1e-2, atol=1e-2)
-        names = list(one.network.state_dict()), list(one.averaged.state_dict())
-        assert (list(other.network.state_dict()), list(other.averaged.state_dict())) == names
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -249,95 +188,6 @@ def test_one_that_diverges_leaves_the_others_as_they_are(monkeypatch):
     assert isinstance(found[1], Diverged)
     assert len(found[1].curve) == 1
     assert_same(expected, [found[0], found[2]])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing(Network):
-    """A network that draws in a way of its own."""
-
-    way: str
-
-    def build(self):
-        return Draws(self)
-
-
-class Draws(nn.Module):
-    def __init__(self, config):
-        super().__init__()
-        self.way = config.way
-        self.frames = nn.Conv1d(1, 8, 100, stride=100)
-        self.dropout = nn.Dropout1d(0.3)
-        self.recurrent = nn.GRU(8, 8, 2, dropout=0.3, batch_first=True)
-        self.head = nn.Linear(8, config.classes)
-
-    def forward(self, waveform):
-        x = self.frames(waveform)
-        if self.training:
-            match self.way:
-                case "module":
-                    x = self.dropout(x)
-                case "function":
-                    x = F.dropout(x.transpose(1, 2), 0.3).transpose(1, 2)
-                case "noise":
-                    x = x + 0.1 * torch.randn_like(x)
-                case "factors":
-                    x = x * torch.rand(x.shape[0], 1, 1)
-                case "recurrent":
-                    x = self.recurrent(x.transpose(1, 2))[0].transpose(1, 2)
-                case "attention":
-                    x = F.scaled_dot_product_attention(x, x, x, dropout_p=0.3)
-                case "order":
-                    x = x[torch.randperm(len(x))]
-                case "numpy":
-                    x = x * (1 + np.random.rand())
-        if self.way == "branch" and x.mean() > 0:
-            x = -x
-        return self.head(x.relu().mean(2))
-
-
-FUSED = {
-    **{body: Tiny(body=body, **CLIP) for body in BODIES},
-    **{way: Drawing(way=way, **CLIP) for way in ("module", "function", "noise", "factors", "recurrent", "attention")},
-    "own loss": Branched(own_loss=True, **CLIP),
-    "branches": Branched(**CLIP),
-    "unused": Faulty(fault="unused", **CLIP),
-    "TIM-Net": TIMNetConfig(coefficients=13, width=8, dilations=3).filled(CLASSES, RATE, 2000),
-}
-NOT_FUSED = {
-    "plain-batch-norm": (FUSED.pop("plain-batch-norm"), "vmap: It looks like you're calling .item()"),
-    "spectral-norm": (FUSED.pop("spectral-norm"), "Batching rule not implemented"),
-    "embedding": (FUSED.pop("embedding"), "its gradient of body.embedding.weight is another one"),
-    "moving": (FUSED.pop("moving"), "its loss is another one .*draw other than by torch"),
-    "numpy": (Drawing(way="numpy", **CLIP), "its loss is another one .*draw other than by torch"),
-    "order": (Drawing(way="order", **CLIP), "it draws by aten.randperm"),
-    "branch": (Drawing(way="branch", **CLIP), "data-dependent control flow"),
-    "late buffer": (Faulty(fault="late buffer", **CLIP), "its buffer late is another one"),
-}
-
-
-@pytest.mark.parametrize("kind", FUSED)
-def test_so_does_a_network_that_knows_nothing_of_it(kind):
-    specs = trials(network=FUSED[kind])
-    assert_same(alone(specs), together(specs))
-
-
-@pytest.mark.parametrize("kind", NOT_FUSED)
-def test_a_network_that_can_not_be_fused_is_told_why(kind):
-    network, reason = NOT_FUSED[kind]
-    specs = trials(network=network)
-    with pytest.raises(CannotFuse, match=reason) as told:
-        together(specs)
-    assert "\n" not in told.value.reason
-    assert len(told.value.reason) < 250
-    assert pickle.loads(pickle.dumps(told.value)).reason == told.value.reason
-    assert choose(specs, [golden.clips()], CPU) == Choice(False, told.value.reason)
-
-
-@pytest.mark.parametrize("name", ["fraction", "mel", "transformer"])
-def test_the_network_of_a_study_file_is_fused_as_it_is(name):
-    study = load(Path(__file__).parents[1] / "study_files" / f"{name}.py").study
-    specs = trials(network=study.network.filled(CLASSES, RATE, 2000))
-    assert_same(alone(specs), together(specs))
 
 
 def test_other_reasons():
