@@ -15,42 +15,54 @@ import torch
 from torch import Tensor, nn
 
 from sweeper.model.convolution import is_fast
+from sweeper.model.stacked import is_stacked, on_stacks
 
 
 def batch_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
     """What ``norm`` makes of ``x`` ``[frames, channels]``; in training its running statistics follow, as torch's do."""
     # Several workers put a norm of another class here, which takes statistics over all of them.
-    if not norm.training or not is_fast(x) or type(norm) is not nn.BatchNorm1d or len(x) < 2:
+    if not norm.training or not is_fast(x) or type(norm) is not nn.BatchNorm1d or len(x) < 2 or norm.momentum is None:
         return norm(x)  # type: ignore[no-any-return]
-    return _BatchNorm.apply(x, norm.weight, norm.bias, norm)  # type: ignore[no-any-return,no-untyped-call]
+    running = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    of = x, norm.weight, norm.bias, *running, norm.momentum, norm.eps
+    return on_stacks(_BatchNorm.apply, *of) if is_stacked(x) else _BatchNorm.apply(*of)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _BatchNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm: nn.BatchNorm1d) -> Tensor:
-        mean = x.mean(0)
-        centred = x - mean
-        variance = centred.square().mean(0)
-        scale = (variance + norm.eps).rsqrt()
-        _follow(norm, mean, variance, x.shape[0])
-        ctx.save_for_backward(centred, weight, scale)
-        return torch.addcmul(bias, centred, weight * scale)
+    """Of ``[..., frames, channels]``, all else ``[..., channels]`` or ``[...]``: several norms, or the one."""
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        running_mean: Tensor,
+        running_variance: Tensor,
+        batches: Tensor,
+        momentum: float,
+        eps: float,
+    ) -> Tensor:
+        mean = x.mean(-2, keepdim=True)
+        centred = x - mean
+        variance = centred.square().mean(-2, keepdim=True)
+        scale = (variance + eps).rsqrt()
+        frames = x.shape[-2]
+        batches.add_(1)
+        running_mean.lerp_(mean.squeeze(-2), momentum)
+        running_variance.lerp_((variance * (frames / (frames - 1))).squeeze(-2), momentum)  # of all that there might be
+        weight = weight.unsqueeze(-2)
+        ctx.save_for_backward(centred, weight, scale)
+        return torch.addcmul(bias.unsqueeze(-2), centred, weight * scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # what torch's decorator for this says takes longer than saying it
             raise RuntimeError("batch normalisation on a CPU has no second derivative here")
         centred, weight, scale = ctx.saved_tensors
-        frames = centred.shape[0]
-        into_weight, into_bias = (gradient * centred).sum(0).mul_(scale), gradient.sum(0)
+        frames = centred.shape[-2]
+        into_weight = (gradient * centred).sum(-2, keepdim=True).mul_(scale)
+        into_bias = gradient.sum(-2, keepdim=True)
         into_x = (gradient - into_bias / frames).addcmul_(centred, into_weight * scale / frames, value=-1)
-        return into_x.mul_(scale * weight), into_weight, into_bias, None
-
-
-def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, frames: int) -> None:
-    """Move the running statistics, whose variance is that of all clips there might be."""
-    running = norm.running_mean, norm.running_var, norm.num_batches_tracked
-    if running[0] is not None and running[1] is not None and running[2] is not None and norm.momentum is not None:
-        running[2].add_(1)
-        running[0].lerp_(mean, norm.momentum)
-        running[1].lerp_(variance * (frames / (frames - 1)), norm.momentum)
+        into_x.mul_(scale * weight)
+        return into_x, into_weight.squeeze(-2), into_bias.squeeze(-2), None, None, None, None, None

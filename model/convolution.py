@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sweeper.model.stacked import is_stacked, on_stacks, one_by_one
+
 LITTLE = 1 << 20  # multiplications
 
 _convolution_backward = torch.ops.aten.convolution_backward
@@ -49,6 +51,8 @@ def convolutions(
     if not is_fast(x):
         each = zip(weights, biases, slopes, strict=True)
         return tuple(_of_sequences(x, weight, bias, slope, step) for weight, bias, slope in each)
+    if is_stacked(x):  # a convolution in groups, which is vmap's, takes longer on a CPU than one after another
+        return on_stacks(one_by_one(_Convolutions.apply), x, step, tuple(slopes), *weights, *biases)  # type: ignore[no-any-return]
     return _Convolutions.apply(x, step, tuple(slopes), *weights, *biases)  # type: ignore[no-any-return,no-untyped-call]
 
 
@@ -67,6 +71,9 @@ class _Step:
 
 
 def _of_sequences(x: Tensor, weight: Tensor, bias: Tensor | None, slope: float, step: _Step) -> Tensor:
+    if is_stacked(x) and weight.shape[2] == step.stride == 1:  # of several networks: products of matrices, not groups
+        y = nn.functional.linear(x, weight.squeeze(2), bias)
+        return y if slope == 1 else nn.functional.leaky_relu_(y, slope)
     y = nn.functional.conv1d(x.transpose(1, 2), weight, bias, step.stride, step.padding(weight), step.dilation)
     return (y if slope == 1 else nn.functional.leaky_relu_(y, slope)).transpose(1, 2)
 

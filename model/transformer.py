@@ -5,9 +5,10 @@
     H = H + dropout(f(dropout(ReLU(f(norm(H))))))
     attention = f(dropout(softmax(Q K^T / sqrt(width of a head))) V)   of each head
 
-The parameters are those of torch's own encoder, which also computes on a GPU. On a CPU it is written out here: each f
-is a convolution of one tap. Attention with dropout is computed as above, without torch's check for rows that are masked
-entirely; without dropout it is torch's. Dropout's masks come from whole numbers: one of 64 bits makes four draws.
+The parameters are those of torch's own encoder, which also computes on a GPU. On a CPU, and of several networks at once
+(``model.stacked``), it is written out here: each f is a convolution of one tap. Attention with dropout is computed as
+above, without torch's check for rows that are masked entirely; without dropout it is torch's. Dropout's masks come from
+whole numbers: one of 64 bits makes four draws.
 
 Choices the paper leaves open
 - The Transformer normalises before each sub-layer (``norm_first``) and once at the end, and adds fixed sine-cosine
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from sweeper.model.convolution import convolutions, is_fast
 from sweeper.model.layers import LINEAR, RELU
+from sweeper.model.stacked import drawing, is_stacked, on_stacks
 
 DRAWS = 1 << 16  # values that a draw can have
 
@@ -42,7 +44,7 @@ class TransformerEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, L, C] -> [B, L, C]`` for any L."""
         x = x + sine_positions(x.shape[1], x.shape[2], x.device).to(x.dtype)
-        if not is_fast(x):
+        if not (is_fast(x) or is_stacked(x)):
             return self.encoder(x)  # type: ignore[no-any-return]
         for layer in self.encoder.layers:
             if layer.norm_first:
@@ -71,9 +73,15 @@ def _attention(layer: nn.TransformerEncoderLayer, x: Tensor) -> Tensor:
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
         y = _dropped(scores.softmax(-1), attention.dropout) @ v
     else:
-        y = nn.functional.scaled_dot_product_attention(q, k, v)
+        y = on_stacks(_attended, q, k, v) if is_stacked(q) else nn.functional.scaled_dot_product_attention(q, k, v)
     out = attention.out_proj
     return _dropout(layer.dropout1, _f(y.transpose(1, 2).reshape(batch, length, width), out.weight, out.bias))
+
+
+def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Of several networks, ``[networks, B, heads, L, C / heads]``: without weights in it, they are further clips."""
+    y = nn.functional.scaled_dot_product_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
+    return y.view(q.shape)
 
 
 def _feedforward(layer: nn.TransformerEncoderLayer, x: Tensor) -> Tensor:
@@ -93,7 +101,16 @@ def _dropout(module: nn.Dropout, x: Tensor) -> Tensor:
 def _dropped(x: Tensor, probability: float) -> Tensor:
     """``x`` without so many of its values, to 1/65,536, and the rest larger, so that the expectation stays."""
     kept = min(max(round((1 - probability) * DRAWS), 1), DRAWS - 1)
-    numbers = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None)
-    draws = numbers.view(torch.int16)[: x.numel()].view(x.shape)  # every value as often, from -DRAWS / 2 on
-    mask = torch.lt(draws, kept - DRAWS // 2, out=torch.empty_like(x, requires_grad=False))  # not by way of bool
-    return x * mask.mul_(DRAWS / kept)
+    mask = on_stacks(_mask, x, kept) if is_stacked(x) else _mask(x.unsqueeze(0), kept).squeeze(0)
+    return x * mask
+
+
+def _mask(x: Tensor, kept: int) -> Tensor:
+    """For each value of each network, ``[networks, ...]``: 0, or by how much it grows."""
+    each = x[0].numel()
+    numbers = torch.empty(len(x), -(-each // 4), dtype=torch.int64, device=x.device)
+    with drawing.get():
+        numbers.random_(-(1 << 63), None)
+    draws = numbers.view(torch.int16)[:, :each].reshape(x.shape)  # every value as often, from -DRAWS / 2 on
+    mask = torch.empty_like(x, requires_grad=False)
+    return torch.lt(draws, kept - DRAWS // 2, out=mask).mul_(DRAWS / kept)  # not by way of bool

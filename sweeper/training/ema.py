@@ -28,15 +28,15 @@ class EMA:
                 module.flatten_parameters()
         self.updates = 0
         self._config = config
-        means, values = (together(self.averaged), slabs) if slabs else (apart(self.averaged), apart(network))
+        self.slabs, values = (together(self.averaged), slabs) if slabs else (apart(self.averaged), apart(network))
         self._pairs = [
-            (mean.detach(), value.detach()) for mean, value in zip(means.wholes(), values.wholes(), strict=True)
+            (mean.detach(), value.detach()) for mean, value in zip(self.slabs.wholes(), values.wholes(), strict=True)
         ]
         # Where buffers lie, not which they are: a network may put another tensor there in each step.
         self._copied: list[tuple[nn.Module, nn.Module, str]] = []
         for ours, theirs in zip(self.averaged.modules(), network.modules(), strict=True):
             for name, value in theirs.named_buffers(recurse=False):
-                if isinstance(theirs, _NormBase) and value.is_floating_point():
+                if is_averaged(theirs, value):
                     self._pairs.append((getattr(ours, name), value))
                 else:
                     self._copied.append((ours, theirs, name))
@@ -60,3 +60,8 @@ class EMA:
             else:
                 setattr(ours, name, value.clone())
         self.updates += 1
+
+
+def is_averaged(owner: nn.Module, buffer: torch.Tensor) -> bool:
+    """Whether the average of a buffer is taken: it is a running mean or variance of a norm."""
+    return isinstance(owner, _NormBase) and buffer.is_floating_point()

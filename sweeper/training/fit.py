@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -191,7 +192,7 @@ class _Run:
         self.position = 0  # batches of this epoch that are done
         self.curve: list[Epoch] = []
         self.seconds = 0.0
-        self._epoch_seconds = 0.0
+        self.epoch_seconds = 0.0
         self._totals = torch.zeros(3, dtype=torch.float64, device=device)  # loss · clips, hits, clips
 
     @property
@@ -201,23 +202,26 @@ class _Run:
 
     def train_epoch(self, after_step: Callable[[], None]) -> Epoch:
         """The rest of the current epoch, from the batch it stands at."""
-        spec, config = self.spec, self.spec.training
-        plan = self.batches.training_epoch(
-            spec.seed_of("order"), self.epoch, config.batch_size, spec.seed_of("augmentation")
-        )
+        plan = self.planned()
         mark = time.perf_counter()
         while self.position < len(plan):
             self._step(self.batches.gather(*plan[self.position]))
             self.position += 1
             now = time.perf_counter()
-            self._epoch_seconds, mark = self._epoch_seconds + now - mark, now
+            self.epoch_seconds, mark = self.epoch_seconds + now - mark, now
             if self.position < len(plan):
                 after_step()
-        if config.ema.unit == "epoch":
+        if self.spec.training.ema.unit == "epoch":
             self.ema.update()
         totals = self._totals.tolist()  # the only wait for the device in an epoch, and part of its time
-        self._epoch_seconds += time.perf_counter() - mark
-        return self._close_epoch(*totals)
+        self.epoch_seconds += time.perf_counter() - mark
+        return self.close_epoch(*totals)
+
+    def planned(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The batches of the current epoch, see `Batches.training_epoch`."""
+        spec = self.spec
+        seeds = spec.seed_of("order"), spec.seed_of("augmentation")
+        return self.batches.training_epoch(seeds[0], self.epoch, spec.training.batch_size, seeds[1])
 
     def _step(self, batch: Batch) -> None:
         spec, config = self.spec, self.spec.training
@@ -264,7 +268,8 @@ class _Run:
         # Three numbers, summed over workers in each step: so the totals too are the same on all, see `distributed.py`.
         self._totals += self.worker.total(torch.stack([loss * clips, hits.to(loss.dtype), clips]).double())
 
-    def _close_epoch(self, loss_sum: float, hits: float, clips: float) -> Epoch:
+    def close_epoch(self, loss_sum: float, hits: float, clips: float) -> Epoch:
+        """Add a point to the curve, of the epoch's totals, and go on to the next epoch; or raise NonFiniteLoss."""
         loss = loss_sum / clips
         if not math.isfinite(loss):
             raise NonFiniteLoss(self.epoch, loss, self.curve)
@@ -273,12 +278,12 @@ class _Run:
             loss=loss,
             train_accuracy=hits / clips,
             learning_rate=float(self.scheduler.get_last_lr()[0]),
-            seconds=self._epoch_seconds,
-            clips_per_second=clips / self._epoch_seconds,
+            seconds=self.epoch_seconds,
+            clips_per_second=clips / self.epoch_seconds,
         )
         self.curve.append(point)
-        self.seconds += self._epoch_seconds
-        self.epoch, self.position, self._epoch_seconds = self.epoch + 1, 0, 0.0
+        self.seconds += self.epoch_seconds
+        self.epoch, self.position, self.epoch_seconds = self.epoch + 1, 0, 0.0
         self._totals.zero_()
         return point
 
@@ -302,7 +307,7 @@ class _Run:
             "epoch": self.epoch,
             "position": self.position,
             "seconds": self.seconds,
-            "epoch_seconds": self._epoch_seconds,
+            "epoch_seconds": self.epoch_seconds,
             "ema_updates": self.ema.updates,
             "scheduler": self.scheduler.state_dict(),
             "rates": [{"lr": group["lr"], "betas": list(group["betas"])} for group in self.optimiser.param_groups],
@@ -329,7 +334,7 @@ class _Run:
                 group["lr"], group["betas"] = rates["lr"], tuple(rates["betas"])
             self.ema.updates = header["ema_updates"]
             self.epoch, self.position = header["epoch"], header["position"]
-            self.seconds, self._epoch_seconds = header["seconds"], header["epoch_seconds"]
+            self.seconds, self.epoch_seconds = header["seconds"], header["epoch_seconds"]
             self.curve = [Epoch(**point) for point in header["curve"]]
         except (KeyError, TypeError, ValueError, RuntimeError):
             return False

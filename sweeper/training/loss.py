@@ -76,7 +76,7 @@ def _taught(output: Output, branch: str, config: DistillationConfig) -> tuple[Te
     t = config.temperature
     teacher = F.log_softmax(output.logits.detach() / t, dim=1)
     student = F.log_softmax(output.branch_logits[branch] / t, dim=1)
-    soft = F.kl_div(student, teacher, reduction="batchmean", log_target=True) * t**2
+    soft = (teacher.exp() * (teacher - student)).sum() / len(student) * t**2
     if not config.hint:
         return soft, torch.zeros_like(soft)
     fused = output.features["fused"].detach()

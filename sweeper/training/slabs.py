@@ -29,13 +29,13 @@ class Slab:
             yield from (values for _ in self.members)
         else:
             parts = torch.split(values, [member.numel() for member in self.members])
-            yield from (_shaped(part, member) for part, member in zip(parts, self.members, strict=True))
+            yield from (shaped(part, member) for part, member in zip(parts, self.members, strict=True))
 
     def join(self, values: Sequence[Tensor]) -> Tensor:
         """The inverse of `split`: one tensor of the shape of `whole`; of scalars, the first."""
         if self.whole is self.members[0] or values[0].ndim == 0:
             return values[0]
-        return torch.cat([_flat(value) for value in values])
+        return torch.cat([flat(value, member) for value, member in zip(values, self.members, strict=True)])
 
     def take_grad(self, gradients: Sequence[Tensor]) -> None:
         """Make those of the members the gradient of `whole`."""
@@ -52,17 +52,17 @@ class Slab:
         return gradient, list(self.split(gradient))
 
 
-def _shaped(part: Tensor, member: Tensor) -> Tensor:
-    """A stretch of a slab in the shape of a member."""
+def shaped(part: Tensor, member: Tensor) -> Tensor:
+    """Stretches of slabs, `[..., values]`, each in the shape of a member."""
     if _by_taps(member):
         out, channels, taps = member.shape
-        return part.view(out, taps, channels).mT
-    return part.view(member.shape)
+        return part.view(*part.shape[:-1], out, taps, channels).mT
+    return part.view(*part.shape[:-1], *member.shape)
 
 
-def _flat(value: Tensor) -> Tensor:
-    """The inverse of `_shaped`."""
-    return (value.mT if _by_taps(value) else value).flatten()
+def flat(value: Tensor, member: Tensor) -> Tensor:
+    """The inverse of `shaped`."""
+    return (value.mT if _by_taps(member) else value).reshape(*value.shape[: value.ndim - member.ndim], -1)
 
 
 def _by_taps(value: Tensor) -> bool:
@@ -138,7 +138,7 @@ def _laid_out(group: Sequence[nn.Parameter], apart: set[int]) -> tuple[Slab, ...
     slabs = [Slab(p, (p,)) for p in group if id(p) in apart]
     members = tuple(p for p in group if id(p) not in apart)
     if len(members) > 1:
-        whole = nn.Parameter(torch.cat([_flat(p) for p in members]), members[0].requires_grad)
+        whole = nn.Parameter(torch.cat([flat(p, p) for p in members]), members[0].requires_grad)
         slab = Slab(whole, members)
         for member, values in zip(members, slab.split(whole.data), strict=True):
             member.data = values
