@@ -8,7 +8,6 @@ frames takes them and returns their gradients: else each would be copied three t
 """
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -97,16 +96,6 @@ class Slabs:
         for slab in self:
             if slab.whole is not slab.members[0]:
                 slab.take_grad([member.grad for member in slab.members])  # type: ignore[misc]
-
-    def differentiate(self, loss: Tensor) -> None:
-        """A backward pass from `loss` that leaves gradients in the slabs alone; every parameter must have one."""
-        gradients = iter(torch.autograd.grad(loss, self._members))
-        for slab in self:
-            slab.take_grad(list(itertools.islice(gradients, len(slab.members))))
-
-    @functools.cached_property
-    def _members(self) -> tuple[nn.Parameter, ...]:
-        return tuple(member for slab in self for member in slab.members)
 
 
 def apart(network: nn.Module) -> Slabs:

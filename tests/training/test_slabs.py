@@ -66,20 +66,3 @@ def test_a_checkpoint_of_parameters_apart_is_continued_in_slabs():
     step(expected[0], expected[3], expected[2], 7)
     for name, value in module.state_dict().items():
         torch.testing.assert_close(value, expected[0].state_dict()[name])
-
-
-def test_a_backward_pass_into_the_slabs_gives_the_same_gradients():
-    gradients = []
-    for differentiate in (True, False):
-        module = network()
-        laid = slabs.together(module)
-        x = torch.randn(3, 1, 8, generator=torch.Generator().manual_seed(0))
-        loss = module["head"](module["rnn"](module["norm"](module["conv"](x)))[0]).square().sum()
-        if differentiate:
-            laid.differentiate(loss)
-        else:
-            laid.zero_grad()
-            loss.backward()
-            laid.collect_grad()
-        gradients.append([whole.grad for whole in laid.wholes()])
-    assert len(gradients[0]) == 2 and all(map(torch.equal, *gradients))
