@@ -21,7 +21,8 @@ from sweeper.model.stacked import is_stacked, on_stacks
 def batch_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
     """What ``norm`` makes of ``x`` ``[frames, channels]``; in training its running statistics follow, as torch's do."""
     # Several workers put a norm of another class here, which takes statistics over all of them.
-    if not norm.training or not is_fast(x) or type(norm) is not nn.BatchNorm1d or len(x) < 2 or norm.momentum is None:
+    usual = type(norm) is nn.BatchNorm1d and norm.affine and norm.track_running_stats and norm.momentum is not None
+    if not usual or not norm.training or not is_fast(x) or len(x) < 2:
         return norm(x)  # type: ignore[no-any-return]
     running = norm.running_mean, norm.running_var, norm.num_batches_tracked
     of = x, norm.weight, norm.bias, *running, norm.momentum, norm.eps
@@ -50,7 +51,7 @@ class _BatchNorm(torch.autograd.Function):
         frames = x.shape[-2]
         batches.add_(1)
         running_mean.lerp_(mean.squeeze(-2), momentum)
-        running_variance.lerp_((variance * (frames / (frames - 1))).squeeze(-2), momentum)  # of all that there might be
+        running_variance.lerp_((variance * (frames / (frames - 1))).squeeze(-2), momentum)  # Bessel's correction
         weight = weight.unsqueeze(-2)
         ctx.save_for_backward(centred, weight, scale)
         return torch.addcmul(bias.unsqueeze(-2), centred, weight * scale)

@@ -93,6 +93,10 @@ class TrialSpec:
         decides |= {"seeds": own} if own else {}
         return hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:16]
 
+    def __deepcopy__(self, _memo: dict[int, Any]) -> "TrialSpec":
+        """Itself, as nothing in it changes: Ray Tune copies what it is given, and keeps all copies of all trials."""
+        return self
+
     def __getstate__(self) -> dict[str, Any]:
         """What travels: of a network that only a study's file can build, the data."""
         data = self.code and not isinstance(self.model, Described)

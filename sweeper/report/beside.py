@@ -8,7 +8,6 @@ import contextlib
 import gc
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import traceback
@@ -22,7 +21,8 @@ Made = TypeVar("Made")
 
 # It takes the call in before it imports anything, as who sends it waits until it is taken.
 _PROGRAM = (
-    "import sys; call = sys.stdin.buffer.read(); sys.path[:] = sys.argv[1:]; "
+    "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "  # Ctrl-C reaches both: the other one ends this
+    "call = sys.stdin.buffer.read(); sys.path[:] = sys.argv[1:]; "
     "from sweeper.report.beside import make; make(call)"
 )
 
@@ -65,10 +65,10 @@ class Beside(Generic[Made]):
         answer = self._process.stdout.read()
         if code := self._process.wait():
             why = ", as where memory is short" if code == -9 else ""
-            raise ChildProcessError(f"the process that draws the figures was ended{why} (code {code})")
-        made, error = pickle.loads(answer)
+            raise ChildProcessError(f"the process that makes figures and tables ended{why} (code {code})")
+        made, error, trace = pickle.loads(answer)
         if error is not None:
-            raise error
+            raise error from RuntimeError(trace)
         return made  # type: ignore[no-any-return]
 
     def __enter__(self) -> "Beside[Made]":
@@ -85,18 +85,16 @@ class Beside(Generic[Made]):
 
 def make(call: bytes) -> None:
     """Make a call, in a process that is there for nothing else, and answer on its stdout."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both, and the other one ends this one
     gc.set_threshold(100_000)  # as for `sweeper report` itself
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # what is printed is no answer
-        made, raised = None, None
+        made, raised, trace = None, None, ""
         try:
             function, args = pickle.loads(call)
             made = function(*args)
         except Exception as error:
-            error.add_note("".join(traceback.format_exception(error)))  # which an error that is sent loses
-            raised = error
+            raised, trace = error, "".join(traceback.format_exception(error))  # which an error that is sent loses
         with contextlib.suppress(BrokenPipeError):  # the other one was killed
-            answers.write(pickle.dumps((made, raised)))
+            answers.write(pickle.dumps((made, raised, trace)))
             answers.flush()
     os._exit(0)  # there is nothing to tidy up
