@@ -5,7 +5,7 @@ stops the sweep now. Trials write their state at the first signal, in case they 
 when their time is over.
 
 Tune's own handler can only stop the run. It is switched off (`TUNE_DISABLE_SIGINT_HANDLER`), and Tune gets its trials
-one by one from a source that ends when asked.
+from a source that ends when asked; those that it had already, and that wait for a worker, stop as they begin.
 """
 
 import os
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ray.tune import Stopper
+from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
 
 from sweeper import signals
@@ -40,12 +40,13 @@ class TrialSource(Searcher):
     """
 
     learns = True  # whether results may decide which trial comes next
+    waiting = 1  # then, how many wait; more where nodes start on demand, each for trials that wait
 
     def __init__(self, claims: Claims | None = None, say: Callable[[str], None] = print) -> None:
         super().__init__()
         self._claims, self._say = claims, say
         self._running: dict[str, TrialSpec] = {}  # by Tune's name; also those that wait for a worker
-        self._begun: set[str] = set()  # of these, those that were heard of
+        self._begun: set[str] = set()  # of these, those that have one
         self._has_begun = False
         self._yielded: set[str] = set()
         self._drained = False
@@ -56,7 +57,8 @@ class TrialSource(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial, or None where none is to be had now; `trial_id` is Tune's own name for it."""
-        if self.learns and self._has_begun and len(self._running) > len(self._begun) and not self._drained:
+        enough = self.learns and self._has_begun and len(self._running) - len(self._begun) >= self.waiting
+        if enough and not self._drained:
             return None
         spec = None if self._drained else self.next()
         if spec is not None:
@@ -87,10 +89,11 @@ class TrialSource(Searcher):
             self._say(f"{spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: another command began it first")
         return True
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """A trial has a worker."""
+    def begun(self, name: str) -> None:
+        """A trial (`name`: Tune's id) has a worker."""
         self._has_begun = True
-        self._begun.add(trial_id)
+        if name in self._running:
+            self._begun.add(name)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to learn."""
@@ -221,13 +224,14 @@ class Ending(Stopper):
         One that has ended stops, too: Tune would ask its worker once more, only to hear that.
         """
         outcome = result.get("outcome")
-        if (outcome == "started" and signals.asked()) or (outcome is None and self._source.yields(trial_id)):
+        if outcome not in (None, "started"):
+            self._running.discard(trial_id)
             return True
-        if outcome in (None, "started"):
-            self._running.add(trial_id)
-            return False
-        self._running.discard(trial_id)
-        return True
+        # Also as it begins: another run may have begun it while it waited here.
+        if (outcome == "started" and signals.asked()) or self._source.yields(trial_id):
+            return True
+        self._running.add(trial_id)
+        return False
 
     def stop_all(self) -> bool:
         """Whether the whole sweep stops now; Tune asks ten times a second."""
@@ -251,3 +255,14 @@ class Ending(Stopper):
             f"{asked.name}: starting no other trial; those that run have {self._grace:g} s to finish, and then their "
             "state is kept"
         )
+
+
+class Beginnings(Callback):
+    """Tells a source which of its trials have a worker."""
+
+    def __init__(self, source: TrialSource) -> None:
+        self._source = source
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tune calls this once the worker is there, of which the trial itself may tell much later."""
+        self._source.begun(trial.trial_id)

@@ -23,7 +23,7 @@ from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, nodes, trial_resources
 from sweeper.execution.fits import Machine, share_of_batch, workers_on
-from sweeper.execution.interrupt import Ending, PlannedTrials, TrialSource, WithinBudget
+from sweeper.execution.interrupt import Beginnings, Ending, PlannedTrials, TrialSource, WithinBudget
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.packing import Packing
@@ -158,10 +158,13 @@ def run_trials(
                 multi_worker.trainable(sweep, machine.workers, memory, batch, ahead)
             )
         room = _at_once(held) if at_once is None else at_once
-        # Of a searcher's trials Tune lets one wait: workers, and an autoscaler's nodes, would start one by one.
+        # Of a searcher's trials Tune lets one wait: workers, and an autoscaler's nodes, would start one by one. With as
+        # many as workers, they start together. While they do, Tune gives a trial that waits for its own worker to one
+        # that is free, and ends the one that starts: trials shorter than a start leave workers out.
         waiting = min(ahead, MOST_WAITING) if grows() else min(room, MOST_WAITING)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, waiting))
         source, scheduler = make(sweep)
+        source.waiting = waiting if grows() else 1
         stopper = Ending(source, machine.grace)
         deaths = _Deaths()
         tuner = tune.Tuner(
@@ -180,7 +183,7 @@ def run_trials(
                 storage_path=scratch,
                 verbose=0,
                 stop=stopper,
-                callbacks=[view, deaths, Watchdog(), Packing(study), *watching],
+                callbacks=[Beginnings(source), view, deaths, Watchdog(), Packing(study), *watching],
                 failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )

@@ -8,7 +8,9 @@ import pytest
 
 from sweeper import signals
 from sweeper.execution import interrupt
-from sweeper.execution.interrupt import Ending, PlannedTrials
+from sweeper.execution.interrupt import Ending, PlannedTrials, WithinBudget
+from sweeper.execution.searches import SearchSource
+from sweeper.execution.until_decided import UntilDecided
 from sweeper.results.claims import Claim
 
 
@@ -143,14 +145,39 @@ def test_where_results_decide_what_comes_next_one_trial_waits_once_the_first_beg
     """As many as there are workers come at first, so that these start side by side."""
     source = Learning(trials(*"abcdef"), Others(), said.append)
     assert [given(source, name) for name in "123"] == ["a", "b", "c"]
-    source.on_trial_result("1", {"outcome": "started"})
+    source.begun("1")
     assert given(source, "4") is None, "two wait for a worker"
-    source.on_trial_result("2", {"outcome": "started"})
-    source.on_trial_result("3", {"outcome": "started"})
+    source.begun("2")
+    source.begun("3")
     assert given(source, "4") == "d"
     assert given(source, "5") is None
     source.on_trial_complete("1", {"outcome": "complete"})
     assert given(source, "5") is None, "the fourth still waits"
+    source.waiting = 2  # as where nodes start on demand
+    assert given(source, "5") == "e"
+
+
+def test_where_results_decide_nothing_as_many_wait_as_tune_asks_for(said):
+    source = PlannedTrials(trials(*"abc"), Others(), said.append)
+    assert given(source, "1") == "a"
+    source.begun("1")
+    assert [given(source, name) for name in "23"] == ["b", "c"]
+
+
+@pytest.mark.parametrize("kind", [WithinBudget, SearchSource, UntilDecided])
+def test_results_decide_what_comes_next(kind):
+    assert kind.learns
+
+
+def test_a_trial_that_another_run_began_while_it_waited_stops_as_it_begins(said):
+    others = Others()
+    source = PlannedTrials(trials("a", "b"), others, said.append)
+    ending = Ending(source, 20.0)
+    assert given(source, "1") == "a"
+    others.claims = {"a": AWAY}
+    assert ending("1", {"outcome": "started"})
+    source.on_trial_complete("1")
+    assert [given(source, name) for name in "23"] == ["b", None]
 
 
 @pytest.mark.parametrize("outcome", ["complete", "failed", "left"])
