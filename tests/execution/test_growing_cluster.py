@@ -93,6 +93,7 @@ def test_ctrl_c_stops_trials_of_several_workers_that_wait_for_nodes(head, sweepe
     sweep, attempts = start_with_two_workers(head, sweeper, "2")
     head.add_node(num_cpus=2)
     wait_for(lambda: list(attempts.glob("*.parquet")), sweep)
+    time.sleep(2)  # until the driver has heard of it; before, Ctrl-C stops a trial as it begins
     sweep.send_signal(signal.SIGINT)
     output, _ = sweep.communicate(timeout=200)
     assert sweep.returncode == 130, output
