@@ -74,7 +74,7 @@ def _check_seeds_per_trial(options: AblationOptions) -> None:
     others = {
         f"--workers-per-trial {options.workers_per_trial}": options.workers_per_trial > 1,
         f"--until {options.until}": options.until is not None,
-        f"--budget '{options.budget}'": options.budget is not None,
+        f"--budget {options.budget}": options.budget is not None,
         f"--code {' '.join(options.code)}": bool(options.code),
         f"--log {' '.join(options.log)}": bool(options.log),
     }
