@@ -87,17 +87,19 @@ def moved(before, study):
 
 def kill(sweeper, study, trials, *arguments):
     """Start, let it train and keep the states of so many trials, as it does after Ctrl-C, and kill it at once."""
-    before, known = states(study), len(read_attempts(study)) if study.exists() else 0
+    before, begun = states(study), len(list(study.folder.glob("attempts/*"))) + trials
     process = sweeper.start(*arguments)
     deadline = time.monotonic() + 120
-    while len(list(study.folder.glob("attempts/*"))) == known and time.monotonic() < deadline:
+    while len(list(study.folder.glob("attempts/*"))) < begun and time.monotonic() < deadline:
+        assert process.poll() is None, f"it ended before it could be killed:\n{process.stdout.read()}"
         time.sleep(0.1)
     time.sleep(TRAINING_SECONDS)
     process.send_signal(signal.SIGINT)
     while len(moved(before, study)) < trials and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
+    print(output)  # shown if the test fails
     sweeper.wait_until_ray_is_gone(60, besides=AGENTS)
     for agent in sweeper.ray_processes():  # they would stay for a minute
         with contextlib.suppress(ProcessLookupError):
