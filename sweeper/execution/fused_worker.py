@@ -39,6 +39,8 @@ from sweeper.training.fit import Diverged, Epoch, Fitted, TrialLeft
 from sweeper.training.fused import CannotFuse, check, choose, fit_fused
 from sweeper.training.trial import evaluate
 
+MOST_CHARACTERS = 200  # of an error that is told in passing
+
 # Why an arm's seeds don't train as one here, so many at once; '' where they do. A worker finds it out once.
 _reasons: dict[tuple[str, int], str] = {}
 
@@ -58,7 +60,7 @@ def train_seeds(config: dict[str, Any], sweep: SweepContext) -> None:
     if not reason:
         try:
             _run_with_retries(sweep, _Seeds(specs))
-        except CannotFuse as error:  # nothing was trained then
+        except CannotFuse as error:  # none has ended then
             reason = error.reason
     if reason:
         tune.report({"apart": reason})
@@ -77,7 +79,13 @@ def _reason_against(specs: Sequence[TrialSpec], sweep: SweepContext) -> str:
                 _reasons[key] = ""
         except CannotFuse as error:
             _reasons[key] = error.reason
+        except Exception as error:  # a user's network may raise anything
+            _reasons[key] = _in_a_line(failed_try(error))
     return _reasons[key]
+
+
+def _in_a_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:MOST_CHARACTERS]}"
 
 
 class _Seeds:
@@ -124,8 +132,9 @@ def _run_with_retries(sweep: SweepContext, seeds: _Seeds) -> None:
     An exception is all trials', as it ends the program; divergence is one trial's.
 
     Raises:
-        CannotFuse: they can't be trained as one.
+        CannotFuse: they can't be trained as one, or failed too often before one ended: by themselves, they may not.
     """
+    all_ = len(seeds.left)
     for failures in range(sweep.max_failures + 1):
         begin_try(failures)
         for spec in list(seeds.left.values()):
@@ -144,6 +153,8 @@ def _run_with_retries(sweep: SweepContext, seeds: _Seeds) -> None:
             failure = failed_try(error)
         else:
             return
+    if len(seeds.left) == all_:
+        raise CannotFuse(_in_a_line(failure))
     for spec in list(seeds.left.values()):
         seeds.end(spec, failed(sweep, spec, failure))
 

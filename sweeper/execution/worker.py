@@ -183,8 +183,7 @@ def failed(sweep: SweepContext, spec: TrialSpec, failure: Exception) -> Row:
     """Record a trial's failure; returns what Tune is told of it."""
     reason = f"{type(failure).__name__}: {failure}"
     if isinstance(failure, torch.OutOfMemoryError):
-        fewer = ", fewer seeds at once (--seeds-per-trial)" if sweep.seeds > 1 else ""
-        reason += f" Give each trial more of a GPU (--gpus-per-trial){fewer}, or choose a smaller recipe."
+        reason += " Give each trial more of a GPU (--gpus-per-trial), or choose a smaller recipe."
     curve = curve_rows(spec.trial_id, failure.curve) if isinstance(failure, Diverged) else []
     with contextlib.suppress(OSError):  # a full disk, say, which may be the very reason
         row = failed_row(spec, circumstances(sweep, spec), reason)

@@ -108,16 +108,43 @@ def test_after_an_exception_those_that_are_not_finished_are_tried_again(told, sw
     assert attempts(sweep, third) == ["failed: OSError: no space left", "complete"]
 
 
-def test_what_fails_too_often_fails_for_all(told, sweep, monkeypatch):
+def test_what_fails_too_often_is_tried_one_by_one(told, sweep, monkeypatch):
     def broken(*_args, **_options):
-        raise RuntimeError("boom")
+        raise RuntimeError("no\nmemory")
 
     monkeypatch.setattr(fused_worker, "fit_fused", broken)
-    specs = trials(seeds=2)
+    first, other = specs = trials(seeds=2)
     run(specs, sweep)
-    assert outcomes(told) == [(spec.trial_id, "failed") for spec in specs]
+    assert told[1] == {"apart": "RuntimeError: no memory"}
+    assert told[-1]["outcome"] == "complete" and "seeds" not in told[-1]
+    assert attempts(sweep, other) == ["failed: RuntimeError: no\nmemory"] * 3
+    assert sweep.study.finished() == {first.trial_id}
+
+
+def test_what_fails_too_often_after_one_has_ended_fails(told, sweep, monkeypatch):
+    first, *others = specs = trials(seeds=3)
+    original = worker.commit_result
+
+    def commit_result(sweep, result, *args):
+        if result.spec != first:
+            raise OSError("no space left")
+        return original(sweep, result, *args)
+
+    monkeypatch.setattr(fused_worker, "commit_result", commit_result)
+    run(specs, sweep)
+    ends = [(first.trial_id, "complete"), *((spec.trial_id, "failed") for spec in others)]
+    assert outcomes(told) == ends
     assert told[-1]["outcome"] == "complete", "the program has ended"
-    assert attempts(sweep, specs[0]) == ["failed: RuntimeError: boom"] * 3
+
+
+def test_a_network_that_raises_when_it_is_tried_trains_by_itself(told, sweep, monkeypatch):
+    def raises(*_args):
+        raise ValueError("only batches of 16")
+
+    monkeypatch.setattr(fused_worker, "check", raises)
+    monkeypatch.setattr(fused_worker, "train_alone", lambda *_: None)
+    run(trials(seeds=2), sweep)
+    assert told[-1] == {"apart": "ValueError: only batches of 16"}
 
 
 def test_all_leave_together_and_keep_their_states(told, sweep, monkeypatch):

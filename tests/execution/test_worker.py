@@ -39,7 +39,7 @@ def test_a_retry_finds_the_memory_of_the_try_before_free(told):
             raise torch.OutOfMemoryError("CUDA out of memory.") from error
 
     study = SimpleNamespace(is_finished=lambda _trial: False, record_failure=lambda *_: None)
-    worker.run_with_retries(SimpleNamespace(study=study, max_failures=2, seeds=1), SimpleNamespace(trial_id="t"), run)
+    worker.run_with_retries(SimpleNamespace(study=study, max_failures=2), SimpleNamespace(trial_id="t"), run)
     assert alive == [[], [], []]
     assert told[-1]["outcome"] == "failed"
     assert told[-1]["error"] == (
