@@ -196,6 +196,7 @@ def _add_grid(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
     _add_table(grid, defaults)
     _add_arms(grid, "only these arms; --list names them")
     _add_code(grid)
+    _add_seeds_per_trial(grid, defaults)
     grid.add_argument(
         "--peers",
         nargs="+",
@@ -214,6 +215,17 @@ def _add_code(grid: argparse._ArgumentGroup) -> None:
         metavar="COMMIT",
         help="compare commits of the repository that holds the study's file, with the first one named; . is the "
         "working tree. Of the reference arm, or of each --arm",
+    )
+
+
+def _add_seeds_per_trial(grid: argparse._ArgumentGroup, defaults: AblationOptions) -> None:
+    grid.add_argument(
+        "--seeds-per-trial",
+        type=_number_or_auto,
+        default=defaults.seeds_per_trial,
+        metavar="N|auto",
+        help="train up to N seeds of an arm as one program, with the same results within rounding: small networks keep "
+        "a device busy only together; auto measures both ways and takes the faster one",
     )
 
 
@@ -384,6 +396,13 @@ def _list(source: str) -> int:
 def say(line: str) -> None:
     """Print a line, at once."""
     print(line, flush=True)
+
+
+def _number_or_auto(text: str) -> int | str:
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor auto") from error
 
 
 def integers(text: str) -> tuple[int, ...]:

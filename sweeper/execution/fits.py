@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sweeper.plan import PlanError, TrialSpec
 
@@ -28,6 +28,7 @@ class Machine:
         address: of a running Ray cluster; None: see `cluster`.
         loggers: names of further loggers for learning curves.
         grace: seconds that running trials have to finish after SIGTERM or SIGHUP.
+        seeds: of an arm, at most, that one program trains; "auto": as many as make it faster.
     """
 
     cpus: int = 1
@@ -37,6 +38,7 @@ class Machine:
     address: str | None = None
     loggers: tuple[str, ...] = ()
     grace: float = 20.0
+    seeds: int | Literal["auto"] = 1
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ def largest(trials: Sequence[TrialSpec]) -> list[TrialSpec]:
     return [counted[most] for most in sorted(counted)[-1:]] + list(others.values())
 
 
-def host_memory(trial: TrialSpec, nodes: Sequence[Node]) -> int:
-    """Host memory in bytes that a trial needs, or each of its workers.
+def host_memory(trial: TrialSpec, nodes: Sequence[Node], seeds: int = 1) -> int:
+    """Host memory in bytes that a trial needs, or each of its workers, or a program that trains so many `seeds` of it.
 
     Raises:
         PlanError: no node has as much.
@@ -105,19 +107,21 @@ def host_memory(trial: TrialSpec, nodes: Sequence[Node]) -> int:
 
     from sweeper.tools.profile import peak_training_memory
 
-    needed = int(PROCESS_BYTES + RESERVE * peak_training_memory(trial, torch.device("cpu")))
+    needed = int(PROCESS_BYTES + RESERVE * seeds * peak_training_memory(trial, torch.device("cpu")))
     most = max(node.get("memory", 0.0) for node in nodes if node.get("CPU"))
     if needed > most:
         raise PlanError(
-            f"a trial of {trial.arm} needs about {needed / GIGABYTE:.1f} GB of memory and Ray has "
-            f"{most / GIGABYTE:.1f} GB for it here; choose a smaller recipe than "
+            f"{_whose(trial, seeds)} about {needed / GIGABYTE:.1f} GB of memory and Ray has "
+            f"{most / GIGABYTE:.1f} GB for it here; {_fewer(seeds)}choose a smaller recipe than "
             f"{trial.recipe}, or a machine with a GPU"
         )
     return needed
 
 
-def judge_gpu(trial: TrialSpec, gpus: float, needed: int, card: int) -> None:
+def judge_gpu(trial: TrialSpec, gpus: float, needed: int, card: int, seeds: int = 1) -> None:
     """Check that a training step, measured to need `needed` bytes, fits in a trial's share of a GPU of `card` bytes.
+
+    Or `seeds` times as much, for so many seeds at once.
 
     Raises:
         PlanError: it does not fit, or torch can't use the GPU (`card` is 0).
@@ -130,11 +134,21 @@ def judge_gpu(trial: TrialSpec, gpus: float, needed: int, card: int) -> None:
             "`sweeper doctor` there says why, and --gpus-per-trial 0 computes on CPUs"
         )
     share = card * min(gpus, 1.0)
-    if needed * RESERVE > share:
+    if seeds * needed * RESERVE > share:
         raise PlanError(
-            f"--gpus-per-trial {gpus:g}: a trial of {trial.arm} needs {needed / GIGABYTE:.1f} GB and "
-            f"its share of the GPU is {share / GIGABYTE:.1f} GB; give each trial more, or choose a smaller recipe"
+            f"--gpus-per-trial {gpus:g}: {_whose(trial, seeds)} {seeds * needed / GIGABYTE:.1f} GB and its share of "
+            f"the GPU is {share / GIGABYTE:.1f} GB; {_fewer(seeds)}give each trial more, or choose a smaller recipe"
         )
+
+
+def _whose(trial: TrialSpec, seeds: int) -> str:
+    if seeds == 1:
+        return f"a trial of {trial.arm} needs"
+    return f"--seeds-per-trial: {seeds} seeds of {trial.arm} at once need"
+
+
+def _fewer(seeds: int) -> str:
+    return "" if seeds == 1 else "train fewer at once, "
 
 
 def share_of_batch(trial: TrialSpec, workers: int) -> TrialSpec:

@@ -78,11 +78,19 @@ class TrialSource(Searcher):
         """What other runs are at, by trial id."""
         return {} if self._claims is None else self._claims.now()
 
-    def yields(self, name: str) -> bool:
-        """Whether a running trial (`name`: Tune's id) is to be left to another run, which began it first."""
+    def members(self, name: str) -> tuple[TrialSpec, ...]:
+        """What a running trial (`name`: Tune's id) consists of."""
         spec = self._running.get(name)
-        claim = None if spec is None else self.claimed().get(spec.trial_id)
-        if spec is None or claim is None or claim.yields:
+        return () if spec is None else (spec,)
+
+    def yields(self, name: str) -> bool:
+        """Whether a running trial (`name`: Tune's id) is to be left to another run, which began it first.
+
+        Of trials that train as one, the first that both runs are at decides for all: else both runs might yield.
+        """
+        claimed = self.claimed()
+        spec = next((spec for spec in self.members(name) if spec.trial_id in claimed), None)
+        if spec is None or claimed[spec.trial_id].yields:
             return False
         if name not in self._yielded:
             self._yielded.add(name)

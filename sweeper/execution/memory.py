@@ -21,8 +21,10 @@ from sweeper.study_file import with_network
 from sweeper.tools.profile import peak_training_memory
 
 
-def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources, study: Study) -> int:
+def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources, study: Study, seeds: int = 1) -> int:
     """Host memory in bytes that Ray should set aside for each trial: 0 where trials compute on GPUs.
+
+    Or for each program that trains so many `seeds` of one.
 
     Raises:
         PlanError: the largest arm does not fit on its share of a GPU, or in the largest node's memory.
@@ -31,9 +33,9 @@ def memory_per_trial(trials: Sequence[TrialSpec], resources: TrialResources, stu
         # Once: a process that Ray kept for the next task would keep the memory that was measured from the trials.
         measure = ray.remote(max_calls=1, num_gpus=resources.gpus, num_cpus=0)(_on_gpu)
         for trial in largest(trials):
-            judge_gpu(trial, resources.gpus, *ray.get(measure.remote(trial, study)))
+            judge_gpu(trial, resources.gpus, *ray.get(measure.remote(trial, study)), seeds)
         return 0
-    return max(host_memory(trial, nodes()) for trial in largest(trials))
+    return max(host_memory(trial, nodes(), seeds) for trial in largest(trials))
 
 
 def measured_here(spec: TrialSpec) -> tuple[int, int]:

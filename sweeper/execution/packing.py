@@ -5,6 +5,7 @@ from typing import Any
 
 from ray.tune import Callback
 
+from sweeper.execution.worker import specs_of
 from sweeper.results.row_files import PACK_ROWS
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
@@ -18,8 +19,9 @@ class Packing(Callback):
         self._finished = 0
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Count the trial, and pack if it fills a pack."""
-        self._finished += 1
-        if self._finished % PACK_ROWS == 0:
+        """Count the trial, and what trained with it, and pack if that fills a pack."""
+        packs = self._finished // PACK_ROWS
+        self._finished += len(specs_of(trial.config))
+        if self._finished // PACK_ROWS > packs:
             with contextlib.suppress(OSError, StudyError):  # a full disk, say: the rows stay where they are
                 self._study.pack()

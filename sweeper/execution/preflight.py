@@ -15,6 +15,7 @@ from sweeper.execution.fits import (
     share_of_batch,
 )
 from sweeper.execution.room import check_ray
+from sweeper.execution.seeds_at_once import most_alike
 from sweeper.plan import TrialSpec
 
 
@@ -43,16 +44,18 @@ def _check(machine: Machine, trials: Sequence[TrialSpec], nodes: Sequence[Node],
     if machine.workers > 1:
         check_sharing(machine.workers, resources.gpus, min(trial.training.batch_size for trial in trials))
     most = largest([share_of_batch(trial, machine.workers) for trial in trials])
-    memory = 0
+    memory, seeds = 0, 1
+    if machine.seeds != "auto":  # which takes what fits
+        seeds = most_alike(trials, machine.seeds)
     if not resources.gpus:
-        memory = max(host_memory(trial, nodes) for trial in most)
+        memory = max(host_memory(trial, nodes, seeds) for trial in most)
     elif own:
         from sweeper.execution.memory import measured_here
 
         for trial in most:
             if trial.code:  # a user's network is measured when Ray runs: no other process finds its code before
                 continue
-            judge_gpu(trial, resources.gpus, *measured_here(trial))
+            judge_gpu(trial, resources.gpus, *measured_here(trial), seeds)
     if machine.workers > 1:
         held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
         check_room(nodes, {name: amount for name, amount in held.items() if amount}, machine.workers)

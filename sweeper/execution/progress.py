@@ -18,6 +18,7 @@ from rich.text import Text
 
 from sweeper import signals
 from sweeper.execution.time_left import Course, in_words
+from sweeper.execution.worker import specs_of
 from sweeper.plan import TrialSpec
 from sweeper.training.cost import gflops_per_clip
 
@@ -54,6 +55,7 @@ class Progress(Callback):
         self._spinner: Spinner | None = None
         self._said = time.monotonic()
         self._told = False  # what an interrupt waits for
+        self._parted: set[str] = set()  # arms whose seeds don't train as one
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_console": None, "_live": None, "_spinner": None}
@@ -80,18 +82,25 @@ class Progress(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Mark the trial as running, unless the sweep is ending: then it is stopped before it begins."""
-        trial_id = self._id(trial)
-        self._specs.setdefault(trial_id, trial.config["spec"])
-        if signals.asked() is None:
-            self._running.add(trial_id)
-            self._left.start(trial_id, self._specs[trial_id], time.monotonic())
-            self._cell[trial_id] = Text("▶", "cyan")
+        specs = specs_of(trial.config)
+        for spec in specs:
+            self._specs.setdefault(spec.trial_id, spec)
+            if signals.asked() is None and spec.trial_id not in self._done:
+                self._start(spec.trial_id, len(specs))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Take in an epoch, or the trial's end: its last report says how it went."""
-        trial_id = self._id(trial)
+        """Take in an epoch, or the trial's end: its last report says how it went. Of several seeds, those of each."""
+        if "apart" in result:
+            self._part(specs_of(trial.config), result["apart"])
+        elif "seeds" not in result:
+            self._take(trial.config["trial_id"], result)
+        for row in result.get("seeds", ()):
+            if row["trial"] not in self._done:  # a program that was begun anew tells again what had ended
+                self._take(row["trial"], row)
+
+    def _take(self, trial_id: str, result: dict[str, Any]) -> None:
         spec = self._specs[trial_id]
         if "epoch" in result:
             self._left.epoch(trial_id, result["epoch"], result["epoch_seconds"], time.monotonic())
@@ -117,20 +126,23 @@ class Progress(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Mark a trial whose worker died too often."""
-        self._failed += 1
-        self._finish(self._id(trial), Text("died", "bold red"), "failed: its worker died")
+        for spec in specs_of(trial.config):
+            if spec.trial_id not in self._done:
+                self._failed += 1
+                self._finish(spec.trial_id, Text("died", "bold red"), "failed: its worker died")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Mark a search's trial that was stopped before its end, if it was."""
-        trial_id = self._id(trial)
+        trial_id = trial.config["trial_id"]
         result = trial.last_result or {}
         spec = self._specs.get(trial_id)
         if spec is not None and spec.selects and "epoch" in result and "outcome" not in result:
             score = result.get("validation_accuracy")
             so_far = "" if score is None else f", validation accuracy {score:.1%}"
             self._finish(trial_id, Text("stopped", "dim"), f"stopped after epoch {result['epoch']}{so_far}")
-        elif trial_id in self._running:  # another command began it first, or the sweep is ending
-            self._forget(trial_id)
+        for spec in specs_of(trial.config):
+            if spec.trial_id in self._running:  # another command began it first, or the sweep is ending
+                self._forget(spec.trial_id)
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Once the sweep is asked to end, say what it waits for; Tune calls this all the time."""
@@ -141,6 +153,21 @@ class Progress(Callback):
     def say(self, line: str) -> None:
         """Print a line, above the view where that is open."""
         (self._console or Console()).print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _start(self, trial_id: str, beside: int = 1) -> None:
+        self._running.add(trial_id)
+        self._left.start(trial_id, self._specs[trial_id], time.monotonic(), beside)
+        self._cell[trial_id] = Text("▶", "cyan")
+
+    def _part(self, specs: Sequence[TrialSpec], reason: str) -> None:
+        """Of seeds that can't train as one, or would do so slower, the first begins; say so once for each arm."""
+        for spec in specs:
+            self._forget(spec.trial_id)
+            self._cell.pop(spec.trial_id, None)
+        self._start(specs[0].trial_id)
+        if specs[0].arm not in self._parted:
+            self._parted.add(specs[0].arm)
+            self.say(f"{specs[0].arm}: seeds run one by one: {reason}")
 
     def _forget(self, trial_id: str) -> None:
         """A trial stopped that will come again."""
@@ -264,10 +291,6 @@ class Progress(Callback):
                 cells.append(Text(f"{done}/{len(ids)}", "dim"))
             table.add_row(arm, *cells)
         return table
-
-    @staticmethod
-    def _id(trial: Any) -> str:
-        return str(trial.config["trial_id"])
 
 
 def _about(seconds: float | None) -> str:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from ray import tune
@@ -22,15 +22,18 @@ from sweeper.audio.fold_data import FoldData
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, nodes, trial_resources
-from sweeper.execution.fits import Machine, share_of_batch, workers_on
+from sweeper.execution.fits import Machine, TrialResources, share_of_batch, workers_on
+from sweeper.execution.fused_worker import train_seeds
 from sweeper.execution.interrupt import Beginnings, Ending, PlannedTrials, TrialSource, WithinBudget
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.packing import Packing
 from sweeper.execution.progress import Progress
+from sweeper.execution.seed_groups import PlannedSeeds
+from sweeper.execution.seeds_at_once import most_alike, programs, that_keep_busy
 from sweeper.execution.time_left import Course
 from sweeper.execution.watchdog import Watchdog
-from sweeper.execution.worker import FoldClips, SweepContext, train_trial
+from sweeper.execution.worker import FoldClips, SweepContext, specs_of, train_trial
 from sweeper.plan import PlanError, TrialSpec
 from sweeper.results.attempts import new_run
 from sweeper.results.budget import Spending
@@ -72,6 +75,8 @@ def run_sweep(
 
     def source(sweep: SweepContext) -> TrialSource:
         claims = Claims(study, sweep.run)
+        if sweep.seeds > 1:
+            return PlannedSeeds(trials, sweep.seeds, claims, view.say)
         if spending is None:
             return PlannedTrials(trials, claims, view.say)
         return WithinBudget(trials, spending, claims, view.say)
@@ -127,7 +132,7 @@ def run_trials(
     ):
         resources = trial_resources(machine.cpus, machine.gpus, ahead * machine.workers)
         shares = [share_of_batch(trial, machine.workers) for trial in like]
-        memory = memory_per_trial(shares, resources, study)
+        seeds, memory = _at_once_of_one(like, shares, machine.seeds, resources, study)
         # Each node fetches them once, whatever it trains.
         references = {key: ray.put(part) for key, part in parts.items()}
         sweep = SweepContext(
@@ -148,10 +153,13 @@ def run_trials(
             max_failures=machine.max_failures,
             follow=follow,
             run=new_run(),
+            seeds=seeds,
+            measured=machine.seeds == "auto",
         )
         held = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": memory}
         if machine.workers == 1:
-            trainable, at_once = tune.with_resources(tune.with_parameters(train_trial, sweep=sweep), held), None
+            function = train_trial if seeds == 1 else train_seeds
+            trainable, at_once = tune.with_resources(tune.with_parameters(function, sweep=sweep), held), None
         else:
             batch = min(trial.training.batch_size for trial in like)
             trainable, at_once = stack.enter_context(
@@ -187,14 +195,42 @@ def run_trials(
                 failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )
-        view.begin(room)
+        view.begin(room if seeds == 1 else min(room, programs(like, seeds)))
         try:
             with signals.noted(source.drain):
                 results = tuner.fit()
         finally:
             view.close()
         keep_event_files(Path(scratch), study)
-        return _failures(results, deaths.reasons, machine.max_failures)
+        return *_failures(results, deaths.reasons, machine.max_failures), *deaths.of_seeds
+
+
+def _at_once_of_one(
+    trials: Sequence[TrialSpec],
+    shares: Sequence[TrialSpec],
+    wished: int | Literal["auto"],
+    resources: TrialResources,
+    study: Study,
+) -> tuple[int, int]:
+    """How many seeds of an arm train as one program, and the memory that this is given.
+
+    Raises:
+        PlanError: so many don't fit; of an automatic number, not even one.
+    """
+    if wished != "auto":
+        seeds = most_alike(trials, wished) if wished > 1 else 1
+        return seeds, memory_per_trial(shares, resources, study, seeds)
+    held = {"CPU": float(resources.cpus), "GPU": resources.gpus}
+    alone = 0 if resources.gpus else memory_per_trial(shares, resources, study)
+    room = _at_once(held | {"memory": alone})
+    seeds = that_keep_busy(trials, room)
+    while seeds > 1:
+        with contextlib.suppress(PlanError):
+            memory = memory_per_trial(shares, resources, study, seeds)
+            if _at_once(held | {"memory": memory}) >= min(room, programs(trials, seeds)):
+                return seeds, memory
+        seeds //= 2
+    return 1, memory_per_trial(shares, resources, study)
 
 
 def _at_once(held: Mapping[str, float]) -> int:
@@ -207,25 +243,45 @@ def _name(trial: Any) -> str:
 
 
 def _failures(results: Any, died: Mapping[str, str], max_failures: int) -> tuple[Failure, ...]:
-    failures = []
+    failures = {}
     for result in results:
-        spec = result.config["spec"] if result.config else None
-        if spec is None:
-            continue
-        if spec.trial_id in died:
-            failures.append(Failure(spec, f"its worker died {max_failures + 1} times: {died[spec.trial_id]}"))
-        elif (result.metrics or {}).get("outcome") == "failed":
-            failures.append(Failure(spec, result.metrics["error"]))
-    return tuple(failures)
+        specs = specs_of(result.config) if result.config else ()
+        for spec in specs:
+            if spec.trial_id in died:
+                reason = f"its worker died {max_failures + 1} times: {died[spec.trial_id]}"
+                failures[spec.trial_id] = Failure(spec, reason)
+        if (result.metrics or {}).get("outcome") == "failed":
+            failures.setdefault(specs[0].trial_id, Failure(specs[0], result.metrics["error"]))
+    return tuple(failures.values())
 
 
 class _Deaths(Callback):
-    """Notes the trials that Tune gave up; of those whose workers never began, its results say nothing."""
+    """Notes the trials that Tune gave up; of those whose workers never began, its results say nothing.
+
+    Also the seeds that failed in a program of several, of which results tell the end alone.
+    """
 
     def __init__(self) -> None:
         self.reasons: dict[str, str] = {}
+        self.of_seeds: list[Failure] = []
+        self._ended: set[str] = set()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Take in how seeds ended. Those that train apart after all are Tune's other trials, also after a crash."""
+        if "apart" in result:
+            trial.config.pop("others", None)
+        by_id = {spec.trial_id: spec for spec in specs_of(trial.config)}
+        for row in result.get("seeds", ()):
+            if row.get("outcome") in ("complete", "failed"):
+                self._ended.add(row["trial"])
+            if row.get("outcome") == "failed":
+                self.of_seeds.append(Failure(by_id[row["trial"]], row["error"]))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune calls this after the last try."""
         error = trial.get_error()
-        self.reasons[trial.config["trial_id"]] = str(error or "it could not begin").strip().splitlines()[-1]
+        for spec in specs_of(trial.config):
+            if spec.trial_id not in self._ended:
+                self.reasons[spec.trial_id] = str(error or "it could not begin").strip().splitlines()[-1]

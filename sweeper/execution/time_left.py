@@ -22,6 +22,7 @@ class _Running:
     kind: Kind
     began: float
     heard: float  # when the last epoch ended
+    beside: int = 1  # trials that train as one program, this one included: each has a share of its time
     epochs: int = 0
 
 
@@ -52,13 +53,13 @@ class TimeLeft:
         """Operations of one forward pass over one clip; None where they can't be counted."""
         self._gflops[arm] = gflops
 
-    def start(self, trial_id: str, spec: TrialSpec, now: float) -> None:
-        """A trial begins."""
+    def start(self, trial_id: str, spec: TrialSpec, now: float, beside: int = 1) -> None:
+        """A trial begins, as one program with others: `beside` in all, of which each costs a share of the seconds."""
         kind = _kind(spec)
         like = kind if self._coming[kind] else next((k for k in self._coming if k[:3] == kind[:3]), kind)
         self._coming[like] -= 1
         self._coming = +self._coming
-        self._running[trial_id] = _Running(kind, now, now)
+        self._running[trial_id] = _Running(kind, now, now, beside)
         self._began = now if self._began is None else self._began
 
     def epoch(self, trial_id: str, epochs: int, seconds: float, now: float) -> None:
@@ -78,7 +79,8 @@ class TimeLeft:
         stage, arm, _, epochs = running.kind
         self._shares.setdefault(stage, []).append(1.0 if complete else running.epochs / epochs)
         if complete and arm in self._seconds:
-            self._beside.append(max(0.0, now - running.began - epochs * self._seconds[arm]))
+            taken = (now - running.began) / running.beside
+            self._beside.append(max(0.0, taken - epochs * self._seconds[arm]))
 
     def give_back(self, trial_id: str) -> None:
         """A trial stopped without an end: it is still to come."""
@@ -93,11 +95,12 @@ class TimeLeft:
         if self._began is None or not self._seconds:
             return None
         running = [self._rest(one, now) for one in self._running.values()]
+        lasting = [rest * one.beside for rest, one in zip(running, self._running.values(), strict=True)]
         if running_only:
-            return max(running, default=0.0)
+            return max(lasting, default=0.0)
         coming = [(self._trial(kind), number) for kind, number in self._coming.items()]
         work = math.fsum(running) + math.fsum(seconds * number for seconds, number in coming)
-        longest = max([*running, *(seconds for seconds, _ in coming)], default=0.0)
+        longest = max([*lasting, *(seconds for seconds, _ in coming)], default=0.0)
         end = now + max(work / self._at_once, longest)
         if self._end is None:
             self._end = end
@@ -112,7 +115,7 @@ class TimeLeft:
         """Seconds that a trial that runs still needs: not less than its last part needs, however late it is."""
         epoch = self._epoch(running.kind[1])
         whole = (running.kind[3] - running.epochs) * epoch * self._share(running.kind[0])
-        return max(0.0, whole - (now - running.heard)) + self._overhead()
+        return max(0.0, whole - (now - running.heard) / running.beside) + self._overhead()
 
     def _trial(self, kind: Kind) -> float:
         stage, arm, _, epochs = kind

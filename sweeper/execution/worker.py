@@ -9,7 +9,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,7 +48,10 @@ class FoldClips:
 
 @dataclass(frozen=True)
 class SweepContext:
-    """What all trials of a sweep share. Small: the clips are references."""
+    """What all trials of a sweep share. Small: the clips are references.
+
+    `seeds`: how many of an arm may train as one program; `measured`: only where that was measured to be faster.
+    """
 
     study: Study
     folds: Mapping[int, FoldClips]
@@ -60,20 +63,41 @@ class SweepContext:
     max_failures: int
     follow: bool = False
     run: str = ""
+    seeds: int = 1
+    measured: bool = False
 
 
-def tune_config(spec: TrialSpec) -> dict[str, Any]:
-    """A trial as Tune is given it. The worker is handed the spec: a search's are not known when the sweep begins."""
-    return {"trial_id": spec.trial_id, "spec": spec}
+def tune_config(spec: TrialSpec, others: Sequence[TrialSpec] = ()) -> dict[str, Any]:
+    """A trial, and others that train with it, as Tune is given them.
+
+    The worker is handed the specs: a search's are not known when the sweep begins.
+    """
+    return {"trial_id": spec.trial_id, "spec": spec} | ({"others": list(others)} if others else {})
+
+
+def specs_of(config: Mapping[str, Any]) -> tuple[TrialSpec, ...]:
+    """The trials of such a config."""
+    return config["spec"], *config.get("others", ())
 
 
 def train_trial(config: dict[str, Any], sweep: SweepContext) -> None:
     """Tune's function trainable: run and commit the trial `config["spec"]` in this process."""
     spec = opened(config["spec"], sweep)
-    fold = sweep.folds[spec.data.fold]
+    hold(sweep)
+    tune.report(STARTED)  # returns unless Tune stops the trial here
+    train_alone(spec, sweep)
+
+
+def hold(sweep: SweepContext) -> None:
+    """Keep this process to what a trial holds."""
     torch.set_num_threads(sweep.cpus)
     if 0 < sweep.gpus < 1:  # a trial that takes more than its share must fail, not those beside it
         torch.cuda.set_per_process_memory_fraction(sweep.gpus)
+
+
+def train_alone(spec: TrialSpec, sweep: SweepContext) -> None:
+    """Run and commit one trial in this process, and tell Tune how it ended."""
+    fold = sweep.folds[spec.data.fold]
 
     def run() -> Row:
         with (
@@ -85,7 +109,7 @@ def train_trial(config: dict[str, Any], sweep: SweepContext) -> None:
                 spec,
                 ray.get(list(fold.train)),
                 lambda: ray.get(list(fold.scored)),
-                device=torch.device("cuda" if sweep.gpus else "cpu"),
+                device=device_of(sweep),
                 state=state.path,
                 on_state=lambda: state.save(often=not wish()),
                 on_epoch=epoch_reporter(tune.report),
@@ -94,8 +118,12 @@ def train_trial(config: dict[str, Any], sweep: SweepContext) -> None:
             )
             return commit_result(sweep, result, fitted, running)
 
-    tune.report(STARTED)  # returns unless Tune stops the trial here
     run_with_retries(sweep, spec, run)
+
+
+def device_of(sweep: SweepContext) -> torch.device:
+    """Where the sweep's trials compute."""
+    return torch.device("cuda" if sweep.gpus else "cpu")
 
 
 def opened(spec: TrialSpec, sweep: SweepContext) -> TrialSpec:
@@ -111,28 +139,48 @@ def run_with_retries(sweep: SweepContext, spec: TrialSpec, run: Callable[[], Row
     process. What ends the process, and CUDA errors, after which it is of no use, are Tune's to retry in a new one.
     """
     for failures in range(sweep.max_failures + 1):
-        _free_gpu()
+        begin_try(failures)
         if sweep.study.is_finished(spec.trial_id):  # by another cluster on the same folder, or just before a crash
             tune.report({"outcome": "complete"})
             return
-        if failures:
-            time.sleep(min(BACKOFF_SECONDS * 2 ** (failures - 1), MAX_BACKOFF_SECONDS))
         try:
             row = run()
         except TrialLeft:
             tune.report({"outcome": "left"})
             return
         except Exception as error:
-            if isinstance(error, torch.AcceleratorError):
-                raise
-            # Without its frames: they hold the network and all that it had put on the GPU.
-            failure = error.with_traceback(None)
-            failure.__context__ = failure.__cause__ = None
+            failure = failed_try(error)
             if isinstance(error, Diverged):
                 break
         else:
-            tune.report({"outcome": "complete", "accuracy": row["accuracy"], "seconds": row["seconds"]})
+            tune.report(completed(row))
             return
+    tune.report(failed(sweep, spec, failure))
+
+
+def begin_try(failures: int) -> None:
+    """Before each try: free what the one before held, and wait the longer, the more of them failed."""
+    _free_gpu()
+    if failures:
+        time.sleep(min(BACKOFF_SECONDS * 2 ** (failures - 1), MAX_BACKOFF_SECONDS))
+
+
+def failed_try(error: Exception) -> Exception:
+    """What went wrong in a try, to be kept; raises it again if only a new process could go on."""
+    if isinstance(error, torch.AcceleratorError):
+        raise error
+    # Without its frames: they hold the network and all that it had put on the GPU.
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
+
+
+def completed(row: Row) -> Row:
+    """What Tune is told of a trial that committed this row."""
+    return {"outcome": "complete", "accuracy": row["accuracy"], "seconds": row["seconds"]}
+
+
+def failed(sweep: SweepContext, spec: TrialSpec, failure: Exception) -> Row:
+    """Record a trial's failure; returns what Tune is told of it."""
     reason = f"{type(failure).__name__}: {failure}"
     if isinstance(failure, torch.OutOfMemoryError):
         reason += " Give each trial more of a GPU (--gpus-per-trial), or choose a smaller recipe."
@@ -141,12 +189,12 @@ def run_with_retries(sweep: SweepContext, spec: TrialSpec, run: Callable[[], Row
         row = failed_row(spec, circumstances(sweep, spec), reason)
         cost = cost_of_running(sweep.study, spec.trial_id, complete=False)
         sweep.study.record_failure(row | asdict(cost), curve)
-    tune.report({"outcome": "failed", "error": reason})
+    return {"outcome": "failed", "error": reason}
 
 
 @contextlib.contextmanager
-def recorded(sweep: SweepContext, spec: TrialSpec, workers: int = 1) -> Iterator[Attempt]:
-    """An attempt at a trial by so many workers. One that ends because that was wished has not failed."""
+def recorded(sweep: SweepContext, spec: TrialSpec, workers: float = 1) -> Iterator[Attempt]:
+    """An attempt at a trial by so many workers, or a share of one. That which ends as was wished has not failed."""
     held = {"cpus": workers * sweep.cpus, "gpus": workers * sweep.gpus}
     with attempt(sweep.study, spec.trial_id, device=device_name(sweep), run=sweep.run, **held) as running:
         try:
@@ -207,17 +255,26 @@ def epoch_reporter(send: Callable[[Row], object]) -> Callable[[Epoch], None]:
         if followed or time.monotonic() - last > REPORT_SECONDS:
             last = time.monotonic()
             send(
-                {
-                    "epoch": point.epoch + 1,
-                    "loss": point.loss,
-                    "train_accuracy": point.train_accuracy,
-                    "learning_rate": point.learning_rate,
-                    "clips_per_second": point.clips_per_second,
-                    "epoch_seconds": point.seconds,
-                    "process": os.getpid(),
-                    "node_id": ray.get_runtime_context().get_node_id(),
-                }
+                epoch_row(point)
+                | whereabouts()
                 | ({"validation_accuracy": point.validation_accuracy} if followed else {})
             )
 
     return report
+
+
+def epoch_row(point: Epoch) -> Row:
+    """What the driver is told of an epoch."""
+    return {
+        "epoch": point.epoch + 1,
+        "loss": point.loss,
+        "train_accuracy": point.train_accuracy,
+        "learning_rate": point.learning_rate,
+        "clips_per_second": point.clips_per_second,
+        "epoch_seconds": point.seconds,
+    }
+
+
+def whereabouts() -> Row:
+    """This process and its node."""
+    return {"process": os.getpid(), "node_id": ray.get_runtime_context().get_node_id()}

@@ -14,7 +14,7 @@ from sweeper.results.budget import BUDGET, Spending, read_stop
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.run.budget import budget_facts, describe_stop, read_budget
-from sweeper.run.checks import check_begin
+from sweeper.run.checks import check_begin, check_numbers
 from sweeper.run.conclusion import describe_conclusion
 from sweeper.run.describe import describe, describe_reach, expected_cost
 from sweeper.run.floor import keep_floor
@@ -57,6 +57,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
     Raises:
         DatasetError, LeakError, PlanError, StudyError: one line each, for the user.
     """
+    check_numbers(options)  # here, too: what follows may look at repositories first
     budget = read_budget(options)
     if options.code:
         from sweeper.run.code import run_code  # which begins and sweeps as below

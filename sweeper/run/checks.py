@@ -19,7 +19,7 @@ from sweeper.results.folder import Folder
 from sweeper.results.plans import merge
 from sweeper.results.store import FOLDERS, Study
 from sweeper.results.tables import StudyError
-from sweeper.run.options import RunOptions, SearchOptions, VarianceOptions, machine
+from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, VarianceOptions, machine
 from sweeper.waiting import waiting
 
 # The least and the most of each number, both included. The most is more than anybody means and less than what would
@@ -31,6 +31,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "trials": (1, 100_000),
     "top": (1, 100),
     "replicates": (1, 100),
+    "seeds_per_trial": (1, 64),
     "workers_per_trial": (1, math.inf),
     "cpus_per_trial": (1, math.inf),
     "gpus_per_trial": (0, math.inf),
@@ -40,14 +41,16 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 
 
 def check_numbers(options: RunOptions) -> None:
-    """Refuse numbers that nobody means, and a fold that is named twice or not at all.
+    """Refuse numbers that nobody means, or not with others, and a fold that is named twice or not at all.
 
     Raises:
         PlanError: naming the first one.
     """
+    if isinstance(options, AblationOptions) and options.seeds_per_trial != 1:
+        _check_seeds_per_trial(options)
     for name, (least, most) in LIMITS.items():
         value, option = getattr(options, name, None), f"--{name.replace('_', '-')}"
-        if value is None:
+        if value is None or (name == "seeds_per_trial" and value == "auto"):
             continue
         if not value >= least:  # NaN is not, either
             raise PlanError(f"{option} {value}: at least {least}")
@@ -61,6 +64,23 @@ def check_numbers(options: RunOptions) -> None:
         if twice := [fold for fold, times in Counter(options.folds).items() if times > 1]:
             listed = ",".join(map(str, options.folds))
             raise PlanError(f"--folds {listed}: fold {twice[0]} is named twice; --seeds repeats folds")
+
+
+def _check_seeds_per_trial(options: AblationOptions) -> None:
+    """Refuse what several seeds can't share."""
+    option = f"--seeds-per-trial {options.seeds_per_trial}"
+    if isinstance(options.seeds_per_trial, str) and options.seeds_per_trial != "auto":
+        raise PlanError(f"{option}: give a number, or auto")
+    others = {
+        f"--workers-per-trial {options.workers_per_trial}": options.workers_per_trial > 1,
+        f"--until {options.until}": options.until is not None,
+        f"--budget {options.budget}": options.budget is not None,
+        f"--code {' '.join(options.code)}": bool(options.code),
+        f"--log {' '.join(options.log)}": bool(options.log),
+    }
+    if refused := [other for other, given in others.items() if given]:
+        why = "; its curves would be of all seeds at once" if refused[0].startswith("--log") else ""
+        raise PlanError(f"{option}: not together with {refused[0]}{why}")
 
 
 def check_begin(
@@ -87,6 +107,9 @@ def check_begin(
         from sweeper.search.suggest import check_database  # Optuna takes a second to import
 
         check_database(options.storage)
+    seeds = machine(options).seeds
+    if seeds != 1 and any(trial.training.compile for trial in trials):
+        raise PlanError(f"--seeds-per-trial {seeds}: the recipe compiles its networks, which goes for one at a time")
     if trials:
         with waiting("checking that a trial fits here"):
             from sweeper.execution.preflight import check_machine  # torch takes seconds to import

@@ -63,6 +63,7 @@ class AblationOptions(RunOptions):
     code: tuple[str, ...] = ()
     budget: str | None = None
     price_per_hour: float | None = None
+    seeds_per_trial: int | Literal["auto"] = 1
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ def machine(options: RunOptions) -> "Machine":
         address=options.address,
         loggers=options.log,
         grace=options.grace,
+        seeds=options.seeds_per_trial if isinstance(options, AblationOptions) else 1,
     )
 
 

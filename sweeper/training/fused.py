@@ -24,7 +24,7 @@ from sweeper.training.fused_draws import CannotFuse
 from sweeper.training.fused_slabs import apart
 from sweeper.training.fused_stack import Stack
 
-__all__ = ["CannotFuse", "Choice", "choose", "fit_fused"]
+__all__ = ["CannotFuse", "Choice", "check", "choose", "fit_fused"]
 
 OnEpoch = Callable[[int, Epoch], None]
 

@@ -110,13 +110,30 @@ def run_trial(
         wish=wish,
         worker=worker,
     )
+    return evaluate(spec, train, open_scored, fitted, device, worker), fitted
+
+
+def evaluate(
+    spec: TrialSpec,
+    train: Sequence[Clips],
+    open_scored: Callable[[], Sequence[Clips]],
+    fitted: Fitted,
+    device: torch.device,
+    worker: Worker = ALONE,
+) -> TrialResult:
+    """Score what was trained, and its average; arguments as for `run_trial`.
+
+    Raises:
+        Diverged: probabilities or scores are no valid numbers.
+    """
+    classes, batch_size, crops = spec.model.classes, spec.training.batch_size, spec.training.crops
     begin = time.perf_counter()
     scored = list(open_scored())
     batches = Batches(scored, spec.data.length, device)
     raw = predict(fitted.network, batches, batch_size, classes, worker, crops)
     averaged = predict(fitted.averaged, batches, batch_size, classes, worker, crops)
     targets = np.concatenate([part.targets for part in scored])
-    result = TrialResult(
+    return TrialResult(
         spec=spec,
         metrics=_scores(targets, raw, fitted.curve),
         metrics_ema=_scores(targets, averaged, fitted.curve),
@@ -135,7 +152,6 @@ def run_trial(
         evaluation_seconds=time.perf_counter() - begin,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     )
-    return result, fitted
 
 
 def _check_probabilities(probabilities: np.ndarray, curve: Sequence[Epoch]) -> None:

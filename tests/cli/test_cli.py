@@ -95,6 +95,13 @@ def test_a_wrong_search_is_one_clear_line(capsys, arguments, expected):
         (["--grace", "nan"], "--grace nan: at least 0"),
         (["--grace", "1e9"], "--grace 1000000000.0: at most 86400"),
         (["--workers-per-trial", "0"], "--workers-per-trial 0: at least 1"),
+        (["--seeds-per-trial", "0"], "--seeds-per-trial 0: at least 1"),
+        (["--seeds-per-trial", "65"], "--seeds-per-trial 65: at most 64"),
+        (["--seeds-per-trial", "2", "--workers-per-trial", "2"], "2: not together with --workers-per-trial 2"),
+        (["--seeds-per-trial", "2", "--until", "decided"], "2: not together with --until decided"),
+        (["--seeds-per-trial", "auto", "--budget", "1h"], "auto: not together with --budget 1h"),
+        (["--seeds-per-trial", "2", "--code", "main", "."], "2: not together with --code main ."),
+        (["--seeds-per-trial", "2", "--log", "tensorboard"], "2: not together with --log tensorboard; its curves"),
     ],
 )
 def test_numbers_that_nobody_means_are_told_at_once(capsys, tmp_path, dry, arguments, expected):

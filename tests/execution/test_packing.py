@@ -1,5 +1,7 @@
 """Rows are packed while the sweep goes on, and what goes wrong with that does not end it."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from sweeper.execution import packing
@@ -18,7 +20,7 @@ def packs_of_three(monkeypatch):
 def finish(study, callback, folds):
     for fold in folds:
         study.commit(trial_row("full", fold), [], [])
-        callback.on_trial_complete(0, [], None)
+        callback.on_trial_complete(0, [], SimpleNamespace(config={"spec": None}))
 
 
 def test_rows_are_packed_as_trials_finish(tmp_path):

@@ -144,3 +144,63 @@ def test_the_view_fits_the_terminal(monkeypatch, asked, width):
     assert ("Ctrl-C" in lines[-1]) == (width > 60)
     asked()
     assert "waiting for" in told.shown()[-1] and max(map(len, told.shown())) <= width
+
+
+def together(*specs):
+    return SimpleNamespace(
+        config={"trial_id": specs[0].trial_id, "spec": specs[0], "others": list(specs[1:])}, last_result={}
+    )
+
+
+def epochs(specs, epoch):
+    return {
+        "seeds": [
+            {"trial": spec.trial_id, "epoch": epoch, "epoch_seconds": 1.0, "clips_per_second": 50.0} for spec in specs
+        ]
+    }
+
+
+def test_every_seed_of_a_program_moves_and_ends(monkeypatch):
+    specs = trials(arms=("full",), replicates=3)
+    told = Told(specs, monkeypatch)
+    told.view.begin(1)
+    trial = together(*specs)
+    told.view.on_trial_start(0, [], trial)
+    told.view.on_trial_result(0, [], trial, {"outcome": "started"})
+    told.view.on_trial_result(0, [], trial, epochs(specs, specs[0].training.epochs // 2))
+    assert [cell.plain for cell in told.view._cell.values()] == ["▶ 50%"] * 3
+    ends = ({"outcome": "complete", "accuracy": 0.5}, {"outcome": "failed", "error": "why"}, {"outcome": "left"})
+    for spec, end in zip(specs, ends, strict=True):
+        told.view.on_trial_result(0, [], trial, {"seeds": [{"trial": spec.trial_id} | end]})
+    told.view.on_trial_complete(0, [], trial)
+    assert [cell.plain for cell in told.view._cell.values()] == ["50.0%", "failed", "kept"]
+    lines = told.printed()
+    assert lines[:2] == ["3 trials to run; starting 1 worker", "worker 1 of 1 has started"]
+    assert lines[2].startswith("[1/3] full") and "seed 0: accuracy 50.0%" in lines[2]
+    assert lines[3].startswith("[2/3] full") and "seed 1: failed: why" in lines[3]
+    assert len(lines) == 4
+
+
+def test_a_program_that_is_begun_anew_does_not_tell_again_what_had_ended(monkeypatch):
+    specs = trials(arms=("full",), replicates=2)
+    told = Told(specs, monkeypatch)
+    told.view.begin(1)
+    trial = together(*specs)
+    for end in ({"outcome": "complete", "accuracy": 0.5}, {"outcome": "complete"}):
+        told.view.on_trial_start(0, [], trial)
+        told.view.on_trial_result(0, [], trial, {"seeds": [{"trial": specs[0].trial_id} | end]})
+    told.view.on_trial_error(0, [], trial)
+    assert [line for line in told.printed() if "seed 0" in line] == [told.printed()[1]]
+    assert "seed 1: failed: its worker died" in told.printed()[-1]
+
+
+def test_why_seeds_run_one_by_one_is_said_once_for_each_arm(monkeypatch):
+    specs = trials(arms=("full",), replicates=4)
+    told = Told(specs, monkeypatch)
+    told.view.begin(2)
+    for pair in (specs[:2], specs[2:]):
+        trial = together(*pair)
+        told.view.on_trial_start(0, [], trial)
+        told.view.on_trial_result(0, [], trial, {"apart": "it is slower"})
+    assert told.printed()[1:] == ["full: seeds run one by one: it is slower"]
+    assert told.view._running == {specs[0].trial_id, specs[2].trial_id}

@@ -132,3 +132,20 @@ def test_of_an_interrupted_sweep_only_what_runs_is_waited_for():
 )
 def test_in_words(seconds, words):
     assert in_words(seconds) == words
+
+
+def test_trials_that_train_as_one_share_its_time():
+    """Four trials of ten epochs, two and two as one program, of which an epoch takes 2 s: 40 s for all of them."""
+    time_left, first, second = TimeLeft(), [spec("a"), spec("a")], [spec("a"), spec("a")]
+    time_left.expect(first + second, at_once=1)
+    for start, (names, trials) in ((0.0, ("01", first)), (20.0, ("23", second))):
+        for name, trial in zip(names, trials, strict=True):
+            time_left.start(name, trial, start, beside=2)
+        for epoch in range(1, 11):
+            now = start + 2.0 * epoch
+            for name in names:
+                time_left.epoch(name, epoch, 1.0, now)
+            assert time_left.left(now) == pytest.approx(40.0 - now)
+            assert time_left.left(now, running_only=True) == pytest.approx(start + 20.0 - now)
+        for name in names:
+            time_left.end(name, start + 20.0, complete=True)

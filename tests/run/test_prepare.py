@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.plan import PlanError
+from sweeper.run.ablations import plan_grid
 from sweeper.run.options import AblationOptions, SearchOptions
 from sweeper.run.prepare import prepare_run
 
@@ -151,3 +152,11 @@ def test_a_search_needs_a_space(file, tmp_path):
         "smoothing": "0 to 0.2",
         "max_lr": "0.0001 to 0.1, log",
     }
+
+
+@pytest.mark.parametrize("seeds", [2, "auto"])
+def test_several_seeds_at_once_of_a_recipe_that_compiles_are_refused(file, tmp_path, seeds):
+    file.write_text(file.read_text().replace("epochs=12,", "epochs=12, compile=True,"))
+    with pytest.raises(PlanError, match=f"--seeds-per-trial {seeds}: the recipe compiles its networks"):
+        plan_grid(options(file, tmp_path, seeds_per_trial=seeds), print)
+    assert not (tmp_path / "results").exists()
