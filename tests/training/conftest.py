@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from sweeper.audio.clips import Clips
 from sweeper.augmentation_config import AugmentationConfig
@@ -12,6 +13,15 @@ from sweeper.training_config import DistillationConfig, EMAConfig, TrainingConfi
 from tests.studies import ARMS, PAPER
 
 RATE, SECONDS, CLASSES = 8000, 0.25, 3
+
+
+@pytest.fixture
+def one_thread():
+    """Sums in one order, whatever the machine has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def make_clips(count: int, seed: int = 0) -> Clips:

@@ -21,15 +21,10 @@ from tests.studies import ARMS
 from tests.training import golden
 from tests.training.fusing import CPU, ROUNDING, alone, assert_same, timeless, together, trials
 
-pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")  # pytest drops the module's own filter
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:There is a performance drop"),  # pytest drops the module's own filter
+]
 
 
 @pytest.mark.parametrize("arm", ARMS)

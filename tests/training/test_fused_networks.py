@@ -21,15 +21,10 @@ from tests.training.conftest import CLASSES, RATE
 from tests.training.fusing import CPU, alone, assert_same, together, trials
 
 CLIP = {"classes": CLASSES, "sample_rate": RATE, "samples": 2000}
-pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")  # pytest drops the module's own filter
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:There is a performance drop"),  # pytest drops the module's own filter
+]
 
 
 @dataclass(frozen=True, kw_only=True)
