@@ -17,20 +17,26 @@ from torch import Tensor, nn
 from sweeper.model.convolution import is_fast
 from sweeper.model.stacked import is_stacked, on_stacks
 
+_leaky_relu_backward = torch.ops.aten.leaky_relu_backward
 
-def batch_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    """What ``norm`` makes of ``x`` ``[frames, channels]``; in training its running statistics follow, as torch's do."""
+
+def batch_norm(norm: nn.BatchNorm1d, x: Tensor, slope: float = 1.0) -> Tensor:
+    """What ``norm`` makes of ``x`` ``[..., channels]``, then a leaky ReLU of this slope for negative values, if not 1.
+
+    In training its running statistics follow, as torch's do.
+    """
     # Several workers put a norm of another class here, which takes statistics over all of them.
     usual = type(norm) is nn.BatchNorm1d and norm.affine and norm.track_running_stats and norm.momentum is not None
-    if not usual or not norm.training or not is_fast(x) or len(x) < 2:
-        return norm(x)  # type: ignore[no-any-return]
+    if not usual or not norm.training or not is_fast(x) or x.shape[:-1].numel() < 2:
+        y = norm(x.flatten(0, -2))
+        return (y if slope == 1 else nn.functional.leaky_relu_(y, slope)).view(x.shape)
     running = norm.running_mean, norm.running_var, norm.num_batches_tracked
-    of = x, norm.weight, norm.bias, *running, norm.momentum, norm.eps
+    of = x, norm.weight, norm.bias, *running, norm.momentum, norm.eps, slope
     return on_stacks(_BatchNorm.apply, *of) if is_stacked(x) else _BatchNorm.apply(*of)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _BatchNorm(torch.autograd.Function):
-    """Of ``[..., frames, channels]``, all else ``[..., channels]`` or ``[...]``: several norms, or the one."""
+    """Of ``[networks, ..., channels]`` or ``[..., channels]``, all else ``[networks, channels]`` or ``[channels]``."""
 
     @staticmethod
     def forward(
@@ -43,27 +49,36 @@ class _BatchNorm(torch.autograd.Function):
         batches: Tensor,
         momentum: float,
         eps: float,
+        slope: float,
     ) -> Tensor:
-        mean = x.mean(-2, keepdim=True)
-        centred = x - mean
+        frames = x.flatten(weight.ndim - 1, -2)
+        count = frames.shape[-2]
+        mean = frames.mean(-2, keepdim=True)
+        centred = frames - mean
         variance = centred.square().mean(-2, keepdim=True)
-        scale = (variance + eps).rsqrt()
-        frames = x.shape[-2]
+        scale = (variance + eps).rsqrt_()
         batches.add_(1)
         running_mean.lerp_(mean.squeeze(-2), momentum)
-        running_variance.lerp_((variance * (frames / (frames - 1))).squeeze(-2), momentum)  # Bessel's correction
-        weight = weight.unsqueeze(-2)
-        ctx.save_for_backward(centred, weight, scale)
-        return torch.addcmul(bias.unsqueeze(-2), centred, weight * scale)
+        running_variance.lerp_(variance.mul_(count / (count - 1)).squeeze(-2), momentum)  # Bessel's correction
+        gain = weight.unsqueeze(-2) * scale
+        y = x.new_empty(x.shape)
+        torch.addcmul(bias.unsqueeze(-2), centred, gain, out=y.view(centred.shape))
+        if slope != 1:
+            nn.functional.leaky_relu_(y, slope)
+        ctx.save_for_backward(centred, scale, gain, y)
+        ctx.slope = slope
+        return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # what torch's decorator for this says takes longer than saying it
             raise RuntimeError("batch normalisation on a CPU has no second derivative here")
-        centred, weight, scale = ctx.saved_tensors
-        frames = centred.shape[-2]
-        into_weight = (gradient * centred).sum(-2, keepdim=True).mul_(scale)
-        into_bias = gradient.sum(-2, keepdim=True)
-        into_x = (gradient - into_bias / frames).addcmul_(centred, into_weight * scale / frames, value=-1)
-        into_x.mul_(scale * weight)
-        return into_x, into_weight.squeeze(-2), into_bias.squeeze(-2), None, None, None, None, None
+        centred, scale, gain, y = ctx.saved_tensors
+        g = gradient if ctx.slope == 1 else _leaky_relu_backward(gradient, y, ctx.slope, True)
+        g = g.reshape(centred.shape)
+        into_weight = (g * centred).sum(-2, keepdim=True).mul_(scale)
+        into_bias = g.sum(-2, keepdim=True)
+        share = gain / -centred.shape[-2]
+        into_x = torch.addcmul(into_bias * share, g, gain).addcmul_(centred, into_weight * scale * share)
+        into_parameters = into_weight.squeeze(-2), into_bias.squeeze(-2)
+        return into_x.view(gradient.shape), *into_parameters, None, None, None, None, None, None

@@ -1,7 +1,7 @@
 """Global audio refinement (GARM), Section 3.2.1.
 
     K  = ReLU(f( lrelu(f_1(H)) + lrelu(f_3(H)) + lrelu(f_9(H)) ))        Eq. 5
-    K' = sigmoid(f(ReLU(f(K_avg))) + f(ReLU(f(K_max))))                  Eq. 6   (layers.ChannelAttention)
+    K' = sigmoid(f(ReLU(f(K_avg))) + f(ReLU(f(K_max))))                  Eq. 6   (attention.ChannelAttention)
     N  = K * K'                                                          Eq. 7
     N' = sigmoid(f_7[ f(ReLU(f(N_avg))) ; f(ReLU(f(N_max))) ])           Eq. 8   [;] concatenates channels
     Q  = lrelu(N * N' + f_7(H))                                          Eq. 9
@@ -25,16 +25,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sweeper.model.layers import (
-    LEAKY_RELU,
-    LINEAR,
-    RELU,
-    ChannelAttention,
-    PooledBottleneck,
-    at_once,
-    leaky_relu,
-    same_conv,
-)
+from sweeper.model.attention import ChannelAttention, PooledBottleneck
+from sweeper.model.layers import LEAKY_RELU, LINEAR, RELU, at_once, leaky_relu, same_conv
 
 
 class _PooledOverTime(nn.Module):

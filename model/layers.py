@@ -1,16 +1,12 @@
 """The layers that several modules share.
 
     conv block          x -> LeakyReLU(BatchNorm(conv(x)))
-    bottleneck          x -> f(ReLU(f(x)))                                   f: convolution of one tap
-    channel attention   x -> sigmoid(f(ReLU(f(x_avg))) + f(ReLU(f(x_max))))  Eq. 2 and 6
 
 Choices the paper leaves open
 - LeakyReLU has slope 0.01, that of the work the paper cites for it (Maas et al. 2013).
 - All convolutions are padded with zeros to keep the length ("same"); stride 2 makes ceil(L / 2) of it.
 - The equations' convolutions f have a bias and no normalisation, as written. Batch normalisation follows the
   convolutions outside the equations (stem, fast downsampling), which then need no bias.
-- Both poolings of a channel attention share one bottleneck, as in CBAM (Woo et al. 2018). It is
-  ``attention_reduction`` times narrower, but never under four channels: one ReLU unit may be born dead.
 
 Shapes: B batch, L frames, C channels. Tensors are [B, L, C]: the channels of a frame lie together, which convolutions,
 pooling, LSTM and Transformer want alike.
@@ -28,7 +24,6 @@ from sweeper.model.convolution import convolutions
 
 NEGATIVE_SLOPE = 0.01
 RELU, LEAKY_RELU, LINEAR = 0.0, NEGATIVE_SLOPE, 1.0  # what follows a convolution, by its slope for negative values
-MIN_BOTTLENECK = 4
 
 
 def leaky_relu(x: Tensor) -> Tensor:
@@ -53,7 +48,7 @@ def same_conv(in_channels: int, out_channels: int, kernel: int, dilation: int = 
 
 
 def at_once(fs: Sequence[Convolution], x: Tensor, slopes: Sequence[float]) -> tuple[Tensor, ...]:
-    """Several f of one dilation on the same ``x``, each with its activation; gradients add up in place."""
+    """Several f of one dilation on the same ``x``, each with its activation."""
     dilation = fs[0].dilation[0]
     weights = [_reached(f.weight, x.shape[1], dilation) for f in fs]
     return convolutions(x, weights, [f.bias for f in fs], slopes, dilation=dilation)
@@ -71,11 +66,11 @@ def _reached(weight: Tensor, length: int, dilation: int = 1) -> Tensor:
 def fold_samples(waveform: Tensor, patch: int) -> Tensor:
     """``[B, 1, T] -> [B, ceil(T / patch), patch]``: successive samples become the channels of one frame.
 
-    The last frame is completed with zeros. Nothing is lost: a convolution of k taps on frames is one of
+    The last frame is completed with zeros; where none are missing, the frames are a view. Nothing is lost: a convolution of k taps on frames is one of
     k * patch taps and stride ``patch`` on samples.
     """
     missing = -waveform.shape[2] % patch
-    padded = nn.functional.pad(waveform, (0, missing))
+    padded = nn.functional.pad(waveform, (0, missing)) if missing else waveform
     return padded.reshape(waveform.shape[0], -1, patch)
 
 
@@ -91,39 +86,4 @@ class ConvBlock(nn.Module):
         """``[B, L, in] -> [B, ceil(L / stride), out]``."""
         weight = _reached(self.conv.weight, x.shape[1])
         (y,) = convolutions(x, (weight,), (None,), (LINEAR,), stride=self.conv.stride[0])
-        return leaky_relu(batch_norm(self.norm, y.flatten(0, 1))).view(y.shape)
-
-
-class PooledBottleneck(nn.Module):
-    """``f(ReLU(f(.)))`` of the mean and of the maximum over time, with the same weights (Eq. 2, 6 and 8)."""
-
-    def __init__(self, channels: int, reduction: int) -> None:
-        super().__init__()
-        hidden = max(channels // reduction, MIN_BOTTLENECK)
-        self.squeeze = same_conv(channels, hidden, 1)
-        self.expand = same_conv(hidden, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``[B, L, C] -> [B, 2, C]``: the mean's answer, then the maximum's."""
-        # Not max pooling, whose gradient is not deterministic on every device; `amax` is slower on a CPU.
-        pooled = torch.stack([x.mean(1), x.max(1).values], dim=1)
-        return _one_tap(self.expand, _one_tap(self.squeeze, pooled).relu())
-
-
-def _one_tap(f: Convolution, x: Tensor) -> Tensor:
-    """``[B, L, in] -> [B, L, out]``, of few frames."""
-    return nn.functional.linear(x, f.weight.squeeze(2), f.bias)
-
-
-class ChannelAttention(nn.Module):
-    """A score in (0, 1) for each channel (Eq. 2 and 6)."""
-
-    def __init__(self, channels: int, reduction: int) -> None:
-        super().__init__()
-        self.bottleneck = PooledBottleneck(channels, reduction)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``[B, L, C] -> [B, 1, C]``."""
-        # Not `sum`: under autocast on a GPU it returns float32, and so would all that is multiplied by this score.
-        average, maximum = self.bottleneck(x).split(1, dim=1)
-        return (average + maximum).sigmoid()  # type: ignore[no-any-return]
+        return batch_norm(self.norm, y, LEAKY_RELU)

@@ -2,7 +2,7 @@
 
     A:  M  = ReLU(f_7[ lrelu(f_1(H)) ; lrelu(f_7(H)) ; lrelu(f_15(H)) ])     Eq. 1   [;] concatenates channels
     B:  M  = ReLU(     lrelu(f_1(H)) + lrelu(f_7(H)) + lrelu(f_15(H))  )     Eq. 4
-        M' = sigmoid(f(ReLU(f(M_avg))) + f(ReLU(f(M_max))))                  Eq. 2   (layers.ChannelAttention)
+        M' = sigmoid(f(ReLU(f(M_avg))) + f(ReLU(f(M_max))))                  Eq. 2   (attention.ChannelAttention)
         Q  = lrelu(M * M' + f_7(H))                                          Eq. 3
 
 f_k is a convolution of k taps from C to C channels, except the f_7 before the bracket in Eq. 1, which reduces
@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sweeper.model.layers import LEAKY_RELU, LINEAR, RELU, ChannelAttention, at_once, leaky_relu, same_conv
+from sweeper.model.attention import ChannelAttention
+from sweeper.model.layers import LEAKY_RELU, LINEAR, RELU, at_once, same_conv
 
 
 class _Macem(nn.Module):
@@ -39,7 +40,7 @@ class _Macem(nn.Module):
         fs = (self.conv_1, self.conv_7, self.conv_15, self.shortcut)
         *scales, shortcut = at_once(fs, h, (LEAKY_RELU, LEAKY_RELU, LEAKY_RELU, LINEAR))
         m = self._merge(scales)
-        return leaky_relu(torch.addcmul(shortcut, m, self.attention(m)))
+        return self.attention.refined(m, shortcut)
 
 
 class MacemA(_Macem):

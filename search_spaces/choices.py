@@ -18,7 +18,7 @@ from sweeper.switches import flat_fields
 
 PAPER, EAT, SKD, TORCH, OURS = "paper", "EAT", "[51]", "torch", "ours"
 COMMAND = "python -m sweeper.search_spaces.choices"
-NETWORK_FILES = ("network", "branches", "macem", "garm", "fusion", "layers", "transformer")
+NETWORK_FILES = ("network", "branches", "macem", "garm", "fusion", "layers", "attention", "transformer")
 
 
 @dataclass(frozen=True)

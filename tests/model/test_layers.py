@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sweeper.model import batch_norm, convolution, transformer
+from sweeper.model import attention, batch_norm, convolution, transformer
 from sweeper.model.layers import LEAKY_RELU, LINEAR, RELU, ConvBlock, Convolution, at_once
 
 
 @pytest.fixture(autouse=True, params=["channels together", "sequences"])
 def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways to convolve; the second is a GPU's, and that of a graph that is recorded."""
-    for module in (batch_norm, convolution, transformer):
+    for module in (attention, batch_norm, convolution, transformer):
         monkeypatch.setattr(module, "is_fast", lambda _x: request.param == "channels together")
 
 
