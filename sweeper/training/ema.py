@@ -8,7 +8,7 @@ other buffers, are copied: a mask, a filter or a direction that a network keeps 
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from sweeper.training.slabs import Slabs, apart, together
@@ -32,12 +32,17 @@ class EMA:
         self._pairs = [
             (mean.detach(), value.detach()) for mean, value in zip(self.slabs.wholes(), values.wholes(), strict=True)
         ]
-        # Where buffers lie, not which they are: a network may put another tensor there in each step.
+        # Where buffers lie, not which they are: a network may put another tensor there in each step. One of this
+        # package, which slabs are for, does not: what it counts, it counts in place.
         self._copied: list[tuple[nn.Module, nn.Module, str]] = []
+        self._copied_at_once: tuple[list[Tensor], list[Tensor]] = [], []
         for ours, theirs in zip(self.averaged.modules(), network.modules(), strict=True):
             for name, value in theirs.named_buffers(recurse=False):
                 if is_averaged(theirs, value):
                     self._pairs.append((getattr(ours, name), value))
+                elif slabs:
+                    self._copied_at_once[0].append(getattr(ours, name))
+                    self._copied_at_once[1].append(value)
                 else:
                     self._copied.append((ours, theirs, name))
 
@@ -53,6 +58,8 @@ class EMA:
         weight = 1.0 - self.decay()
         means, values = [list(column) for column in zip(*self._pairs, strict=True)]
         torch._foreach_lerp_(means, values, weight)
+        if self._copied_at_once[0]:
+            torch._foreach_copy_(*self._copied_at_once)
         for ours, theirs, name in self._copied:
             value = getattr(theirs, name)
             if getattr(ours, name).shape == value.shape:

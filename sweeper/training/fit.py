@@ -245,9 +245,12 @@ class _Run:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 answer = self.step_network(augmented.waveforms[rows])
             loss = training_loss(answer, augmented.targets[rows], augmented.mixed, config, self.own_loss)
-        self.slabs.zero_grad()
-        torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
-        self.slabs.collect_grad()
+        if self.known and self.worker.alone:
+            self.slabs.take_grad(torch.autograd.grad(loss, self.slabs.members))
+        else:
+            self.slabs.zero_grad()
+            torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
+            self.slabs.take_grad([member.grad for member in self.slabs.members])
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.slabs.wholes(), config.clip_norm)
         self.optimiser.step()

@@ -8,6 +8,7 @@ frames takes them and returns their gradients: else each would be copied three t
 """
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,13 +37,13 @@ class Slab:
             return values[0]
         return torch.cat([flat(value, member) for value, member in zip(values, self.members, strict=True)])
 
-    def take_grad(self, gradients: Sequence[Tensor]) -> None:
-        """Make those of the members the gradient of `whole`."""
+    def take_grad(self, gradients: Sequence[Tensor | None]) -> None:
+        """Make those of the members the gradient of `whole`; only a member by itself may have none."""
         if self.whole is self.members[0]:
             (self.whole.grad,) = gradients
             return
         gradient, places = self._gradient
-        torch._foreach_copy_(places, list(gradients))
+        torch._foreach_copy_(places, list(gradients))  # type: ignore[arg-type]
         self.whole.grad = gradient
 
     @functools.cached_property
@@ -91,11 +92,16 @@ class Slabs:
         for parameter in self.parameters:
             parameter.grad = None
 
-    def collect_grad(self) -> None:
-        """After a backward pass: put the members' gradients together."""
+    def take_grad(self, gradients: Sequence[Tensor | None]) -> None:
+        """Make those of `members` the gradients of the slabs."""
+        rest = iter(gradients)
         for slab in self:
-            if slab.whole is not slab.members[0]:
-                slab.take_grad([member.grad for member in slab.members])  # type: ignore[misc]
+            slab.take_grad(list(itertools.islice(rest, len(slab.members))))
+
+    @functools.cached_property
+    def members(self) -> list[nn.Parameter]:
+        """All parameters, slab by slab."""
+        return [member for slab in self for member in slab.members]
 
 
 def apart(network: nn.Module) -> Slabs:

@@ -23,7 +23,7 @@ def step(module: nn.Module, laid: slabs.Slabs, adamw: torch.optim.Optimizer, see
     x = torch.randn(3, 1, 8, generator=torch.Generator().manual_seed(seed))
     laid.zero_grad()
     module["head"](module["rnn"](module["norm"](module["conv"](x)))[0]).square().sum().backward()
-    laid.collect_grad()
+    laid.take_grad([member.grad for member in laid.members])
     nn.utils.clip_grad_norm_(laid.wholes(), 0.5)
     adamw.step()
 
