@@ -18,6 +18,7 @@ import torch
 from ray import tune
 
 from sweeper.audio.places import cache_folder
+from sweeper.execution.cluster import ALLOCATOR
 from sweeper.execution.notices import watched
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import Attempt, attempt, cost_of_running
@@ -89,7 +90,10 @@ def train_trial(config: dict[str, Any], sweep: SweepContext) -> None:
 
 
 def hold(sweep: SweepContext) -> None:
-    """Keep this process to what a trial holds."""
+    """Keep this process to what a trial holds, and what its environment is for to itself."""
+    if os.environ.get("MALLOC_CONF") == ALLOCATOR["MALLOC_CONF"]:  # programs that it starts choose for themselves
+        for name in ("LD_PRELOAD", "MALLOC_CONF"):
+            os.environ.pop(name, None)
     torch.set_num_threads(sweep.cpus)
     if 0 < sweep.gpus < 1:  # a trial that takes more than its share must fail, not those beside it
         torch.cuda.set_per_process_memory_fraction(sweep.gpus)

@@ -4,9 +4,12 @@
     python -m tests.benchmarks.step_against ../before [--rounds 40] [--results DIR]
 
 The full network of the paper's study at `quick` and at `small`, as `fit` trains it: gathering, augmentation, forward,
-loss, backward, clipping, AdamW, average. One process per checkout; they take turns, a few steps each, while the other
-waits, so that whatever else the machine does slows both alike. A step's time is that of its thread on a core; the
+loss, backward, clipping, AdamW, average. Processes take turns, a few steps each, while the others wait, so that
+whatever else the machine does slows all alike. A step's time is that of its thread on a core; the
 median over all turns, and the shortest. After the same number of steps the losses of both are compared.
+
+One trains by the code of the other checkout, and two by this one's: one like that, and one with the allocator that a
+sweep on this machine's own Ray gives to its workers ("in a worker").
 """
 
 import argparse
@@ -18,6 +21,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +39,8 @@ def main() -> None:
     args = parser.parse_args()
     rows = []
     for recipe in RECIPES:
-        rows.append(_row(recipe, args.before.resolve(), args.rounds))
-        print(rows[-1], flush=True)
+        rows += _rows(recipe, args.before.resolve(), args.rounds)
+        print(*rows[-2:], sep="\n", flush=True)
     text = "\n".join(
         [
             f"# A training step against an earlier commit, on {cpu_name()}",
@@ -55,30 +60,46 @@ def main() -> None:
     (args.results / "step_against.md").write_text(text, "utf-8")
 
 
-def _row(recipe: str, before: Path, rounds: int) -> str:
-    stepping = [_Stepping(before, recipe), _Stepping(Path(__file__).parents[2], recipe)]
-    times: tuple[list[float], list[float]] = ([], [])
+def _rows(recipe: str, before: Path, rounds: int) -> list[str]:
+    after = Path(__file__).parents[2]
+    stepping = [_Stepping(before, recipe, {}), _Stepping(after, recipe, {}), _Stepping(after, recipe, _of_a_worker())]
+    times: list[list[float]] = [[] for _ in stepping]
     for turn in range(WARMUP_TURNS + rounds):
-        for which in (0, 1) if turn % 2 else (1, 0):
+        for which in range(3) if turn % 2 else reversed(range(3)):
             seconds = stepping[which].turn()
             if turn >= WARMUP_TURNS:
                 times[which].extend(seconds)
     losses = [each.close() for each in stepping]
     batch = stepping[0].batch
-    (old, new), (old_least, new_least) = map(statistics.median, times), map(min, times)
-    cells = [recipe, str(batch), *(f"{1e3 * value:.1f}" for value in (old, old_least, new, new_least))]
-    cells += [f"{batch / old:.0f}", f"{batch / new:.0f}", f"{old / new:.2f}", f"{old_least / new_least:.2f}"]
-    cells += [f"{abs(losses[1] / losses[0] - 1):.0e}"]
-    return f"| {' | '.join(cells)} |"
+    old, old_least = statistics.median(times[0]), min(times[0])
+    rows = []
+    for which, name in enumerate((recipe, f"{recipe}, in a worker"), start=1):
+        new, new_least = statistics.median(times[which]), min(times[which])
+        cells = [name, str(batch), *(f"{1e3 * value:.1f}" for value in (old, old_least, new, new_least))]
+        cells += [f"{batch / old:.0f}", f"{batch / new:.0f}", f"{old / new:.2f}", f"{old_least / new_least:.2f}"]
+        cells += [f"{abs(losses[which] / losses[0] - 1):.0e}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _of_a_worker() -> dict[str, str]:
+    """What a sweep's workers have in their environment and other processes have not."""
+    from sweeper.execution.cluster import ALLOCATOR
+
+    found = find_spec("ray")
+    assert found is not None and found.origin is not None
+    library = Path(found.origin).parent / "core" / "libjemalloc.so"
+    assert library.exists(), f"{library}: no such allocator comes with this Ray"
+    return ALLOCATOR | {"LD_PRELOAD": str(library)}
 
 
 class _Stepping:
     """A process that trains by the code of one checkout, a turn at a time."""
 
-    def __init__(self, checkout: Path, recipe: str) -> None:
+    def __init__(self, checkout: Path, recipe: str, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__, "serve", recipe],
-            env={**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", **environment},
             cwd=checkout,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

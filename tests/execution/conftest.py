@@ -1,5 +1,6 @@
 """Running the command line for real, in processes that can be interrupted and killed."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,6 +15,9 @@ import pytest
 from sweeper.execution.cluster import TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
+# Killed with its driver, Ray's cluster leaves two agents, which hold nothing but spend exactly 60 s, a constant of Ray,
+# on telling the dead cluster about it.
+AGENTS = ("ray::RuntimeEnvAgent", "ray::DashboardAgent")
 
 
 def cpus(count: int) -> dict[str, str]:
@@ -29,6 +33,7 @@ class Command:
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder = folder
+        self.killed = False  # whether a command had no chance to end its Ray
         # Ray keeps its sockets below: their paths must be short.
         self.ray_folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
         self.environment = os.environ | {
@@ -94,6 +99,7 @@ class Command:
             time.sleep(0.05)
         for stop in stops:
             process.send_signal(stop)
+            self.killed |= stop == signal.SIGKILL
         output, _ = process.communicate(timeout=120)
         return process.returncode, output
 
@@ -123,7 +129,11 @@ def shared_cache(tmp_path_factory):
 def sweeper(tmp_path, shared_cache):
     command = Command(tmp_path, shared_cache)
     yield command
-    command.wait_until_ray_is_gone(90)  # every test leaves nothing
+    # Every test leaves nothing. That the agents of a Ray that was killed end, too, one test waits to see.
+    command.wait_until_ray_is_gone(90, besides=AGENTS if command.killed else ())
+    for process in command.ray_processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     shutil.rmtree(command.ray_folder, ignore_errors=True)
 
 

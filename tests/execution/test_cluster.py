@@ -1,4 +1,7 @@
-"""Where Ray does not start."""
+"""Where Ray does not start, and the environment that it is started in."""
+
+import os
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +30,21 @@ def test_a_process_that_keeps_another_token_is_told(monkeypatch):
     ):
         pass
     assert asked == [1], "a second attempt would be refused as the first was"
+
+
+def test_memory_is_the_users_business_where_they_chose_an_allocator(monkeypatch):
+    for name in ("LD_PRELOAD", *module.ALLOCATOR):
+        monkeypatch.delenv(name, raising=False)
+    with module._own_environment(Path("room")):
+        assert {name: os.environ[name] for name in module.ALLOCATOR} == module.ALLOCATOR
+    monkeypatch.setenv("MALLOC_CONF", "stats_print:true")
+    with module._own_environment(Path("room")):
+        assert (os.environ["RAY_LD_PRELOAD_ON_WORKERS"], os.environ["MALLOC_CONF"]) == ("1", "stats_print:true")
+    monkeypatch.setenv("LD_PRELOAD", "libmimalloc.so")
+    with module._own_environment(Path("room")):
+        assert "RAY_LD_PRELOAD_ON_WORKERS" not in os.environ
+    monkeypatch.delenv("LD_PRELOAD")
+    monkeypatch.delenv("MALLOC_CONF")
+    monkeypatch.setenv("RAY_LD_PRELOAD_ON_WORKERS", "0")
+    with module._own_environment(Path("room")):
+        assert os.environ["RAY_LD_PRELOAD_ON_WORKERS"] == "0" and "MALLOC_CONF" not in os.environ

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -157,10 +158,15 @@ def test_an_address_where_nobody_answers_is_refused_at_once():
 
 def test_a_small_shared_memory_still_works(monkeypatch):
     monkeypatch.setattr("sweeper.execution.cluster._shared_memory", lambda: 64 * 2**20)
-    monkeypatch.delenv("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", raising=False)
+    for name in ("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "RAY_LD_PRELOAD_ON_WORKERS", "LD_PRELOAD"):
+        monkeypatch.delenv(name, raising=False)
     with cluster(None, 10 * 2**20):
         assert ray.get(ray.put(b"x")) == b"x"
         assert os.environ["RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE"] == "1"
+        # Another thing of an own instance, asked here as Ray takes seconds to start: which allocator its workers use.
+        if (Path(ray.__file__).parent / "core/libjemalloc.so").exists():
+            maps = ray.remote(lambda: Path("/proc/self/maps").read_text())
+            assert "libjemalloc" in ray.get(maps.remote())
     monkeypatch.delenv("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", raising=False)
 
 

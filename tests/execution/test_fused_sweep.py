@@ -13,7 +13,7 @@ import sweeper as package
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
 from sweeper.training import checkpoint
-from tests.execution.test_run import AGENTS
+from tests.execution.conftest import AGENTS
 
 MEL = Path(__file__).parents[1] / "study_files" / "mel.py"
 TRAINING_SECONDS = 1.0

@@ -10,6 +10,7 @@ import pytest
 
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
+from tests.execution.conftest import AGENTS, Command
 
 STUDY = "ablations-demo-quick-1epochs"
 SMALL = ("run", "ablations", "--epochs", "1", "--seeds", "3", "--arm", "full", "garm", "semantic-only")
@@ -25,16 +26,9 @@ def leaderboard(sweeper, study=STUDY):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, shared_cache):
     """Folder and output of a run that nothing disturbed, and TensorBoard watched."""
-    from tests.execution.conftest import Command
-
     sweeper = Command(tmp_path_factory.mktemp("undisturbed"), shared_cache)
     yield sweeper, sweeper(*SMALL, "--log", "tensorboard")
     shutil.rmtree(sweeper.ray_folder, ignore_errors=True)
-
-
-# Killed with its driver, Ray's cluster leaves two agents, which hold nothing but spend exactly 60 s, a constant of Ray,
-# on telling the dead cluster about it.
-AGENTS = ("ray::RuntimeEnvAgent", "ray::DashboardAgent")
 
 
 def test_a_run_ends_in_tables_and_a_row_per_trial(undisturbed):
