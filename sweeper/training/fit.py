@@ -185,6 +185,7 @@ class _Run:
             # other guards, and after eight of them train on without compiling.
             torch.compiler.reset()
         self.step_network = torch.compile(parallel) if config.compile else parallel
+        self._gradients: tuple[Tensor, ...] = ()
         self.optimiser = optimiser(self.slabs, config)
         self.steps_per_epoch = batches.steps_per_epoch(config.batch_size)
         self.scheduler = schedule(self.optimiser, config, config.epochs * self.steps_per_epoch)
@@ -246,7 +247,11 @@ class _Run:
                 answer = self.step_network(augmented.waveforms[rows])
             loss = training_loss(answer, augmented.targets[rows], augmented.mixed, config, self.own_loss)
         if self.known and self.worker.alone:
-            self.slabs.take_grad(torch.autograd.grad(loss, self.slabs.members))
+            gradients = torch.autograd.grad(loss, self.slabs.members)
+            self.slabs.take_grad(gradients)
+            # On a CPU they stay until the next ones are there: given up before, the C library would give their memory
+            # back to the system, and ask for it anew. (A GPU's memory is kept by torch.)
+            self._gradients = gradients if self.device.type == "cpu" else ()
         else:
             self.slabs.zero_grad()
             torch.autograd.backward(self.worker.share(loss, len(batch.rows)))
