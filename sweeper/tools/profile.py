@@ -177,9 +177,9 @@ def _estimated_memory(spec: TrialSpec) -> int:
         activations = [size * batch // FEW_CLIPS for size in few]
     weights = sum(p.nbytes for p in network.parameters())
     clips = 4 * batch * length
-    # Weights, two moments, average, gradients; of this package's networks also the last step's gradients, and a slab of
-    # them. Of the activations, each is counted once; while the backward pass runs, gradients of the largest come on top,
-    # as did the augmentation's copies of the batch before it.
+    # Weights, two moments, average, gradients; of this package's networks also the last step's gradients, and a slab.
+    # Of the activations, each is counted once; while the backward pass runs, gradients of the largest come on top, as
+    # did the augmentation's copies of the batch before it.
     copies = 7 if is_of_this_package(spec.model) else 5
     return copies * weights + sum(activations) + 2 * max(activations, default=0) + 4 * clips + SCRATCH_BYTES
 
