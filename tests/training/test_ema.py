@@ -5,20 +5,25 @@ import torch
 from torch import nn
 
 from sweeper.training.ema import EMA
+from sweeper.training.slabs import together
 from sweeper.training_config import EMAConfig
 
 
-def test_follows_weights_and_batch_norm_statistics():
+@pytest.mark.parametrize("lay", [None, together], ids=["apart", "in slabs"])
+def test_follows_weights_and_batch_norm_statistics(lay):
     network = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    ema = EMA(network, EMAConfig(decay=0.9, warmup=False))
+    network.register_buffer("filter", torch.ones(2))
+    ema = EMA(network, EMAConfig(decay=0.9, warmup=False), lay and lay(network))
     before = {name: value.clone() for name, value in ema.averaged.state_dict().items()}
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(1.0)
     network(torch.randn(8, 2))  # moves the running statistics and the counter
+    assert network[1].num_batches_tracked == 1
     ema.update()
     for name, value in network.state_dict().items():
-        expected = 0.9 * before[name] + 0.1 * value if value.is_floating_point() else value
+        averaged = value.is_floating_point() and name != "filter"
+        expected = 0.9 * before[name] + 0.1 * value if averaged else value
         torch.testing.assert_close(ema.averaged.state_dict()[name], expected)
     assert ema.averaged.training is False
     assert not any(parameter.requires_grad for parameter in ema.averaged.parameters())
