@@ -136,6 +136,11 @@ class Arm:
 
     def __post_init__(self) -> None:
         check_name("arm", self.name)
+        if not isinstance(self.removes, str):
+            raise ValueError(
+                f"arm {self.name!r}: removes={self.removes!r}: expected words; fields and values go into network=… or "
+                "training=…"
+            )
         self._check_published()
         for switches in ("network", "training"):
             if not isinstance(getattr(self, switches), Mapping):

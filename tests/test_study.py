@@ -78,6 +78,7 @@ def test_a_study_with_a_mistake_is_refused(changes, message):
         ({"name": "a\nb"}, "on one line"),
         ({"name": "a" * 501}, "arm 'aaa.*its name has 501 letters; at most 500"),
         ({"name": "a", "published": "0.8"}, "published='0.8' must be a fraction of 1"),
+        ({"name": "a", "removes": {"norm": False}}, r"removes=.'norm': False.: expected words; .* network="),
         ({"name": "a", "network": ["norm"]}, "network=.'norm'.: expected fields and values"),
         ({"name": "a", "network": {"norm": {1}}}, r"switches norm to \{1\}: expected a number, a text, a flag, None"),
         ({"name": "a", "network": {"norm": float("nan")}}, "switches norm to nan: expected a number"),
