@@ -8,8 +8,8 @@ Choices the paper leaves open
 - Both poolings of a channel attention share one bottleneck, as in CBAM (Woo et al. 2018). It is
   ``attention_reduction`` times narrower, but never under four channels: one ReLU unit may be born dead.
 
-Eq. 3 with its attention is some twelve operations, most of them on few numbers, where autograd's records take longer than
-what is computed. For training on a CPU its gradients are written out here.
+Eq. 3 with its attention is some twelve operations, most of them on few numbers, where autograd's records take longer
+than what is computed. For training on a CPU its gradients are written out here.
 
 Shapes: B batch, L frames, C channels.
 """
@@ -44,10 +44,9 @@ class PooledBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, L, C] -> [B, 2, C]``: the mean's answer, then the maximum's."""
-        if is_fast(x) and not is_stacked(x):
-            maximum = x.gather(1, _largest(x)[1]).squeeze(1)
-        else:
-            maximum = x.max(1).values  # not max pooling, whose gradient is not deterministic on every device
+        # Not max pooling, whose gradient is not deterministic on every device; on a CPU it says where.
+        fast = is_fast(x) and not is_stacked(x)
+        maximum = x.gather(1, _largest(x)[1]).squeeze(1) if fast else x.max(1).values
         pooled = torch.stack([x.mean(1), maximum], dim=1)
         return _one_tap(self.expand, _one_tap(self.squeeze, pooled).relu())
 
