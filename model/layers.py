@@ -65,8 +65,8 @@ def _reached(weight: Tensor, length: int, dilation: int = 1) -> Tensor:
 def fold_samples(waveform: Tensor, patch: int) -> Tensor:
     """``[B, 1, T] -> [B, ceil(T / patch), patch]``: successive samples become the channels of one frame.
 
-    The last frame is completed with zeros; where none are missing, the frames are a view. Nothing is lost: a convolution
-    of k taps on frames is one of k * patch taps and stride ``patch`` on samples.
+    The last frame is completed with zeros; where none are missing, the frames are a view. Nothing is lost: a
+    convolution of k taps on frames is one of k * patch taps and stride ``patch`` on samples.
     """
     missing = -waveform.shape[2] % patch
     padded = nn.functional.pad(waveform, (0, missing)) if missing else waveform
