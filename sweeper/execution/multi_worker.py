@@ -15,7 +15,6 @@ from typing import Any
 import ray
 import ray.train
 import ray.train.torch
-import torch
 from ray import tune
 
 from sweeper.execution import train_run
@@ -29,6 +28,7 @@ from sweeper.execution.worker import (
     SweepContext,
     commit_result,
     epoch_reporter,
+    hold,
     opened,
     recorded,
     run_with_retries,
@@ -134,7 +134,7 @@ def train_loop(config: dict[str, Any]) -> Row | None:
     if worker.rank == 0:
         link.report(STARTED)  # now that all workers have their nodes: Ctrl-C ends a trial that waited until here
     fold = sweep.folds[spec.data.fold]
-    torch.set_num_threads(sweep.cpus)
+    hold(sweep)
 
     def run(running: Attempt | None) -> Row | None:
         with sweep.study.checkpoint(spec.trial_id) as state, watched() as wish:

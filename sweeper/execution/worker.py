@@ -90,8 +90,8 @@ def train_trial(config: dict[str, Any], sweep: SweepContext) -> None:
 
 
 def hold(sweep: SweepContext) -> None:
-    """Keep this process to what a trial holds, and what its environment is for to itself."""
-    if os.environ.get("MALLOC_CONF") == ALLOCATOR["MALLOC_CONF"]:  # programs that it starts choose for themselves
+    """Keep this process to what a trial holds; the allocator that it was given is not for programs that it starts."""
+    if os.environ.get("MALLOC_CONF") == ALLOCATOR["MALLOC_CONF"]:
         for name in ("LD_PRELOAD", "MALLOC_CONF"):
             os.environ.pop(name, None)
     torch.set_num_threads(sweep.cpus)

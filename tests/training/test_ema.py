@@ -18,6 +18,7 @@ def test_follows_weights_and_batch_norm_statistics(lay):
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(1.0)
+        network.filter.add_(1.0)  # no statistic: it is copied
     network(torch.randn(8, 2))  # moves the running statistics and the counter
     assert network[1].num_batches_tracked == 1
     ema.update()
