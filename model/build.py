@@ -50,16 +50,14 @@ def build(config: Network, seed: int, *, load: bool = True) -> nn.Module:
 
 
 def _of_this_package(config: Network, seed: int) -> nn.Module:
-    # torch's layers draw values of their own when they are made; these are replaced.
-    with torch.random.fork_rng(devices=[]):
-        network = config.build()
+    network = with_any_values(config)
     initialise(network, seed, CONVOLUTION_STD if isinstance(config, EATConfig) else None)
     return network
 
 
-def without_values(config: Network) -> nn.Module:
-    """The network on the meta device, where it has no values: for counting, without the seconds that these take."""
-    with torch.device("meta"):
+def with_any_values(config: Network) -> nn.Module:
+    """A network of this package with the values that torch's layers draw: for counting, in a part of `build`'s time."""
+    with torch.random.fork_rng(devices=[]):
         return config.build()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,7 +26,13 @@ from sweeper.model.build import build, is_of_this_package
 from sweeper.plan import Source, TrialSpec, build_plan, variant
 from sweeper.study import Arm, AugmentationConfig, Recipe
 from sweeper.study_file import load, with_network
-from sweeper.training.cost import count_parameters, gflops_per_clip, meta_network, training_seconds_per_clip
+from sweeper.training.cost import (
+    clips_for,
+    count_parameters,
+    countable,
+    gflops_per_clip,
+    training_seconds_per_clip,
+)
 from sweeper.training.counted import known
 from sweeper.training.fit import fit
 
@@ -107,7 +114,7 @@ def _estimated(spec: TrialSpec, known: Profile, like: TrialSpec) -> Profile:
     gflops = gflops_per_clip(spec.model, spec.data.length)
     assert gflops is not None and known.gflops is not None
     work = (gflops + CALL_GFLOP) / (known.gflops + CALL_GFLOP)
-    parameters = count_parameters(meta_network(spec.model))
+    parameters = count_parameters(countable(spec.model, spec.data.length))
     more = _estimated_memory(spec) - _estimated_memory(like)
     return Profile(
         arm=spec.arm,
@@ -168,13 +175,11 @@ def peak_training_memory(spec: TrialSpec, device: torch.device) -> int:
 def _estimated_memory(spec: TrialSpec) -> int:
     batch, length = spec.training.batch_size, spec.data.length
     try:
-        network = meta_network(spec.model).train()
-        activations = _kept(network, torch.empty(batch, 1, length, device="meta"))
-    except Exception:  # a network that looks at values, which there are none of: fewer clips, really
+        network = countable(spec.model, length).train()
+        activations = _kept(network, batch, length)
+    except Exception:  # a network that looks at values, which there may be none of: the real one
         network = build(spec.model, spec.seed, load=False).train()
-        with torch.random.fork_rng(devices=[]):
-            few = _kept(network, torch.rand(FEW_CLIPS, 1, length) - 0.5)
-        activations = [size * batch // FEW_CLIPS for size in few]
+        activations = _kept(network, batch, length)
     weights = sum(p.nbytes for p in network.parameters())
     clips = 4 * batch * length
     # Weights, two moments, average, gradients; of this package's networks also the last step's gradients, and a slab.
@@ -184,8 +189,8 @@ def _estimated_memory(spec: TrialSpec) -> int:
     return copies * weights + sum(activations) + 2 * max(activations, default=0) + 4 * clips + SCRATCH_BYTES
 
 
-def _kept(network: nn.Module, clips: Tensor) -> list[int]:
-    """Bytes of each tensor that a forward pass keeps for the backward pass."""
+def _kept(network: nn.Module, batch: int, length: int) -> list[int]:
+    """Bytes of each tensor that a forward pass keeps for the backward pass; with values, it is one of few clips."""
     kept: dict[int, tuple[Tensor, int]] = {}  # the tensor is held, so that its storage's identity is not reused
 
     def keep(tensor: Tensor) -> Tensor:
@@ -193,9 +198,12 @@ def _kept(network: nn.Module, clips: Tensor) -> list[int]:
         kept[storage._cdata] = tensor, storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    on_meta = any(parameter.is_meta for parameter in network.parameters())
+    clips = clips_for(network, batch if on_meta else FEW_CLIPS, length)
+    with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         network(clips)
-    return [size for _, size in kept.values()]
+    own = {tensor.untyped_storage()._cdata for tensor in chain(network.parameters(), network.buffers())}
+    return [size if key in own else size * batch // len(clips) for key, (_, size) in kept.items()]
 
 
 def _spec(source: Source, arm: Arm, recipe: Recipe, dataset_free: bool) -> TrialSpec:

@@ -16,16 +16,19 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._ops import HigherOrderOperator
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from sweeper.model.build import build, is_of_this_package, without_values
+from sweeper.model.build import build, is_of_this_package, with_any_values
 from sweeper.model.output import as_output
 from sweeper.study import Network
 from sweeper.training.counted import known
+
+LIGHT_GFLOP = 20.0  # of a network that used all its weights at each sample: such a one takes a second, others far less
 
 
 class Operations(NamedTuple):
@@ -52,73 +55,124 @@ def gflops_per_clip(config: Network, length: int) -> float | None:
 def count_operations(config: Network, length: int) -> Operations:
     """Operations of one forward pass, in evaluation, over one clip of `length` samples.
 
-    They are counted by torch's own counter on the meta device, where nothing is computed; a network that looks at
-    values, which there are none of, is given a clip of noise on the CPU.
+    A network of this package that costs little is given a clip of noise. On the meta device, where others are counted,
+    nothing is computed, but torch imports its compiler. One that looks at its values gets noise, too.
     """
     try:
-        return _count(meta_network(config), torch.empty(1, 1, length, device="meta"))
+        network = countable(config, length)
+        return _count(network, clips_for(network, 1, length))
     except Exception:  # whatever a network does to a tensor without values: the CPU's error is the telling one
-        noise = torch.rand(1, 1, length, generator=torch.Generator().manual_seed(0)) - 0.5
         try:
-            return _count(build(config, seed=0, load=False), noise)
+            network = build(config, seed=0, load=False)
+            return _count(network, clips_for(network, 1, length), _beside_the_compiler())
         except Exception as error:
             return Operations(None, f"one clip can't be passed through it: {type(error).__name__}: {error}")
 
 
-def meta_network(config: Network) -> nn.Module:
-    """The network on the meta device, where nothing is computed but everything can be counted.
+def countable(config: Network, length: int) -> nn.Module:
+    """The network, to be counted: on the CPU where that surely takes no time, else on the meta device; with any values.
 
     Its recurrent layers are replaced by stand-ins with the same products: torch's counter sees nothing in the fused
     operator of a CPU, and on the meta device they become a Python loop over time, half a minute for a clip of the
     paper's length.
     """
-    network = without_values(config) if is_of_this_package(config) else build(config, seed=0, load=False).to("meta")
+    own = is_of_this_package(config)
+    network = with_any_values(config) if own else build(config, seed=0, load=False)
+    # Of another network nobody knows what it keeps: attention between samples takes gigabytes.
+    light = own and 2 * length * sum(p.numel() for p in network.parameters()) <= LIGHT_GFLOP * 1e9
+    device = "cpu" if light else "meta"
     for name, module in list(network.named_modules()):
         if type(module) in (nn.LSTM, nn.GRU, nn.RNN):
             stand_in = _CountedRNN(module)
             if not name:
-                return stand_in
+                return stand_in.to(device)
             network.set_submodule(name, stand_in)
-    return network
+    return network.to(device)
 
 
-def _count(network: nn.Module, clip: Tensor) -> Operations:
+def clips_for(network: nn.Module, batch: int, length: int) -> Tensor:
+    """Clips for a network that `countable` returned: noise, or without values; `[batch, 1, time]`."""
+    if any(p.is_meta for p in network.parameters()):
+        return torch.empty(batch, 1, length, device="meta")
+    return torch.rand(batch, 1, length, generator=torch.Generator().manual_seed(0)) - 0.5
+
+
+def _count(network: nn.Module, clip: Tensor, kind: "type[_Counter] | None" = None) -> Operations:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole Transformer layer, which has no formula
-    counter = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
-    unknown, outside = _Unknown(counter), _Outside()
+    counter, outside = (kind or _Counter)(), _Outside()
     try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), outside, unknown, counter:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), outside, counter:
             network.eval()(clip)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-    if names := sorted(unknown.names | outside.names):
+    if names := sorted(counter.unknown | outside.names):
         return Operations(None, f"there is no formula for {', '.join(names)}")
-    return Operations(float(counter.get_total_flops()) / 1e9)
+    return Operations(counter.operations / 1e9)
 
 
-class _Unknown(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the products that the counter has no formula for. It is entered first, so it sees what is left."""
+_whole: set[Any] = set()  # operators that were found not to consist of others
 
-    def __init__(self, counter: FlopCounterMode) -> None:
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up products, by torch's formulas and those below, and notes those that neither has a formula for.
+
+    As torch's own counter, which counts by modules, too, and imports torch's compiler (0.8 s).
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.names: set[str] = set()
-        self._known = counter.flop_registry
+        self.operations = 0
+        self.unknown: set[str] = set()
+        self._formulas = FlopCounterMode(display=False, custom_mapping=_FORMULAS).flop_registry
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Else torch imports its compiler, to tell it that it shall not compile what is below."""
+        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        packet = func.overloadpacket
-        if packet in self._known:
+        keywords = kwargs or {}
+        if func is torch.ops.higher_order.cond:
+            return self._either(*args, **keywords)
+        if isinstance(func, HigherOrderOperator):
+            self.unknown.add(str(func))
+            return func(*args, **keywords)
+        if func not in _whole:
+            with self:
+                if (parts := func.decompose(*args, **keywords)) is not NotImplemented:
+                    return parts
+            _whole.add(func)
+        packet, result = func.overloadpacket, func(*args, **keywords)
+        if (formula := self._formulas.get(packet)) is not None:
+            self.operations += formula(*args, **keywords, out_val=result)
             if packet not in _FORMULAS and any(isinstance(x, Tensor) and x.is_complex() for x in tree_leaves(args)):
-                self.names.add(f"{packet} of complex numbers")
-        elif func.namespace not in ("aten", "prim", "prims") or (
-            torch.Tag.pointwise not in func.tags
-            and _PRODUCT.search(func._schema.name)
-            and not _NO_PRODUCT.search(func._schema.name)
-        ):
-            self.names.add(str(packet))
-        return func(*args, **(kwargs or {}))
+                self.unknown.add(f"{packet} of complex numbers")
+        elif _may_multiply(func):
+            self.unknown.add(str(packet))
+        return result
+
+    def _either(self, _condition: Any, yes: Callable[..., Any], no: Callable[..., Any], operands: Any) -> Any:
+        """Of `torch.cond`: as many operations as the costlier branch has."""
+        before, counts = self.operations, []
+        for branch in (no, yes):
+            self.operations = before
+            with self:
+                result = branch(*operands)
+            counts.append(self.operations)
+        self.operations = max(counts)
+        return result
+
+
+@functools.cache
+def _beside_the_compiler() -> type[_Counter]:
+    """A counter for networks with operators that torch compiles whenever they are called, such as `torch.cond`."""
+    unseen = torch.compiler.disable(_Counter.__torch_dispatch__)  # type: ignore[no-untyped-call]
+    return type("_CounterBesideTheCompiler", (_Counter,), {"__torch_dispatch__": unseen})
 
 
 class _Outside(TorchFunctionMode):
@@ -142,6 +196,16 @@ _PRODUCT = re.compile(
     r"(?<!re)solve|::lu_|_dist$|cdist|trilinear|matrix"
 )
 _NO_PRODUCT = re.compile(r"upsample|_norm|linalg_cross|_check_errors")
+
+
+@functools.cache
+def _may_multiply(func: Any) -> bool:
+    """Whether an operator may compute products, by its name; one that somebody has written may."""
+    name = func._schema.name
+    ours = func.namespace in ("aten", "prim", "prims")
+    if not ours or torch.Tag.pointwise in func.tags:
+        return not ours
+    return _PRODUCT.search(name) is not None and _NO_PRODUCT.search(name) is None
 
 
 def _fourier(operations_per_point: float, length: Callable[..., int]) -> Callable[..., int]:

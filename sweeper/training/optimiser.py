@@ -4,13 +4,33 @@ Where `momentum` is set, the one-cycle schedule also moves AdamW's first beta be
 learning rate; the first of `betas` is then ignored.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from sweeper.training.slabs import Slabs
 from sweeper.training_config import TrainingConfig
 
 
-def optimiser(slabs: Slabs, config: TrainingConfig) -> torch.optim.AdamW:
+def _bare(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of torch's optimisers without what is wrapped around it."""
+    return getattr(method, "__wrapped__", method)
+
+
+class AdamW(torch.optim.AdamW):
+    """torch's own, which never asks torch's compiler whether it is at work.
+
+    That question imports the compiler: 0.8 s of each process that trains, and nobody compiles an optimiser here.
+    """
+
+    add_param_group = _bare(torch.optim.Optimizer.add_param_group)
+    state_dict = _bare(torch.optim.Optimizer.state_dict)
+    load_state_dict = _bare(torch.optim.Optimizer.load_state_dict)
+    step = torch.no_grad()(_bare(torch.optim.AdamW.step))
+
+
+def optimiser(slabs: Slabs, config: TrainingConfig) -> AdamW:
     """AdamW, in one operation where torch can; no weight decay on biases and norms, as in EAT's public code, unless
     `decay_all`."""
     decay = config.weight_decay
@@ -19,7 +39,7 @@ def optimiser(slabs: Slabs, config: TrainingConfig) -> torch.optim.AdamW:
         {"params": [slab.whole for slab in slabs.rest], "weight_decay": decay if config.decay_all else 0.0},
     ]
     fused = all(parameter.is_floating_point() for parameter in slabs.parameters)
-    return torch.optim.AdamW(groups, lr=config.max_lr, betas=config.betas, fused=fused)
+    return AdamW(groups, lr=config.max_lr, betas=config.betas, fused=fused)
 
 
 def schedule(

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from sweeper.model import acdnet, eat
-from sweeper.model.build import build, without_values
+from sweeper.model.build import build, with_any_values
 from sweeper.model.config import ACDNetConfig, EATConfig
 from sweeper.model.rivals import CNN10Config, EnvNetV2Config, SBCNNConfig, TIMNetConfig
 from sweeper.model.spectra import MFCC, LogMel
+from sweeper.training import cost
 from sweeper.training.cost import count_operations
 
 EAT_TINY = EATConfig(classes=7, samples=40_960, stem_width=2, transformer_width=8, heads=2, feedforward=16)
@@ -37,7 +38,7 @@ PEERS = [
     ],
 )
 def test_published_numbers_of_parameters(config, published):
-    count = sum(p.numel() for p in without_values(config).parameters())
+    count = sum(p.numel() for p in with_any_values(config).parameters())
     exact = isinstance(config, (SBCNNConfig, CNN10Config, TIMNetConfig))
     assert count == pytest.approx(published, rel=0 if exact else 0.03)
 
@@ -186,9 +187,12 @@ def test_columns_are_counted_as_the_network_makes_them(rate, seconds):
 
 
 @pytest.mark.parametrize("config", RIVALS)
-def test_operations_of_a_rival_can_be_counted_without_values(config):
-    assert count_operations(config, 8000).note == ""
-    assert all(parameter.is_meta for parameter in without_values(config).parameters())
+def test_operations_of_a_rival_can_be_counted_also_without_values(config, monkeypatch):
+    computed = count_operations(config, 8000)
+    assert computed.note == ""
+    monkeypatch.setattr(cost, "LIGHT_GFLOP", 0.0)
+    assert all(parameter.is_meta for parameter in cost.countable(config, 8000).parameters())
+    assert count_operations.__wrapped__(config, 8000) == computed
 
 
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100])

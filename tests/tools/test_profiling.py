@@ -10,6 +10,7 @@ from sweeper.augmentation_config import AugmentationConfig
 from sweeper.search_spaces.recipes import paper, quick
 from sweeper.tools import profile as profiling
 from sweeper.tools.profile import peak_training_memory, profile
+from sweeper.training import cost
 from tests.networks import BODIES, Tiny
 from tests.studies import ARMS, PAPER
 
@@ -81,6 +82,14 @@ def test_a_network_that_looks_at_values_is_estimated_from_a_few_clips(monkeypatc
     bodies = [replace(spec(quick(), 64), model=Tiny(body=body, **clip)) for body in ("looks", "blind")]
     looks, blind = (peak_training_memory(trial, CPU) - profiling.SCRATCH_BYTES for trial in bodies)
     assert looks == pytest.approx(blind, rel=0.01)
+
+
+@pytest.mark.parametrize("batch", [2, 16, 256])
+def test_the_estimate_is_the_same_with_few_clips_and_on_the_meta_device(batch, monkeypatch):
+    trial = spec(quick(), batch)
+    few = profiling._estimated_memory(trial)
+    monkeypatch.setattr(cost, "LIGHT_GFLOP", 0.0)
+    assert few == pytest.approx(profiling._estimated_memory(trial), rel=0.1)
 
 
 def test_without_names_one_arm_is_measured_and_the_others_are_estimated_from_it():

@@ -1,13 +1,18 @@
 """Counted operations, against counting by hand."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention.flex_attention import flex_attention
 
 from sweeper.model.build import build
 from sweeper.model.config import SIZES
+from sweeper.plan import variant
+from sweeper.training import cost
 from sweeper.training.cost import (
     _CountedRNN,
     count_operations,
@@ -16,7 +21,7 @@ from sweeper.training.cost import (
     training_seconds_per_clip,
 )
 from tests.networks import BODIES, WIDTH, Faulty, Tiny
-from tests.studies import ARMS
+from tests.studies import ARMS, PAPER, RECIPES
 
 
 def test_an_lstms_products_are_counted():
@@ -105,6 +110,12 @@ class Product(nn.Module):
                 return torch.from_numpy(x.detach().numpy() @ self.weight.detach().numpy())
             case "attention":
                 return nn.functional.scaled_dot_product_attention(x, x, x)
+            case "cond":
+                return torch.cond(
+                    x.mean() > 0, lambda x: x @ self.weight, lambda x: x @ self.weight @ self.weight, (x,)
+                )
+            case "flex":
+                return flex_attention(*[nn.functional.pad(x, (0, 8)).unsqueeze(1)] * 3)[:, 0, :, :WIDTH]
 
 
 @pytest.mark.parametrize("looks", [False, True])
@@ -113,6 +124,8 @@ class Product(nn.Module):
     [
         ("lstm", 20 * 2 * 2 * (32 * 8 + 32 * 8) + 20 * 2 * 2 * (32 * 16 + 32 * 8)),
         ("attention", 2 * 2 * 20 * 20 * 8),
+        ("cond", 2 * 20 * 2 * 64),  # the costlier branch
+        ("flex", "there is no formula for flex_attention"),
         ("complex", "there is no formula for aten.bmm of complex numbers"),
         ("bilinear", "there is no formula for aten._trilinear"),
         ("distance", "there is no formula for aten._cdist_forward"),
@@ -127,6 +140,44 @@ def test_what_cannot_be_counted_has_no_count(way, counted, looks, monkeypatch):
         assert (gflops, note) == (None, counted)
     else:
         assert gflops == pytest.approx((AROUND + counted) / 1e9, rel=1e-9)
+
+
+def test_the_papers_arms_cost_the_same_on_the_cpu_and_on_the_meta_device(monkeypatch):
+    networks = [variant(PAPER.study, arm, RECIPES["quick"](), 10).network for arm in ARMS.values()]
+    there = [count_operations.__wrapped__(network, 8000).gflops for network in networks]
+    monkeypatch.setattr(cost, "LIGHT_GFLOP", 0.0)
+    assert [count_operations.__wrapped__(network, 8000).gflops for network in networks] == there
+    assert len(set(there)) > 8
+
+
+def test_counting_leaves_random_numbers_as_they_were():
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    for body in ("moving", "applied"):
+        count_operations.__wrapped__(Tiny(body=body, **CLIP), 2000)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_neither_counting_nor_training_imports_torchs_compiler():
+    """It takes 0.8 s of each process, and nobody compiles anything here."""
+    code = """
+import sys, torch
+from sweeper.tools.profile import _estimated_memory, _noise_clips
+from sweeper.training.cost import count_operations
+from sweeper.training.fit import fit
+from dataclasses import replace
+from sweeper.plan import build_plan
+from tests.studies import ARMS, PAPER, RECIPES
+recipe = RECIPES["quick"]()
+recipe = replace(recipe, training=replace(recipe.training, epochs=1))
+plan = dict(study="s", source=PAPER, dataset="demo", split="official", folds=(1,), classes=10, replicates=1)
+(spec,) = build_plan(arms=[ARMS["full"]], recipe=recipe, **plan).trials
+count_operations(spec.model, spec.data.length)
+_estimated_memory(spec)
+fit(spec, [_noise_clips(spec, 32)], device=torch.device("cpu"))
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_a_network_that_fails_has_no_count_and_says_why():
