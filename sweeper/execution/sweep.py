@@ -5,6 +5,7 @@ is finished is what the results folder says.
 """
 
 import contextlib
+import functools
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from sweeper.execution.fits import Machine, TrialResources, share_of_batch, work
 from sweeper.execution.fused_worker import train_seeds
 from sweeper.execution.interrupt import Beginnings, Ending, PlannedTrials, TrialSource, WithinBudget
 from sweeper.execution.loggers import keep_event_files, logger_callback
+from sweeper.execution.meanwhile import Meanwhile
 from sweeper.execution.memory import memory_per_trial
 from sweeper.execution.packing import Packing
 from sweeper.execution.progress import Progress
@@ -41,6 +43,7 @@ from sweeper.results.claims import Claims
 from sweeper.results.store import Study
 
 _USUAL = Machine()
+Call = Callable[[Callable[[str], None]], None]  # given what prints a line
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,12 @@ def run_sweep(
     machine: Machine = _USUAL,
     course: Course | None = None,
     spending: Spending | None = None,
+    meanwhile: Call | None = None,
 ) -> tuple[Failure, ...]:
     """Run `trials` and commit each; a trial's failure does not stop the others.
 
-    `course` says where this sweep stands among others, for the live view; `spending`, what may be spent.
+    `course` says where this sweep stands among others, for the live view; `spending`, what may be spent; `meanwhile`,
+    what is to be done while trials run.
 
     Returns:
         the trials that failed. Those that were neither finished nor failed after an interrupt, or that other runs are
@@ -90,6 +95,7 @@ def run_sweep(
         like=trials,
         ahead=len(trials),
         view=view,
+        meanwhile=meanwhile,
     )
 
 
@@ -107,6 +113,7 @@ def run_trials(
     ahead: int,
     view: Progress,
     follow: bool = False,
+    meanwhile: Call | None = None,
 ) -> tuple[Failure, ...]:
     """Run the trials that a source gives; see `run_sweep`.
 
@@ -120,6 +127,7 @@ def run_trials(
         ahead: how many may wait for nodes at once, where the cluster starts nodes on demand.
         view: the live view.
         follow: report validation accuracies, for the scheduler.
+        meanwhile: what a thread of this process shall do while trials run.
     """
     if machine.workers < 1:
         raise PlanError(f"--workers-per-trial {machine.workers}: at least 1")
@@ -174,7 +182,9 @@ def run_trials(
         source, scheduler = make(sweep)
         source.waiting = waiting if grows() else 1
         stopper = Ending(source, machine.grace)
-        deaths = _Deaths()
+        deaths, beside = _Deaths(), Meanwhile(None if meanwhile is None else functools.partial(meanwhile, view.say))
+        # `auto` measures how fast trials are, with nothing beside them: then it waits for their end.
+        while_trials_run = [] if machine.seeds == "auto" else [beside]
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
@@ -191,7 +201,7 @@ def run_trials(
                 storage_path=scratch,
                 verbose=0,
                 stop=stopper,
-                callbacks=[Beginnings(source), view, deaths, Watchdog(), Packing(study), *watching],
+                callbacks=[Beginnings(source), view, deaths, Watchdog(), Packing(study), *watching, *while_trials_run],
                 failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )
@@ -199,9 +209,10 @@ def run_trials(
         try:
             with signals.noted(source.drain):
                 results = tuner.fit()
+                keep_event_files(Path(scratch), study)
+                beside.end()
         finally:
             view.close()
-        keep_event_files(Path(scratch), study)
         return *_failures(results, deaths.reasons, machine.max_failures), *deaths.of_seeds
 
 

@@ -11,7 +11,7 @@ from sweeper.audio.store import ClipStore
 from sweeper.execution.fits import Machine
 from sweeper.execution.interrupt import TrialSource
 from sweeper.execution.progress import Progress
-from sweeper.execution.sweep import Failure, run_trials
+from sweeper.execution.sweep import Call, Failure, run_trials
 from sweeper.execution.worker import SweepContext
 from sweeper.plan import TrialSpec
 from sweeper.results.budget import Spending
@@ -32,6 +32,7 @@ def run_until_decided(
     plan: Callable[[Sequence[TrialSpec]], None],
     coming: Sequence[TrialSpec],
     spending: Spending | None = None,
+    meanwhile: Call | None = None,
 ) -> tuple[Failure, ...]:
     """Run what looks need until none is left; see `run_sweep`.
 
@@ -42,6 +43,7 @@ def run_until_decided(
         plan: adds trials to the study's plan.
         coming: trials that are left if no further arm is decided.
         spending: what may be spent; None: without a limit.
+        meanwhile: see `run_sweep`.
     """
     view = Progress((), coming)
 
@@ -57,6 +59,7 @@ def run_until_decided(
         like=[of_arm[0] for of_arm in specs],
         ahead=len(specs),
         view=view,
+        meanwhile=meanwhile,
     )
 
 

@@ -1,6 +1,6 @@
 """`sweeper run ablations`: data, plan, what is missing, sweep; in that order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +17,7 @@ from sweeper.run.budget import budget_facts, describe_stop, read_budget
 from sweeper.run.checks import check_begin, check_numbers
 from sweeper.run.conclusion import describe_conclusion
 from sweeper.run.describe import describe, describe_reach, expected_cost
-from sweeper.run.floor import keep_floor
+from sweeper.run.floor import keeping_floor
 from sweeper.run.options import (
     FAILED,
     OK,
@@ -84,7 +84,7 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
         return Outcome(OK, study)
     with resumable(study):
         store = begin(grid, say, budget_facts(study, budget))
-        code = sweep(options, grid.missing, store, study, say, spending=spending) if grid.missing else OK
+        code = train(grid, store, say, spending)
         if spending is not None and spending.refused and not signals.asked():
             stop = spending.stop()
             study.write_plan(grid.plan.describe() | {"data_digest": store.digest, BUDGET: spending.budget.record(stop)})
@@ -110,7 +110,7 @@ def plan_grid(options: AblationOptions, say: Say, known: Source | None = None) -
 
 
 def begin(grid: Grid, say: Say, facts: Mapping[str, Any] = MappingProxyType({})) -> ClipStore:
-    """Decode the clips, write the plan, with further `facts`, and the floor.
+    """Decode the clips and write the plan, with further `facts`.
 
     Raises:
         DatasetError, LeakError, StudyError: as `Run.open`.
@@ -118,10 +118,22 @@ def begin(grid: Grid, say: Say, facts: Mapping[str, Any] = MappingProxyType({}))
     run, options, study = grid.run, grid.options, grid.run.results
     store = run.open(options, say)
     study.write_plan({**grid.plan.describe(), **run.facts(options, store), **grid.extended, **facts})
-    keep_floor(study, store, options.split, run.folds, say)
-    if not grid.missing:
-        say(f"Nothing to do: all {len(grid.plan.trials)} trials are committed in {study}. No training was done.")
     return store
+
+
+def train(grid: Grid, store: ClipStore, say: Say, spending: Spending | None = None) -> int:
+    """Run what is missing of a grid that has begun, and beside it compute the floor; returns the exit code.
+
+    Raises:
+        PlanError, StudyError: one line each, for the user.
+    """
+    options, study = grid.options, grid.run.results
+    floor = keeping_floor(study, store, options.split, grid.run.folds)
+    if grid.missing:
+        return sweep(options, grid.missing, store, study, say, spending=spending, meanwhile=floor)
+    floor(say)
+    say(f"Nothing to do: all {len(grid.plan.trials)} trials are committed in {study}. No training was done.")
+    return OK
 
 
 def extensions(study: Study, plan: Plan, done: set[str]) -> dict[str, Any]:
@@ -154,12 +166,13 @@ def sweep(
     say: Say,
     course: Course | None = None,
     spending: Spending | None = None,
+    meanwhile: Callable[[Say], None] | None = None,
 ) -> int:
     """Run planned trials, all scored on test clips or all on validation clips; returns the exit code."""
     folds = cut(store, options.split, sorted({trial.data.fold for trial in missing}), selecting=missing[0].selects)
     from sweeper.execution.sweep import run_sweep  # Ray takes seconds to import: wrong input is told without it
 
-    failures = run_sweep(missing, folds, study, store, machine(options), course, spending)
+    failures = run_sweep(missing, folds, study, store, machine(options), course, spending, meanwhile)
     left = {trial.trial_id for trial in missing} - study.finished() - {f.spec.trial_id for f in failures}
     for failure in failures:
         spec = failure.spec

@@ -8,7 +8,7 @@ from sweeper import signals
 from sweeper.audio.datasets import NAMES
 from sweeper.definition import PlanError, Source
 from sweeper.results.store import Study
-from sweeper.run.ablations import Grid, begin, plan_grid, sweep
+from sweeper.run.ablations import Grid, begin, plan_grid, train
 from sweeper.run.describe import cost_of, hours
 from sweeper.run.options import OK, BenchmarkOptions, Say, interrupted, resumable
 from sweeper.run.prepare import choose_recipe
@@ -115,6 +115,8 @@ def _run(grids: Sequence[Grid], say: Say) -> int:
         with resumable(grid.run.results):
             facts = {"benchmark": printed(grid.run.dataset.name)}
             opened.append((grid, begin(grid, say, facts)))
+            if not grid.missing:
+                train(*opened[-1], say)
     left = [(grid, store) for grid, store in opened if grid.missing]
     if not left:
         return OK
@@ -127,7 +129,7 @@ def _run(grids: Sequence[Grid], say: Say) -> int:
             study = grid.run.results
             say(f"{study.name}: {count(len(grid.missing), 'trial')} to run")
             with resumable(study):
-                code = max(code, sweep(grid.options, grid.missing, store, study, say))
+                code = max(code, train(grid, store, say))
             if signals.asked():
                 return interrupted()
     return code

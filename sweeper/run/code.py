@@ -12,7 +12,7 @@ from typing import Any
 
 from sweeper.definition import PlanError, Source, canonical_json, plain
 from sweeper.plan import Plan, TrialSpec, Variant, build_plan, select_arms, variant
-from sweeper.run.ablations import Grid, begin, extensions, sweep
+from sweeper.run.ablations import Grid, begin, extensions, train
 from sweeper.run.checks import check_begin
 from sweeper.run.commits import Commit, sources
 from sweeper.run.describe import describe, describe_reach, expected_cost
@@ -60,7 +60,7 @@ def run_code(options: AblationOptions, say: Say) -> Outcome:
         for _, source in found:
             if source.code:
                 save(source.code, study.storage)
-        return Outcome(sweep(grid.options, grid.missing, store, study, say) if grid.missing else OK, study)
+        return Outcome(train(grid, store, say), study)
 
 
 def _plan(options: AblationOptions, found: Sequence[tuple[Commit, Source]], say: Say) -> tuple[Grid, dict[str, Any]]:

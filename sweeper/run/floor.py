@@ -1,6 +1,7 @@
-"""The floor of a study's folds: computed once, in this process, before the sweep."""
+"""The floor of a study's folds: computed once, in this process, while the first trials run."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import ClipStore
@@ -10,17 +11,23 @@ from sweeper.results.tables import StudyError
 from sweeper.run.options import Say
 
 
-def keep_floor(study: Study, store: ClipStore, split: str, folds: Sequence[int], say: Say) -> None:
-    """Compute the floor of those folds that the study has none of yet.
+def keeping_floor(study: Study, store: ClipStore, split: str, folds: Sequence[int]) -> Callable[[Say], None]:
+    """What computes the floor of those folds that the study has none of yet, and writes it.
 
     Args:
         study: whose plan is written.
         store: the clips.
         split: how they are divided.
         folds: the test folds.
-        say: prints one line.
+
+    Returns:
+        a function to be called with what prints a line.
     """
-    from sweeper.training.floor import METHOD, floors  # torch takes seconds to import: wrong input is told without it
+    return functools.partial(_keep, study, store, split, folds)
+
+
+def _keep(study: Study, store: ClipStore, split: str, folds: Sequence[int], say: Say) -> None:
+    from sweeper.training.floor import METHOD, floors  # scikit-learn takes a second to import
 
     try:
         known = read_floor(study, {"data_digest": store.digest})
@@ -34,5 +41,9 @@ def keep_floor(study: Study, store: ClipStore, split: str, folds: Sequence[int],
     confusions = {**known.confusions, **{fold: made.confusion for fold, made in found.items()}}
     trained = {**known.train_clips, **{fold: made.train_clips for fold, made in found.items()}}
     floor = Floor(METHOD, confusions, trained)
-    write_floor(study, floor, store.digest)
+    try:
+        write_floor(study, floor, store.digest)
+    except OSError as error:  # trials are more than a floor, which the next run can write
+        say(f"the floor can't be written to {study}: {error}")
+        return
     say(f"floor: {100 * floor.accuracy():.1f} %, by {METHOD}")

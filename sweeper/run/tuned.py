@@ -14,7 +14,7 @@ from sweeper.results.store import Study
 from sweeper.run.ablations import sweep
 from sweeper.run.checks import check_begin
 from sweeper.run.describe import describe, describe_reach, expected_cost
-from sweeper.run.floor import keep_floor
+from sweeper.run.floor import keeping_floor
 from sweeper.run.options import OK, Outcome, Say, TunedOptions, resumable
 from sweeper.run.prepare import Run, prepare_run
 from sweeper.run.search import (
@@ -64,7 +64,7 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
                 write_search_plan(study, searches, options, facts | {"trials": plan.describe()["trials"]})
                 done = study.finished()
                 missing = [trial for trial in plan.trials if trial.trial_id not in done]
-                keep_floor(study, store, options.split, run.folds, say)
+                keeping_floor(study, store, options.split, run.folds)(say)
                 say(f"grid: {count(len(plan.trials), 'trial')} with each arm's winner, {len(missing)} to run")
                 if missing:
                     seeker.start()

@@ -1,6 +1,6 @@
 """`run ablations --until decided`: block by block, until looks, all planned beforehand, have decided each arm."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from sweeper.run.budget import budget_facts, describe_stop
 from sweeper.run.checks import check_begin
 from sweeper.run.conclusion import describe_conclusion
 from sweeper.run.describe import describe_data, expected_cost
-from sweeper.run.floor import keep_floor
+from sweeper.run.floor import keeping_floor
 from sweeper.run.options import (
     FAILED,
     OK,
@@ -72,10 +72,10 @@ def run_until_decided(options: AblationOptions, run: Run, say: Say, budget: Budg
         store = run.open(options, say)
         base = plan.describe() | run.facts(options, store) | facts | budget_facts(study, budget) | {"trials": []}
         study.write_plan(base)
-        keep_floor(study, store, options.split, run.folds, say)
+        floor = keeping_floor(study, store, options.split, run.folds)
         wanted = [spec for of_arm in specs for spec in of_arm[:most]]
         spending = None if budget is None else Spending(study, budget, wanted)
-        return Outcome(_sweep(options, specs, store, study, say, base, most, spending), study)
+        return Outcome(_sweep(options, specs, store, study, say, base, most, spending, floor), study)
 
 
 def _sweep(
@@ -87,6 +87,7 @@ def _sweep(
     base: dict[str, Any],
     most: int,
     spending: Spending | None,
+    floor: Callable[[Say], None],
 ) -> int:
     trial_ids = [[spec.trial_id for spec in of_arm[:most]] for of_arm in specs]
     margin = options.margin / 100
@@ -96,9 +97,11 @@ def _sweep(
 
     here = deciding(say)
     if spending is not None and spending.over() and here.step().look:
+        floor(say)
         _stop(study, spending, base, say)
         return OK
     if not here.step().look:
+        floor(say)
         say(f"Nothing to do: no arm is left that --max-seeds {options.max_seeds} would decide. No training was done.")
         return OK
     from sweeper.execution.until_decided import run_until_decided as run_trials  # Ray takes seconds to import
@@ -116,6 +119,7 @@ def _sweep(
         plan=add,
         coming=[specs[arm][block] for arm, block in here.left()],
         spending=spending,
+        meanwhile=floor,
     )
     for failure in failures:
         spec = failure.spec

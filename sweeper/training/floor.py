@@ -49,6 +49,7 @@ def floors(folds: dict[int, FoldData], classes: int) -> dict[int, FoldFloor]:
         classes: how many there are.
     """
     parts = {id(part): part for sides in folds.values() for part in (*sides.train, *sides.scored)}
+    torch.get_num_threads()  # or torch, asked for the first time in this thread, would forget the limit
     with threadpool_limits(1):  # work this small takes longer on several threads, on a busy machine fifty times as long
         features = {key: statistics(part) for key, part in parts.items()}
 

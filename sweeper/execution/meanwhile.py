@@ -1,0 +1,55 @@
+"""A call that a thread makes while trials run."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune import Callback
+
+from sweeper import signals
+
+
+class Meanwhile(Callback):
+    """Makes a call once the first trial has begun: until then the machine has enough to do.
+
+    Args:
+        call: None: there is nothing to do.
+    """
+
+    def __init__(self, call: Callable[[], None] | None) -> None:
+        self._call = call
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Begin, with the first report of a trial."""
+        self._begin()
+
+    def end(self) -> None:
+        """Wait for the call, also if no trial has begun; but not where the process was asked to end.
+
+        Raises:
+            Exception: whatever the call raises.
+        """
+        if signals.asked():
+            return
+        self._begin()
+        while self._thread is not None and self._thread.is_alive() and not signals.asked():
+            self._thread.join(0.1)
+        if self._error is not None:
+            raise self._error
+
+    def _begin(self) -> None:
+        if self._call is not None and self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            with signals.held_back(*signals.SIGNALS):  # which are for the main thread
+                self._thread.start()
+
+    def _run(self) -> None:
+        assert self._call is not None
+        try:
+            self._call()
+        except BaseException as error:  # raised in the thread that waits
+            self._error = error

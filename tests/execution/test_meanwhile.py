@@ -1,0 +1,57 @@
+"""What a thread does while trials run."""
+
+import threading
+
+import pytest
+
+from sweeper import signals
+from sweeper.execution.meanwhile import Meanwhile
+
+
+def report(meanwhile):
+    meanwhile.on_trial_result(0, [], None, {})
+
+
+def test_it_begins_with_the_first_trial_once_and_is_waited_for():
+    calls, go_on = [], threading.Event()
+
+    def call():
+        go_on.wait(10)
+        calls.append(threading.current_thread())
+
+    meanwhile = Meanwhile(call)
+    assert not calls
+    report(meanwhile)
+    report(meanwhile)
+    assert not calls, "it runs beside"
+    threading.Timer(0.2, go_on.set).start()
+    meanwhile.end()
+    assert len(calls) == 1
+    assert calls[0] is not threading.current_thread()
+
+
+def test_it_is_made_at_the_end_where_no_trial_began():
+    calls = []
+    Meanwhile(lambda: calls.append(1)).end()
+    assert calls == [1]
+    Meanwhile(None).end()
+
+
+def test_its_error_is_raised_at_the_end():
+    def call():
+        raise ValueError("a full disk")
+
+    meanwhile = Meanwhile(call)
+    report(meanwhile)
+    with pytest.raises(ValueError, match="a full disk"):
+        meanwhile.end()
+
+
+def test_who_was_asked_to_end_does_not_wait(monkeypatch):
+    never = threading.Event()
+    meanwhile = Meanwhile(never.wait)
+    report(meanwhile)
+    monkeypatch.setattr(signals, "asked", lambda: signals.Asked(15, 1, 0.0, 0.0))
+    meanwhile.end()
+    Meanwhile(lambda: pytest.fail("not begun any more")).end()
+    never.set()
