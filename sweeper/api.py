@@ -103,9 +103,11 @@ def run(
     known = [field.name for field in fields(kind) if field.name != "source"]
     if unknown := sorted(options.keys() - set(known)):
         raise TypeError(f"unknown option {unknown[0]!r}; the options are: {', '.join(known)}")
-    outcome = design(
-        kind(source=str(source), **{name: _as_option(name, value) for name, value in options.items()}), say
-    )
+    from sweeper.execution import own_ray  # who only reads studies keeps their own Ray as it is
+
+    asked = kind(source=str(source), **{name: _as_option(name, value) for name, value in options.items()})
+    with own_ray.ahead():
+        outcome = design(asked, say)
     if outcome.code >= signals.exit_code(signal.SIGHUP):
         raise KeyboardInterrupt("interrupted; finished trials are kept: the same call continues")
     if outcome.study is None or not outcome.study.finished():

@@ -48,7 +48,6 @@ class _Listener:
         self.asked: Asked | None = None
         self.installed = False
         self.on_first: Callable[[], None] | None = None  # within `noted`
-        self.last_resorts: list[Callable[[], None]] = []
 
     def listen(self) -> None:
         """Take the signals. One that was ignored stays so: `nohup` means it."""
@@ -139,16 +138,6 @@ def held_back(*numbers: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def last_resort(act: Callable[[], None]) -> Iterator[None]:
-    """Call `act` where the process ends at once while the block runs, without unwinding anything."""
-    _listener.last_resorts.append(act)
-    try:
-        yield
-    finally:
-        _listener.last_resorts.remove(act)
-
-
-@contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """End the process if it is still in the block `seconds` after SIGTERM or SIGHUP, in code that ignores them."""
     if not _listener.installed:
@@ -179,9 +168,6 @@ def end_now(number: int) -> None:
     """End the process, without unwinding anything."""
     if os.isatty(1):
         os.write(1, b"\x1b[?25h")  # a live view hides the cursor
-    for act in reversed(_listener.last_resorts):
-        with contextlib.suppress(Exception):
-            act()
     os._exit(exit_code(number))
 
 

@@ -37,12 +37,9 @@ def test_an_echo_is_not_a_second_one():
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
-def test_the_second_one_ends_at_once_but_not_before_last_resorts():
-    done = run(
-        "with signals.last_resort(lambda: os.write(1, b'last')):\n"
-        f"    try:\n        {TERM}\n    finally:\n        time.sleep(0.4)\n        {TERM}\n        print('not reached')"
-    )
-    assert (done.returncode, done.stdout) == (143, "last")
+def test_the_second_one_ends_at_once():
+    done = run(f"try:\n    {TERM}\nfinally:\n    time.sleep(0.4)\n    {TERM}\n    print('not reached')")
+    assert (done.returncode, done.stdout) == (143, "")
     assert done.stderr == "stopped\n"
 
 

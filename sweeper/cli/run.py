@@ -122,7 +122,9 @@ def _set(
         given = {field.name: getattr(args, field.name) for field in fields(options) if hasattr(args, field.name)}
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         streams.keep_on()
-        with signals.deadline(args.grace + END_SECONDS):
+        from sweeper.execution import own_ray
+
+        with signals.deadline(args.grace + END_SECONDS), own_ray.ahead():
             outcome = run(options(**given), say)
         show(outcome, args.margin)
         return outcome.code

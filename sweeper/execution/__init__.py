@@ -1,6 +1,7 @@
 """The only code that knows Ray: the cluster, the sweep as a Tune run, the worker, the live view."""
 
 import os
+import sys
 
 # Ray reads these when it is imported, which only modules in this folder do; what the user set is kept.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -12,4 +13,6 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
 # process is given up, without a word to anybody.
 os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "600")
 # An own instance listens on 127.0.0.1 only, as it does elsewhere than on Linux. For joining a cluster nothing changes.
-os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+# Where Ray was imported before, it will look for the instance where Ray's usually listen: `own_ray` sees to that.
+if "ray" not in sys.modules:
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

@@ -1,40 +1,32 @@
 """The Ray instance that a sweep runs on: its own, quiet and closed to everybody else, or one that is there already.
 
-An own one listens on this machine's loopback only, asks every caller for a token that is made up for it, and keeps its
-files where no other user can reach. A cluster that is there keeps its own settings.
+An own one listens on this machine's loopback only (but where this process had imported Ray before this package), asks
+every caller for a token that is made up for it, and keeps its files where no other user can reach. A cluster that is
+there keeps its own settings.
 """
 
 import contextlib
 import logging
 import os
-import secrets
-import shutil
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
+from sweeper import signals
+from sweeper.execution import own_ray
 from sweeper.execution.address import find_cluster
-from sweeper.execution.fits import TrialResources, own_cpus, resources_on
-from sweeper.execution.own_ray import connected, sheltered
-from sweeper.execution.room import room
+from sweeper.execution.fits import TrialResources, resources_on
+from sweeper.execution.keeper import reason
 from sweeper.plan import PlanError
 from sweeper.waiting import waiting
 
-MEGABYTE = 2**20
 MOST_WAITING = 200  # placement groups at once: Ray's scheduler was tested with a few hundred
-TOKEN = secrets.token_hex(32)  # of this process's instances, one after another: Ray keeps the first that it reads
-_own: set[Path] = set()  # folders of the instances that this process has had
-# Workers, too, get the allocator that Ray brings along for its other processes, jemalloc; and what was given up is not
-# given back to the system, but used again. A training step asks for memory some thousand times: with the C library's
-# allocator it takes a tenth longer. The first is Ray's own switch; a user's "0" turns all of it off.
-SWITCH = "RAY_LD_PRELOAD_ON_WORKERS"
-ALLOCATOR = {SWITCH: "1", "MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1"}
 NODE_SECONDS = 1200.0  # until a node that the autoscaler asked for has booted and installed its packages
+_own: list[str] = []  # folders of the instances that this process has had
 
 
 @contextlib.contextmanager
@@ -57,18 +49,55 @@ def cluster(address: str | None, shared_bytes: int) -> Iterator[None]:
     there = find_cluster(address)
     with contextlib.ExitStack() as stack:
         if there is None:
-            folder = stack.enter_context(room())
-            stack.enter_context(_own_environment(folder))
             with waiting("starting Ray"):
-                stack.enter_context(sheltered(lambda: _start(shared_bytes, folder)))
+                _own.append(folder := stack.enter_context(own_ray.running(shared_bytes)))
+                stack.enter_context(own_ray.environment(folder))
+                stack.enter_context(_connected(_join_own))
         else:
             with waiting("joining the Ray cluster"):
-                stack.enter_context(connected(lambda: _join(there)))
+                stack.enter_context(_connected(lambda: _join(there)))
         yield
 
 
+@contextlib.contextmanager
+def _connected(join: Callable[[], object]) -> Iterator[None]:
+    """Call `join`, which calls `ray.init`, and disconnect after the block.
+
+    `ray.init` installs its own handler for SIGTERM; the handler of this process is put back afterwards.
+
+    Raises:
+        Interrupted: SIGTERM came while Ray's handler was installed.
+    """
+    try:
+        try:
+            join()
+        except SystemExit:
+            signals.receive(signal.SIGTERM)
+            raise
+        finally:
+            signals.listen_again()
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _join_own() -> None:
+    try:
+        ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises any, also that class itself
+        if "InvalidAuthToken" in str(error.__cause__ or error):
+            raise PlanError(
+                "Ray did not start: this Python process has used Ray before, and Ray keeps the token of then for as "
+                "long as the process lives; run the sweep in another process (restart the notebook's kernel), or while "
+                "that Ray is still there"
+            ) from None
+        raise PlanError(
+            f"Ray did not start: {reason(error)}; run the same command again, or ask `sweeper doctor`"
+        ) from None
+
+
 def _join(address: str) -> None:
-    if _own and os.environ.get("RAY_AUTH_TOKEN") != TOKEN:
+    if _own and os.environ.get("RAY_AUTH_TOKEN") != own_ray.TOKEN:
         raise PlanError(
             f"can't join the Ray cluster at {address}: this Python process has run a sweep on its own, and Ray keeps "
             "that sweep's token for as long as the process lives; use another process"
@@ -76,101 +105,9 @@ def _join(address: str) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises any, also that class itself
-        reason = _reason(error)
+        why = reason(error)
         remedy = "all machines need the same Python and Ray, and the same RAY_AUTH_MODE and token"
-        raise PlanError(f"can't join the Ray cluster at {address}: {reason}; {remedy}") from None
-
-
-def _start(shared_bytes: int, folder: Path) -> None:
-    """Start an own instance that keeps its files in `folder`; once more where it took too long, as the first may."""
-    _own.add(folder)
-    memory = int(shared_bytes * 1.2) + 256 * MEGABYTE
-    if memory > 0.9 * _shared_memory():
-        # Containers often have 64 MB of /dev/shm: Ray then keeps its objects in files, slower, but it works.
-        os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
-        if memory > (free := shutil.disk_usage(folder).free):
-            raise PlanError(
-                f"the clips need {memory / 1e9:.1f} GB in shared memory, or on the disk of temporary files, and "
-                f"{folder.parent.parent} has {free / 1e9:.1f} GB; enlarge /dev/shm (docker run --shm-size), or set "
-                "TMPDIR to a folder with room"
-            )
-    for attempt in range(2):
-        before = _children()
-        try:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                num_cpus=own_cpus(),
-                object_store_memory=memory,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _temp_dir=str(folder),
-            )
-        except Exception as error:  # Ray raises any, also that class itself
-            ray.shutdown()
-            for process in _children() - before:  # Ray leaves those that did start
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
-            if "InvalidAuthToken" in str(error.__cause__ or error):
-                raise PlanError(
-                    "Ray did not start: this Python process has used Ray before, and Ray keeps the token of then for "
-                    "as long as the process lives; run the sweep in another process (restart the notebook's kernel), "
-                    "or while that Ray is still there"
-                ) from None
-            if attempt or isinstance(error, ValueError | OSError):
-                remedy = "if the machine was busy, run the same command again; else ask `sweeper doctor`"
-                raise PlanError(f"Ray did not start: {_reason(error)}; {remedy}") from None
-        else:
-            return
-
-
-@contextlib.contextmanager
-def _own_environment(folder: Path) -> Iterator[None]:
-    """Environment variables of an own instance, which all of its processes inherit; afterwards they are as before."""
-    own: dict[str, str | None] = {
-        "RAY_ADDRESS": None,
-        "RAY_AUTH_MODE": None,  # Ray then asks everybody for the token; set, it would not look again in this process
-        "RAY_AUTH_TOKEN_PATH": None,
-        "RAY_AUTH_TOKEN": TOKEN,
-        "TORCHINDUCTOR_CACHE_DIR": str(folder / "torch"),  # torch would leave a folder in /tmp
-    }
-    if not os.environ.get("LD_PRELOAD") and os.environ.get(SWITCH) in (None, "1"):
-        own |= {name: os.environ.get(name, value) for name, value in ALLOCATOR.items()}
-    if sys.platform == "linux":  # else gloo listens where this host's name leads, which may be nowhere
-        own["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
-    before = {name: os.environ.get(name) for name in own}
-    _set(own)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(variables: Mapping[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-def _children() -> set[int]:
-    """Process ids of this process's children, where Linux shows them."""
-    lists = Path("/proc/self/task").glob("*/children")
-    return {int(process) for children in lists for process in children.read_text().split()}
-
-
-def _reason(error: Exception) -> str:
-    """What an exception of Ray's says, in one line: where it quotes a traceback, the end of that."""
-    words = str(error.__cause__ or error).strip()
-    line = words.splitlines()[-1] if "Traceback" in words else " ".join(words.split())
-    return line[:300] or type(error).__name__
-
-
-def _shared_memory() -> int:
-    """Free bytes in /dev/shm; where there is none, Ray needs none."""
-    place = Path("/dev/shm")
-    return shutil.disk_usage(place).free if place.is_dir() else 2**63
+        raise PlanError(f"can't join the Ray cluster at {address}: {why}; {remedy}") from None
 
 
 def trial_resources(cpus: int, gpus: float | None, trials: int = 1) -> TrialResources:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sweeper.execution import own_ray
 from sweeper.execution.fits import (
     Machine,
     Node,
@@ -19,16 +20,23 @@ from sweeper.execution.seeds_at_once import most_alike
 from sweeper.plan import TrialSpec
 
 
-def check_machine(machine: Machine, trials: Sequence[TrialSpec]) -> None:
+def check_machine(machine: Machine, trials: Sequence[TrialSpec], *, going_on: bool = False) -> None:
     """Refuse trials that would not fit on this machine, or on the cluster that is named.
 
     Of a cluster that starts nodes on demand nothing is known before they come.
+
+    Args:
+        machine: what trials hold.
+        trials: those that shall run.
+        going_on: they will be trained next, so a Ray of this machine's own may begin.
 
     Raises:
         PlanError: one line, for the user.
     """
     address = check_ray(machine.address)
     if address is None:
+        if going_on:
+            own_ray.begin(machine.address)
         _check(machine, trials, [own_machine()], own=True)
         return
     from sweeper.execution.cluster import cluster, grows, nodes  # Ray takes seconds to import

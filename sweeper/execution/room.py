@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from sweeper.execution.address import find_cluster
 from sweeper.plan import PlanError
 
-PREFIX, INSIDE, LOCK = "sw-", "r", "lock"
+PREFIX, INSIDE, LOCK = "sw-", "ray", "lock"  # the second is what Ray calls its folder
 SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # of a socket's path, as the kernel has it
 RAY_BYTES = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")  # of these, Ray's own
 MOST_BYTES = SOCKET_BYTES - RAY_BYTES - len(f"/{PREFIX}12345678/{INSIDE}")
@@ -99,10 +99,15 @@ def room() -> Iterator[Path]:
             (made / INSIDE).mkdir()
             yield made / INSIDE
     finally:
-        deadline = time.monotonic() + REMOVAL_SECONDS
-        while made.exists() and time.monotonic() < deadline:
-            shutil.rmtree(made, ignore_errors=True)
-            time.sleep(0.01)
+        remove(made)
+
+
+def remove(made: Path) -> None:
+    """Remove a room, in which processes that were told to end may still write."""
+    deadline = time.monotonic() + REMOVAL_SECONDS
+    while made.exists() and time.monotonic() < deadline:
+        shutil.rmtree(made, ignore_errors=True)
+        time.sleep(0.01)
 
 
 def _remove_forsaken(place: Path) -> None:

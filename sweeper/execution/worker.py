@@ -18,8 +18,8 @@ import torch
 from ray import tune
 
 from sweeper.audio.places import cache_folder
-from sweeper.execution.cluster import ALLOCATOR
 from sweeper.execution.notices import watched
+from sweeper.execution.own_ray import ALLOCATOR
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import Attempt, attempt, cost_of_running
 from sweeper.results.evidence import new_mark

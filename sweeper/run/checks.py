@@ -114,7 +114,7 @@ def check_begin(
         with waiting("checking that a trial fits here"):
             from sweeper.execution.preflight import check_machine  # torch takes seconds to import
 
-            check_machine(machine(options), trials)
+            check_machine(machine(options), trials, going_on=not options.dry_run)
 
 
 def check_clips(store: ClipStore, options: RunOptions, folds: Sequence[int]) -> None:

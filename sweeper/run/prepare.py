@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 
 from sweeper.audio import datasets, splits
 from sweeper.audio.datasets import Dataset
+from sweeper.audio.expected import expected_bytes
 from sweeper.audio.store import ClipStore, prepare
 from sweeper.definition import Source
+from sweeper.execution import own_ray
 from sweeper.execution.loggers import check_loggers
 from sweeper.plan import Plan, PlanError, build_plan, select_arms
 from sweeper.results import provenance
+from sweeper.results.folder import Folder
 from sweeper.results.names import check_study_name
 from sweeper.results.store import Study, study_of
 from sweeper.run.checks import check_clips, check_numbers, check_place
@@ -22,6 +25,7 @@ from sweeper.search_spaces.peers import PEERS
 from sweeper.study import Arm, Network, Recipe
 from sweeper.study_file import find, save
 
+DEMO_BYTES = 2**26  # more than its clips take at any rate
 _SOME = 3  # folds that tell how much folds differ, where none were named
 
 
@@ -116,10 +120,18 @@ def prepare_run(options: AblationOptions | SearchOptions | VarianceOptions, know
         named = options.arms if isinstance(options, SearchOptions) else ()
         arms = select_arms(study, names=named or (study.reference,))
     peers = _peers(options)
-    dataset = datasets.load(options.dataset, options.data)
-    few = not grid or dataset.name == "demo"
     results = study_of(options.results, options.study or results_name(options.design, source, options, recipe))
     check_place(results)
+    new = not options.dry_run and isinstance(results.storage, Folder) and not results.exists()
+    if new and options.dataset == "demo":  # whose sounds may have to be made first, which takes a second
+        own_ray.expect(DEMO_BYTES)
+        own_ray.begin(options.address)
+    dataset = datasets.load(options.dataset, options.data)
+    if not options.dry_run:
+        own_ray.expect(expected_bytes(dataset, recipe.sample_rate))
+    if new:  # it trains; of others that is known later
+        own_ray.begin(options.address)
+    few = not grid or dataset.name == "demo"
     return Run(
         source=source,
         recipe=recipe,

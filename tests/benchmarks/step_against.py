@@ -84,7 +84,7 @@ def _rows(recipe: str, before: Path, rounds: int) -> list[str]:
 
 def _of_a_worker() -> dict[str, str]:
     """What a sweep's workers have in their environment and other processes have not."""
-    from sweeper.execution.cluster import ALLOCATOR
+    from sweeper.execution.own_ray import ALLOCATOR
 
     found = find_spec("ray")
     assert found is not None and found.origin is not None

@@ -17,7 +17,7 @@ from sweeper.audio.fold_data import cut
 from sweeper.audio.store import prepare
 from sweeper.execution import sweep as sweep_module
 from sweeper.execution import worker
-from sweeper.execution.cluster import TOKEN
+from sweeper.execution.own_ray import TOKEN
 from sweeper.execution.sweep import Machine, run_sweep
 from sweeper.plan import build_plan
 from sweeper.results.attempts import read_attempts

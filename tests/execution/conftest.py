@@ -1,6 +1,5 @@
 """Running the command line for real, in processes that can be interrupted and killed."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -12,12 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.execution.cluster import TOKEN
+from sweeper.execution.own_ray import TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
-# Killed with its driver, Ray's cluster leaves two agents, which hold nothing but spend exactly 60 s, a constant of Ray,
-# on telling the dead cluster about it.
-AGENTS = ("ray::RuntimeEnvAgent", "ray::DashboardAgent")
 
 
 def cpus(count: int) -> dict[str, str]:
@@ -33,7 +29,6 @@ class Command:
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder = folder
-        self.killed = False  # whether a command had no chance to end its Ray
         # Ray keeps its sockets below: their paths must be short.
         self.ray_folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
         self.environment = os.environ | {
@@ -75,16 +70,12 @@ class Command:
                 names[int(process.name)] = name[:80]
         return names
 
-    def wait_until_ray_is_gone(self, seconds: float, besides: tuple[str, ...] = ()) -> None:
-        """Fails if a Ray process of these commands is alive after so long, but for those whose names begin so."""
-
-        def left() -> list[str]:
-            return [name for name in self.ray_processes().values() if not any(map(name.startswith, besides))]
-
+    def wait_until_ray_is_gone(self, seconds: float) -> None:
+        """Fails if a Ray process of these commands is alive after so long."""
         deadline = time.monotonic() + seconds
-        while left() and time.monotonic() < deadline:
+        while self.ray_processes() and time.monotonic() < deadline:
             time.sleep(0.2)
-        assert left() == []
+        assert self.ray_processes() == {}
 
     def finished(self, study: str) -> set[str]:
         return {path.stem for path in (self.folder / "results" / study / "trials").glob("*.parquet")}
@@ -99,7 +90,6 @@ class Command:
             time.sleep(0.05)
         for stop in stops:
             process.send_signal(stop)
-            self.killed |= stop == signal.SIGKILL
         output, _ = process.communicate(timeout=120)
         return process.returncode, output
 
@@ -129,11 +119,11 @@ def shared_cache(tmp_path_factory):
 def sweeper(tmp_path, shared_cache):
     command = Command(tmp_path, shared_cache)
     yield command
-    # Every test leaves nothing. That the agents of a Ray that was killed end, too, one test waits to see.
-    command.wait_until_ray_is_gone(90, besides=AGENTS if command.killed else ())
-    for process in command.ray_processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    command.wait_until_ray_is_gone(30)  # every test leaves nothing, also where the command was killed
+    deadline = time.monotonic() + 5
+    while (rooms := list(command.ray_folder.glob("sw-*"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert rooms == []
     shutil.rmtree(command.ray_folder, ignore_errors=True)
 
 

@@ -260,7 +260,7 @@ class TestAuto:
 
 def test_a_process_that_swept_on_its_own_joins_no_cluster_with_another_token(monkeypatch, tmp_path):
     """Ray would let it in, and every worker would die before it begins."""
-    monkeypatch.setattr(cluster_module, "_own", {tmp_path})
+    monkeypatch.setattr(cluster_module, "_own", [str(tmp_path)])
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     with pytest.raises(PlanError, match=r"can't join the Ray cluster at 192.0.2.1:6379: .* use another process"):
         cluster_module._join("192.0.2.1:6379")

@@ -13,8 +13,8 @@ import ray
 from sweeper.audio import datasets
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import prepare
+from sweeper.execution import own_ray, watchdog, worker
 from sweeper.execution import sweep as sweep_module
-from sweeper.execution import watchdog, worker
 from sweeper.execution.cluster import cluster
 from sweeper.execution.sweep import Machine, run_sweep
 from sweeper.plan import PlanError, build_plan
@@ -157,17 +157,18 @@ def test_an_address_where_nobody_answers_is_refused_at_once():
 
 
 def test_a_small_shared_memory_still_works(monkeypatch):
-    monkeypatch.setattr("sweeper.execution.cluster._shared_memory", lambda: 64 * 2**20)
+    small = "from sweeper.execution import keeper; keeper._shared_memory = lambda: 64 * 2**20; keeper.main()"
+    monkeypatch.setattr(own_ray, "_PROGRAM", f"import sys; sys.path[:] = sys.argv[2:]; {small}")
     for name in ("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "RAY_LD_PRELOAD_ON_WORKERS", "LD_PRELOAD"):
         monkeypatch.delenv(name, raising=False)
     with cluster(None, 10 * 2**20):
         assert ray.get(ray.put(b"x")) == b"x"
-        assert os.environ["RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE"] == "1"
+        variables = ray.remote(lambda: dict(os.environ))
+        assert ray.get(variables.remote())["RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE"] == "1"
         # Another thing of an own instance, asked here as Ray takes seconds to start: which allocator its workers use.
         if (Path(ray.__file__).parent / "core/libjemalloc.so").exists():
             maps = ray.remote(lambda: Path("/proc/self/maps").read_text())
             assert "libjemalloc" in ray.get(maps.remote())
-    monkeypatch.delenv("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", raising=False)
 
 
 def test_a_trial_whose_worker_never_began_is_a_failure():

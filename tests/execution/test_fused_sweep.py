@@ -1,7 +1,5 @@
 """Sweeps whose seeds train as one program, end to end: the same rows, however many seeds train at once."""
 
-import contextlib
-import os
 import signal
 import time
 from pathlib import Path
@@ -13,7 +11,6 @@ import sweeper as package
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
 from sweeper.training import checkpoint
-from tests.execution.conftest import AGENTS
 
 MEL = Path(__file__).parents[1] / "study_files" / "mel.py"
 TRAINING_SECONDS = 1.0
@@ -100,10 +97,7 @@ def kill(sweeper, study, trials, *arguments):
     process.send_signal(signal.SIGKILL)
     output, _ = process.communicate(timeout=60)
     print(output)  # shown if the test fails
-    sweeper.wait_until_ray_is_gone(60, besides=AGENTS)
-    for agent in sweeper.ray_processes():  # they would stay for a minute
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(agent, signal.SIGKILL)
+    sweeper.wait_until_ray_is_gone(30)
     return moved(before, study)
 
 
