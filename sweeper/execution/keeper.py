@@ -4,7 +4,7 @@ A process of its own, so that Ray starts while the sweep is still getting ready,
 this process sees the pipe between them close, and leaves nothing behind.
 
 Slurm, systemd and a stopping container signal every process; a terminal and `timeout` signal the whole process group.
-Ray's processes would end at once, before the trials in them could keep their state. So they are blocked here,
+Ray's processes would end at once, before the trials in them could keep their state. So signals are blocked here,
 which Ray's processes inherit, and only the sweep's process receives signals.
 """
 
