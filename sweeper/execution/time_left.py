@@ -18,6 +18,18 @@ Kind = tuple[str, str, int, int]  # stage, arm, fold, epochs: trials of a kind c
 
 
 @dataclass
+class _Mean:
+    """Of what was added; asked for often, so not computed from all each time."""
+
+    number: int = 0
+    total: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.number += 1
+        self.total += value
+
+
+@dataclass
 class _Running:
     kind: Kind
     began: float
@@ -38,8 +50,8 @@ class TimeLeft:
         self._running: dict[str, _Running] = {}
         self._seconds: dict[str, float] = {}  # of an epoch, by arm
         self._seen: Counter[str] = Counter()  # epochs, by arm
-        self._beside: list[float] = []  # seconds of each finished trial beside its epochs
-        self._shares: dict[str, list[float]] = {}  # of their epochs, that trials of a stage had when they ended
+        self._beside = _Mean()  # seconds of a finished trial beside its epochs
+        self._shares: dict[str, _Mean] = {}  # of their epochs, that trials of a stage had when they ended
         self._at_once = 1
         self._began: float | None = None
         self._end: float | None = None
@@ -77,10 +89,10 @@ class TimeLeft:
         if (running := self._running.pop(trial_id, None)) is None:
             return
         stage, arm, _, epochs = running.kind
-        self._shares.setdefault(stage, []).append(1.0 if complete else running.epochs / epochs)
+        self._shares.setdefault(stage, _Mean()).add(1.0 if complete else running.epochs / epochs)
         if complete and arm in self._seconds:
             taken = (now - running.began) / running.beside
-            self._beside.append(max(0.0, taken - epochs * self._seconds[arm]))
+            self._beside.add(max(0.0, taken - epochs * self._seconds[arm]))
 
     def give_back(self, trial_id: str) -> None:
         """A trial stopped without an end: it is still to come."""
@@ -136,11 +148,11 @@ class TimeLeft:
 
     def _share(self, stage: str) -> float:
         """How much of its epochs a trial of this stage is run for, in the mean: a search stops some."""
-        ended = self._shares.get(stage, [])
-        return (1.0 + math.fsum(ended)) / (1 + len(ended))
+        ended = self._shares.get(stage, _Mean())
+        return (1.0 + ended.total) / (1 + ended.number)
 
     def _overhead(self) -> float:
-        return math.fsum(self._beside) / len(self._beside) if self._beside else 0.0
+        return self._beside.total / self._beside.number if self._beside.number else 0.0
 
 
 def _kind(spec: TrialSpec) -> Kind:

@@ -74,7 +74,11 @@ class RowFiles:
 
     def exists(self, name: str) -> bool:
         """Whether there is a row of that name."""
-        return self._storage.exists(self.path(name)) or name in self.packed()
+        return self._storage.exists(self.path(name)) or self.is_packed(name)
+
+    def is_packed(self, name: str) -> bool:
+        """Whether the row of that name is in a pack: asked for every trial, so not of all names put together."""
+        return any(name in names for names in self._contents().values())
 
     def path(self, name: str) -> str:
         """Where the row's own file is or would be.

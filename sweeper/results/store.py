@@ -156,7 +156,7 @@ class Study:
         table = pa.Table.from_pylist([row | {"evidence": mark}], schema=schema.TRIAL)
         if reasons := unsound(table):
             raise StudyError(f"trial {trial_id} can't be committed: {reasons[trial_id]}")
-        if first := trial_id not in self.rows.packed():  # there, its own file is gone, which would say so below
+        if first := not self.rows.is_packed(trial_id):  # there, its own file is gone, which would say so below
             aside = [self.evidence.keep_weights(trial_id, mark, weights)] if weights is not None else []
             aside += [
                 self.evidence.keep_table(kind, trial_id, mark, rows)
