@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,11 @@ from sweeper.model.network import check_waveform
 
 FLOOR = 1e-10  # power of a band, where a sine of full scale has about the window's squared half length
 LEAST_POINTS = 2048  # of the Fourier transform: bands at the low end are narrow, and none may be empty
+
+
+def _in_float32(waveform: Tensor) -> AbstractContextManager[object]:
+    """Without autocast, whose bfloat16 has two or three digits; the meta device, for counting, has none."""
+    return nullcontext() if waveform.is_meta else torch.autocast(waveform.device.type, enabled=False)
 
 
 class LogMel(nn.Module):
@@ -48,7 +54,7 @@ class LogMel(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """See the class."""
         check_waveform(waveform, self.window)
-        with torch.autocast(waveform.device.type, enabled=False):  # bfloat16 has two or three digits
+        with _in_float32(waveform):
             frames = waveform[:, 0].float().unfold(1, self.window, self.hop) * self.shape
             spectrum = torch.view_as_real(torch.fft.rfft(frames, n=self.points)).square().sum(-1)
             return (spectrum @ self.bank).clamp(min=FLOOR).log().transpose(1, 2)
@@ -73,6 +79,6 @@ class MFCC(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """See the class."""
-        with torch.autocast(waveform.device.type, enabled=False):
+        with _in_float32(waveform):
             bands: Tensor = self.log_mel(waveform)
             return (bands.transpose(1, 2) @ self.cosines).transpose(1, 2)

@@ -53,5 +53,8 @@ def test_who_was_asked_to_end_does_not_wait(monkeypatch):
     report(meanwhile)
     monkeypatch.setattr(signals, "asked", lambda: signals.Asked(15, 1, 0.0, 0.0))
     meanwhile.end()
-    Meanwhile(lambda: pytest.fail("not begun any more")).end()
+    calls = []
+    late = Meanwhile(lambda: calls.append(1))
+    late.end()
     never.set()
+    assert late._thread is None and not calls, "not begun any more"
