@@ -1,4 +1,4 @@
-"""The processes that a process has started, and those have: to end them all."""
+"""Processes that belong together, as one has started the others, or by what they inherited: to end them all."""
 
 import contextlib
 import os
@@ -42,7 +42,22 @@ def end_below(ancestor: int) -> None:
     while new := set(below(ancestor)) - family:
         _send(signal.SIGSTOP, new)
         family |= new
-    _send(signal.SIGKILL, family)
+    kill(family)
+
+
+def carrying(name: str, value: str) -> list[Process]:
+    """This user's living processes that were started with an environment variable; none where there is no /proc."""
+    mark, found = f"{name}={value}".encode(), []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (folder / "environ").read_bytes().split(b"\0") and (look := _look(int(folder.name))) is not None:
+                found.append((int(folder.name), look[1]))
+    return found
+
+
+def kill(processes: Iterable[Process]) -> None:
+    """Kill those processes that still live."""
+    _send(signal.SIGKILL, processes)
 
 
 def _send(number: int, processes: Iterable[Process]) -> None:

@@ -21,7 +21,7 @@ from sweeper.execution import train_run
 from sweeper.execution.cluster import grows, nodes, wait_for_room
 from sweeper.execution.fits import check_room, check_sharing, workers_on
 from sweeper.execution.notices import watched
-from sweeper.execution.train_run import Actor, Link, Work
+from sweeper.execution.train_run import EXIT_SECONDS, Actor, Link, Work
 from sweeper.execution.worker import (
     STARTED,
     Row,
@@ -73,7 +73,7 @@ def trainable(sweep: SweepContext, workers: int, memory: int, batch: int, ahead:
         yield tune.with_resources(function, {"memory": 1}), at_once
     finally:
         with contextlib.suppress(ray.exceptions.RayError):
-            ray.get([run.close.remote(CLOSE_SECONDS) for run in runs], timeout=CLOSE_SECONDS + 5)
+            ray.get([run.close.remote(CLOSE_SECONDS) for run in runs], timeout=CLOSE_SECONDS + EXIT_SECONDS + 5)
         for run in runs:
             ray.kill(run)
 

@@ -10,9 +10,14 @@ dead, and then its run is stopped in the same way.
 
 What is left is a kill -9 of this actor or of a controller. Then the placement group is removed here; the helper, which
 holds nothing, stays until the cluster ends.
+
+Processes that have ended for Ray may live on: some hang in Python's exit, as Train's own workers did before it killed
+them (github.com/ray-project/ray/pull/59872); a controller still ends by itself. So `close` looks whether processes of
+its runs are left on this node, and kills them.
 """
 
 import math
+import os
 import tempfile
 import threading
 import time
@@ -27,11 +32,14 @@ from ray.train import RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchTrainer
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
+from sweeper.execution.family import carrying, kill
 from sweeper.plan import derive_seed
 
 LEASE_SECONDS = 10.0  # without a question from its client, a run is stopped
 WATCH_SECONDS = 1.0  # between looks at the lease
 PATIENCE_SECONDS = 1.0  # how long a client's question is left open when there is no news
+EXIT_SECONDS = 5.0  # which a process of an ended run has until it is killed
+VARIABLE = "SWEEPER_TRAIN_RUN"  # in the environment of an actor, and of all that its runs start
 TAGS = 2**24
 SPARE_MEMORY = 2 * TAGS  # bytes: more than what a worker holds beyond what it asks for, see `create`
 
@@ -126,10 +134,16 @@ class TrainRun:
             ray.kill(worker)
 
     def close(self, seconds: float) -> bool:
-        """Stop the current run and wait at most `seconds` for it to end; returns whether it has ended."""
+        """Stop the current run and wait at most `seconds` for it to end; returns whether it has ended.
+
+        If it has, no process of this actor's runs is left on its node, at most `EXIT_SECONDS` later.
+        """
         self.stop(self._token)
         with self._changed:
-            return self._changed.wait_for(lambda: not self._busy, seconds)
+            ended = self._changed.wait_for(lambda: not self._busy, seconds)
+        if ended:
+            _see_off(os.environ[VARIABLE])
+        return ended
 
     def _fit(self, work: Work, link: "Link") -> None:
         try:
@@ -181,7 +195,9 @@ def create(index: int) -> Actor:
     # Train's helper asks the Ray instance that was started last on the machine whether the controller lives, and if
     # that one knows of none, removes the placement group. With the address it asks the right one.
     # torch's own log says on every worker when a network, which might leave parameters unused, used them all.
-    environment = {"env_vars": {"RAY_ADDRESS": context.gcs_address, "TORCH_CPP_LOG_LEVEL": "ERROR"}}
+    environment = {
+        "env_vars": {"RAY_ADDRESS": context.gcs_address, "TORCH_CPP_LOG_LEVEL": "ERROR", VARIABLE: uuid.uuid4().hex}
+    }
     actor = ray.remote(TrainRun).options(num_cpus=0, max_concurrency=16, max_restarts=-1, runtime_env=environment)
     return actor.remote(tag)
 
@@ -216,6 +232,15 @@ def _cause(error: Exception) -> Exception:
 
 def _echo(error: Exception) -> bool:
     return isinstance(error, dist.DistError) or "gloo" in str(error)
+
+
+def _see_off(run: str) -> None:
+    """Wait until this is the last process of this node that carries the actor's name, then kill the others."""
+    deadline = time.monotonic() + EXIT_SECONDS
+    while others := [process for process in carrying(VARIABLE, run) if process[0] != os.getpid()]:
+        if time.monotonic() > deadline:
+            return kill(others)
+        time.sleep(0.1)
 
 
 def remove_groups(tag: int) -> None:

@@ -103,12 +103,13 @@ def kill(sweeper, study, trials, *arguments):
 
 def test_killed_at_once_it_goes_on_one_by_one_and_the_other_way_round(sweeper):
     study = Study(sweeper.folder / "results" / "s")
-    command = ("run", "ablations", "--arm", "detail-only", "--seeds", "3", "--epochs", "10", "--study", "s")
+    command = ("run", "ablations", "--arm", "detail-only", "--seeds", "3", "--epochs", "30", "--study", "s")
     assert len(kill(sweeper, study, 3, *command, "--seeds-per-trial", "3")) == 3, "each seed has a state of its own"
     first = states(study)
     assert len({done for done, _ in first.values()}) == 1 and study.finished() == set()
     assert len(kill(sweeper, study, 2, *command)) == 2, "there are two CPUs"
     second = states(study)
+    assert study.finished() == set()
     assert all(second[trial][0] >= done for trial, (done, _) in first.items() if trial in second)
     output = sweeper(*command, "--seeds-per-trial", "3")
     assert "[3/3]" in output and "seeds run one by one" not in output
@@ -117,6 +118,6 @@ def test_killed_at_once_it_goes_on_one_by_one_and_the_other_way_round(sweeper):
     for trial, (_, curve) in second.items():
         kept = study.evidence.curve(study.row(trial)).to_pylist()
         assert [point["loss"] for point in kept[: len(curve)]] == [point["loss"] for point in curve]
-        assert len(kept) == 10
+        assert len(kept) == 30
     outcomes = read_attempts(study)["outcome"].to_pylist()
     assert outcomes.count("complete") == 3 and len(outcomes) == sum(found.attempts)

@@ -19,7 +19,7 @@ from ray import tune
 
 from sweeper.audio.fold_data import FoldData
 from sweeper.augmentation_config import AugmentationConfig
-from sweeper.execution import multi_worker, sweep
+from sweeper.execution import multi_worker, sweep, train_run
 from sweeper.execution.worker import FoldClips, SweepContext, tune_config
 from sweeper.model.config import SIZES
 from sweeper.plan import PlanError, build_plan
@@ -213,6 +213,34 @@ def test_a_trial_that_tune_stops_frees_what_it_held(address, tmp_path):
         assert_nothing_is_left()
         assert "TrainRun" in processes().values()
     assert not study.finished()
+
+
+def lives(process):
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes() != b""  # of one that has ended, if nobody has asked for it
+    except OSError:
+        return False
+
+
+def leave_a_process_behind(config):
+    """A train loop whose process starts one that nobody waits for."""
+    config["run"].join()
+    return int(subprocess.check_output(["sh", "-c", "setsid sleep 1000 >&- & echo $!"]))
+
+
+def test_what_a_run_started_and_left_ends_with_the_sweep(address):
+    """As a controller that hangs in its exit, of which Ray knows no more."""
+    run = train_run.create(0)
+    token = ray.get(run.start.remote(train_run.Work("a", leave_a_process_behind, {}, 1, {"CPU": 1.0})))
+    while not (news := ray.get(run.news.remote(token))).ended:
+        pass
+    assert news.error is None, news.error
+    assert lives(news.value)
+    assert ray.get(run.close.remote(20.0))
+    deadline = time.monotonic() + 5  # as the system ends it
+    while lives(news.value):
+        assert time.monotonic() < deadline
+    ray.kill(run)
 
 
 @pytest.mark.parametrize(
