@@ -145,14 +145,16 @@ def test_who_lacks_the_token_or_is_another_user_runs_nothing(sweeper, sweep, hom
     assert "UNAUTHENTICATED" in {grpc for grpc, _ in answers.values()}
     assert 401 in {status for _, status in answers.values()}
 
-    texts = [Path(f"/proc/{process}/environ").read_text(errors="replace") for process in processes]
+    (keeper,) = (each for each in processes if b"execution.keeper" in Path(f"/proc/{each}/cmdline").read_bytes())
+    texts = [Path(f"/proc/{process}/environ").read_text(errors="replace") for process in descendants(keeper)]
     found = [dict(line.split("=", 1) for line in text.split("\0") if "=" in line) for text in texts]
     # A worker writes its title over its own.
-    variables = next(each for each in found if "RAY_AUTH_TOKEN" in each)
-    token = variables["RAY_AUTH_TOKEN"]
+    started = [variables for variables in found if "RAY_AUTH_TOKEN" in variables]
+    (token,) = {variables["RAY_AUTH_TOKEN"] for variables in started}
     assert re.fullmatch("[0-9a-f]{64}", token)
-    assert token != STRAY
-    assert variables.get("RAY_AUTH_MODE", "token") == "token", "one that Ray did not start has no mode"
+    assert token not in (STRAY, os.environ["RAY_AUTH_TOKEN"]), "the user's are for something else"
+    modes = {variables.get("RAY_AUTH_MODE", "token") for variables in started}
+    assert modes == {"token"}, "one that Ray did not start has no mode"
     assert not [line for line in command_lines() if token in line], "everybody sees command lines"
     for folder in (sweeper.ray_folder, sweeper.folder):
         for path in folder.rglob("*"):
