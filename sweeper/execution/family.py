@@ -45,11 +45,16 @@ def end_below(ancestor: int) -> None:
     kill(family)
 
 
-def carrying(name: str, value: str) -> list[Process]:
-    """This user's living processes that were started with an environment variable; none where there is no /proc."""
+def carrying(name: str, value: str, titles: tuple[str, ...]) -> list[Process]:
+    """This user's living processes with such a title that were started with an environment variable.
+
+    None where the system has no /proc.
+    """
     mark, found = f"{name}={value}".encode(), []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
+            if not (folder / "cmdline").read_text(errors="replace").startswith(titles):
+                continue
             if mark in (folder / "environ").read_bytes().split(b"\0") and (look := _look(int(folder.name))) is not None:
                 found.append((int(folder.name), look[1]))
     return found

@@ -2,9 +2,9 @@
 
 The Tune function holds no resources: it asks a `TrainRun` actor to run the trial, and passes on what that tells. There
 are as many of these actors as trials fit into the cluster at once, and Tune runs no more trials than that; the rest
-queue. So nobody holds what another one waits for. Where nodes are started on demand, some more trials are handed out:
-Train asks for room for all of a trial's workers together, which an autoscaler sees, and the trial begins when that has
-come.
+queue, and take the actor, with its Train run, that the trial before them leaves. So nobody holds what another one waits
+for. Where nodes are started on demand, some more trials are handed out: Train asks for room for all of a trial's
+workers together, which an autoscaler sees, and the trial begins when that has come.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ from sweeper.execution.worker import (
     SweepContext,
     commit_result,
     epoch_reporter,
+    free_gpu,
     hold,
     opened,
     recorded,
@@ -128,7 +129,7 @@ def train_loop(config: dict[str, Any]) -> Row | None:
     sweep: SweepContext = config["sweep"]
     spec = opened(config["spec"], sweep)
     link: Link = config["run"]
-    link.join()
+    free_gpu()
     context = ray.train.get_context()
     worker = Worker(context.get_world_rank(), context.get_world_size())
     if worker.rank == 0:

@@ -1,4 +1,8 @@
-"""An actor that runs one Ray Train run after another, and from which a run can be stopped without a trace.
+"""An actor with a Ray Train run, whose workers take one piece of work after another; stopped, it leaves no trace.
+
+A Train run takes twelve seconds to start on two cores: a controller and its three helpers, then the workers, which all
+import what they need. So the run stays when a piece of work is done, and its workers ask for the next, until there has
+been none for a while. One that fails, or is stopped, ends the run: the next piece begins with new processes.
 
 Ray 2.60 cleans up after a Train run only where the run itself ends: then its controller removes the placement group and
 ends its helpers. Where Tune kills the process that called `TorchTrainer.fit`, the controller dies with it. The group
@@ -6,14 +10,14 @@ with its CPUs and GPUs, and a helper process, then stay for ever, unless the das
 
 So `fit` is called here, in a process that Tune knows nothing of. To stop a run, its workers are killed; the controller
 finds them gone, gives up, and cleans up as after any failure. A client that asks for no news for a while is taken for
-dead, and then its run is stopped in the same way.
+dead, and then its work is stopped in the same way.
 
 What is left is a kill -9 of this actor or of a controller. Then the placement group is removed here; the helper, which
 holds nothing, stays until the cluster ends.
 
 Processes that have ended for Ray may live on: some hang in Python's exit, as Train's own workers did before it killed
-them (github.com/ray-project/ray/pull/59872); a controller still ends by itself. So `close` looks whether processes of
-its runs are left on this node, and kills them.
+them (github.com/ray-project/ray/pull/59872); a controller still ends by itself. So `close` looks whether controllers or
+workers of its runs are left on this node, and kills them. Other actors that Train has started may be there for others.
 """
 
 import math
@@ -35,11 +39,15 @@ from ray.util.placement_group import PlacementGroup, placement_group_table, remo
 from sweeper.execution.family import carrying, kill
 from sweeper.plan import derive_seed
 
-LEASE_SECONDS = 10.0  # without a question from its client, a run is stopped
+LEASE_SECONDS = 10.0  # without a question from its client, work is stopped
 WATCH_SECONDS = 1.0  # between looks at the lease
 PATIENCE_SECONDS = 1.0  # how long a client's question is left open when there is no news
-EXIT_SECONDS = 5.0  # which a process of an ended run has until it is killed
+ASK_SECONDS = 0.1  # between a worker's questions for the next work
+IDLE_SECONDS = 5.0  # without work, a run ends: what it holds may be wanted elsewhere
+POLL_SECONDS = 0.5  # between the controller's looks at its workers: two by default, by which each end would take longer
+EXIT_SECONDS = 1.0  # which a process of ended runs has until it is killed
 VARIABLE = "SWEEPER_TRAIN_RUN"  # in the environment of an actor, and of all that its runs start
+TITLES = ("ray::TrainController", "ray::RayTrainWorker")
 TAGS = 2**24
 SPARE_MEMORY = 2 * TAGS  # bytes: more than what a worker holds beyond what it asks for, see `create`
 
@@ -51,7 +59,7 @@ Actor = Any  # a handle to an actor of the class `TrainRun`
 class Work:
     """What a Train run shall do: `loop(config | {"run": Link})` on each of `workers` workers.
 
-    Each worker holds `resources`. The first one's return value is the run's.
+    Each worker holds `resources`. The first one's return value is the work's. `name`: of a run that begins with it.
     """
 
     name: str
@@ -63,7 +71,7 @@ class Work:
 
 @dataclass(frozen=True)
 class News:
-    """Reports since the last question; and, once the run has ended and left nothing, its value or its error."""
+    """Reports since the last question; and, once all workers are through with the work, its value or its error."""
 
     reports: tuple[Report, ...]
     ended: bool
@@ -72,39 +80,60 @@ class News:
 
 
 class TrainRun:
-    """The actor's class: at most one run at a time. Safe with any number of threads."""
+    """The actor's class: at most one run at a time, and in it one piece of work. Safe with any number of threads."""
 
     def __init__(self, tag: int) -> None:
         """`tag`: bytes of memory, by which this actor's placement groups are recognised, see `create`."""
         self._tag = tag
         self._changed = threading.Condition()
-        self._token = ""  # of the run that may go on
-        self._workers: list[Any] = []  # handles to the run's
-        self._busy = False
-        self._asked = 0.0
+        self._running = False  # there is a Train run, perhaps one that ends
+        self._crew = ""  # of workers that may go on
+        self._workers: list[Any] = []  # handles to them
+        self._token = ""  # of the work that may go on, or whose end the client has not heard of
+        self._work: Work | None = None  # the latest
+        self._number = 0  # how many there were
+        self._done: dict[int, Any] = {}  # what the workers that are through with it returned, by rank
+        self._idle = self._asked = 0.0
         self._reports: list[Report] = []
         self._end: News | None = None
         remove_groups(tag)  # Ray started this actor again after a kill: what it left
 
     def start(self, work: Work) -> str:
-        """Start a run; returns its token, or nothing if the run before, though stopped, has not ended yet."""
+        """Begin work; returns its token, or nothing if other work, or a run that it can't have, has not ended yet."""
         with self._changed:
-            if self._busy:
+            if self._token or (self._running and not self._can_take(work)):
                 return ""
-            self._token, self._busy = uuid.uuid4().hex, True
-            self._asked, self._workers, self._reports, self._end = time.monotonic(), [], [], None
-            link = Link(ray.get_runtime_context().current_actor, self._token)
-        threading.Thread(target=self._fit, args=(work, link), daemon=True).start()
-        threading.Thread(target=self._watch, args=(link.token,), daemon=True).start()
-        return link.token
+            self._token, self._work, self._number = uuid.uuid4().hex, work, self._number + 1
+            self._done, self._asked, self._reports, self._end = {}, time.monotonic(), [], None
+            if not self._running:
+                self._running, self._crew, self._workers = True, uuid.uuid4().hex, []
+                config = {"run": ray.get_runtime_context().current_actor, "crew": self._crew}
+                threading.Thread(target=self._fit, args=(work, config), daemon=True).start()
+            threading.Thread(target=self._watch, args=(self._token,), daemon=True).start()
+            return self._token
 
-    def join(self, token: str, worker: Any) -> None:
+    def _can_take(self, work: Work) -> bool:
+        last = self._work
+        return bool(self._crew and last and (last.workers, last.resources) == (work.workers, work.resources))
+
+    def join(self, crew: str, worker: Any) -> None:
         """Take in a worker of a run that has begun; a worker of a stopped run does not live on."""
         with self._changed:
-            if token == self._token:
+            if crew == self._crew:
                 self._workers.append(worker)
                 return
         ray.kill(worker)
+
+    def next(self, crew: str, number: int) -> tuple[bool, "Order | None"]:
+        """For a worker that is through with so many pieces: whether to go on, and the next one, if there is any yet."""
+        with self._changed:
+            if crew != self._crew:
+                return False, None
+            if self._work is not None and self._number > number:
+                return True, Order(self._number, self._token, self._work.loop, self._work.config)
+            if not self._token and time.monotonic() - self._idle > IDLE_SECONDS:
+                self._crew = ""  # for the others, too
+            return bool(self._crew), None
 
     def report(self, token: str, report: Report) -> None:
         """Take a worker's report for the client."""
@@ -113,6 +142,15 @@ class TrainRun:
                 self._reports.append(report)
                 self._changed.notify_all()
 
+    def finish(self, token: str, rank: int, value: Any) -> None:
+        """Take what a worker returned, that is through with the work."""
+        with self._changed:
+            if token == self._token and self._work is not None:
+                self._done[rank] = value
+                if len(self._done) == self._work.workers:
+                    self._end = News((), True, value=self._done[0])
+                    self._changed.notify_all()
+
     def news(self, token: str) -> News:
         """Wait a moment for news and return it. The client must keep calling, or it is taken for dead."""
         with self._changed:
@@ -120,43 +158,58 @@ class TrainRun:
                 return News((), True, error=RunStopped("the run was stopped"))
             self._asked = time.monotonic()
             self._changed.wait_for(lambda: self._reports or self._end, PATIENCE_SECONDS)
-            self._asked = time.monotonic()
+            self._asked = self._idle = time.monotonic()
             reports, self._reports = tuple(self._reports), []
-            return News(reports, False) if self._end is None else News(reports, True, self._end.value, self._end.error)
+            if self._end is None:
+                return News(reports, False)
+            self._token = ""
+            return News(reports, True, self._end.value, self._end.error)
 
     def stop(self, token: str) -> None:
-        """Stop this run, if it is still the one that runs."""
+        """Stop this work, and the run with it, if it has not ended."""
         with self._changed:
             if token != self._token:
                 return
-            self._token, workers = "", self._workers
+            self._token, self._idle = "", time.monotonic()
+            workers = self._dismissed() if self._end is None else []
         for worker in workers:
             ray.kill(worker)
 
     def close(self, seconds: float) -> bool:
-        """Stop the current run and wait at most `seconds` for it to end; returns whether it has ended.
+        """Stop the run, whatever it does, and wait at most `seconds` for its end; returns whether it has ended.
 
-        If it has, no process of this actor's runs is left on its node, at most `EXIT_SECONDS` later.
+        If it has, no controller or worker of this actor's runs is left on its node, `EXIT_SECONDS` later.
         """
-        self.stop(self._token)
         with self._changed:
-            ended = self._changed.wait_for(lambda: not self._busy, seconds)
+            self._token, workers = "", self._dismissed()
+        for worker in workers:
+            ray.kill(worker)
+        with self._changed:
+            ended = self._changed.wait_for(lambda: not self._running, seconds)
         if ended:
             _see_off(os.environ[VARIABLE])
         return ended
 
-    def _fit(self, work: Work, link: "Link") -> None:
+    def _dismissed(self) -> list[Any]:
+        """The workers, which are to be killed: none that joins later lives on, and no work is taken until all ended."""
+        self._crew, workers, self._workers = "", self._workers, []
+        return workers
+
+    def _fit(self, work: Work, config: dict[str, Any]) -> None:
+        error: Exception = RunStopped("the run ended")
         try:
-            end = News((), True, value=_fit(work, link, self._tag))
-        except Exception as error:
-            end = News((), True, error=_cause(error))
+            _fit(work, config, self._tag)
+        except Exception as failure:
+            error = _cause(failure)
         remove_groups(self._tag)  # there is one only if the controller was killed
         with self._changed:
-            self._busy, self._end = False, end
+            self._running, self._crew, self._workers = False, "", []
+            if self._end is None:
+                self._end = News((), True, error=error)
             self._changed.notify_all()
 
     def _watch(self, token: str) -> None:
-        while token == self._token and self._busy:
+        while token == self._token:
             time.sleep(WATCH_SECONDS)
             if time.monotonic() - self._asked > LEASE_SECONDS:
                 self.stop(token)
@@ -181,9 +234,35 @@ class Link:
         """Tell the client. Neither waits nor, unlike `ray.train.report`, brings the workers into step."""
         self.run.report.remote(self.token, report)
 
-    def join(self) -> None:
-        """To be called first by each worker. In a run that was stopped before it began, it does not return."""
-        ray.get(self.run.join.remote(self.token, ray.get_runtime_context().current_actor))
+
+@dataclass(frozen=True)
+class Order:
+    """The `number`th piece of work, as a worker is given it."""
+
+    number: int
+    token: str
+    loop: Callable[[dict[str, Any]], Any]
+    config: dict[str, Any]
+
+
+def _work_on(config: dict[str, Any]) -> None:
+    """What Train runs on each worker: join, then one piece of work after another.
+
+    In a run that was stopped before it began, it does not return.
+    """
+    run, crew, number = config["run"], config["crew"], 0
+    rank = ray.train.get_context().get_world_rank()
+    ray.get(run.join.remote(crew, ray.get_runtime_context().current_actor))
+    while True:
+        go_on, order = ray.get(run.next.remote(crew, number))
+        if not go_on:
+            return
+        if order is None:
+            time.sleep(ASK_SECONDS)
+            continue
+        value = order.loop(order.config | {"run": Link(run, order.token)})
+        ray.get(run.finish.remote(order.token, rank, value))
+        number, order, value = order.number, None, None
 
 
 def create(index: int) -> Actor:
@@ -196,26 +275,28 @@ def create(index: int) -> Actor:
     # that one knows of none, removes the placement group. With the address it asks the right one.
     # torch's own log says on every worker when a network, which might leave parameters unused, used them all.
     environment = {
-        "env_vars": {"RAY_ADDRESS": context.gcs_address, "TORCH_CPP_LOG_LEVEL": "ERROR", VARIABLE: uuid.uuid4().hex}
+        "RAY_ADDRESS": context.gcs_address,
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": str(POLL_SECONDS),
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+        VARIABLE: uuid.uuid4().hex,
     }
-    actor = ray.remote(TrainRun).options(num_cpus=0, max_concurrency=16, max_restarts=-1, runtime_env=environment)
-    return actor.remote(tag)
+    options = {"max_concurrency": 16, "max_restarts": -1, "runtime_env": {"env_vars": environment}}
+    return ray.remote(TrainRun).options(num_cpus=0, **options).remote(tag)
 
 
-def _fit(work: Work, link: Link, tag: int) -> Any:
+def _fit(work: Work, config: dict[str, Any], tag: int) -> None:
     memory = math.ceil(work.resources.get("memory", 0) / TAGS) * TAGS + tag
     with tempfile.TemporaryDirectory() as scratch:  # of Train's own state nothing is needed again
-        trainer = TorchTrainer(
-            work.loop,
-            train_loop_config=work.config | {"run": link},
+        TorchTrainer(
+            _work_on,
+            train_loop_config=config,
             scaling_config=ScalingConfig(
                 num_workers=work.workers,
                 use_gpu=work.resources.get("GPU", 0) > 0,
                 resources_per_worker=work.resources | {"memory": memory},
             ),
             run_config=RunConfig(name=work.name, storage_path=scratch),
-        )
-        return trainer.fit().return_value  # type: ignore[attr-defined]  # typed as Train's former result
+        ).fit()
 
 
 def _cause(error: Exception) -> Exception:
@@ -235,11 +316,11 @@ def _echo(error: Exception) -> bool:
 
 
 def _see_off(run: str) -> None:
-    """Wait until this is the last process of this node that carries the actor's name, then kill the others."""
+    """Wait until no process of an actor's runs is left on this node; kill those that stay."""
     deadline = time.monotonic() + EXIT_SECONDS
-    while others := [process for process in carrying(VARIABLE, run) if process[0] != os.getpid()]:
+    while left := carrying(VARIABLE, run, TITLES):
         if time.monotonic() > deadline:
-            return kill(others)
+            return kill(left)
         time.sleep(0.1)
 
 

@@ -164,7 +164,7 @@ def run_with_retries(sweep: SweepContext, spec: TrialSpec, run: Callable[[], Row
 
 def begin_try(failures: int) -> None:
     """Before each try: free what the one before held, and wait the longer, the more of them failed."""
-    _free_gpu()
+    free_gpu()
     if failures:
         time.sleep(min(BACKOFF_SECONDS * 2 ** (failures - 1), MAX_BACKOFF_SECONDS))
 
@@ -208,7 +208,7 @@ def recorded(sweep: SweepContext, spec: TrialSpec, workers: float = 1) -> Iterat
             raise
 
 
-def _free_gpu() -> None:
+def free_gpu() -> None:
     """Give back what an earlier try or trial of this process held on the GPU, also to trials beside it on the card."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         gc.collect()  # an optimiser and its scheduler hold each other

@@ -222,23 +222,48 @@ def lives(process):
         return False
 
 
-def leave_a_process_behind(config):
-    """A train loop whose process starts one that nobody waits for."""
-    config["run"].join()
-    return int(subprocess.check_output(["sh", "-c", "setsid sleep 1000 >&- & echo $!"]))
+def work(config):
+    """A train loop: its process, and the number of one that it starts, which calls itself a controller and stays."""
+    if config["fails"]:
+        raise ValueError(os.getpid())
+    stray = "setsid bash -c 'exec -a ray::TrainController sleep 1000' >&- & echo $!"
+    return os.getpid(), int(subprocess.check_output(["bash", "-c", stray]))
 
 
-def test_what_a_run_started_and_left_ends_with_the_sweep(address):
-    """As a controller that hangs in its exit, of which Ray knows no more."""
-    run = train_run.create(0)
-    token = ray.get(run.start.remote(train_run.Work("a", leave_a_process_behind, {}, 1, {"CPU": 1.0})))
+def outcome(run, token):
     while not (news := ray.get(run.news.remote(token))).ended:
         pass
-    assert news.error is None, news.error
-    assert lives(news.value)
+    return news
+
+
+def test_a_run_serves_many_trials_and_leaves_nothing(address):
+    run = train_run.create(0)
+
+    def start(fails=False):
+        return ray.get(run.start.remote(train_run.Work("a", work, {"fails": fails}, 1, {"CPU": 1.0})))
+
+    first = start()
+    assert first
+    assert start() == "", "one at a time"
+    process, stray = outcome(run, first).value
+    again, other = outcome(run, start()).value
+    assert again == process, "a new one would have imported everything again"
+    failed = outcome(run, start(fails=True))
+    assert failed.error.args == (process,)
+    while not (token := start()):
+        time.sleep(0.1)
+    anew, third = outcome(run, token).value
+    assert anew != process, "the other workers of one that failed may wait for it for ever"
+    assert left_over()[0] != []
+    deadline = time.monotonic() + train_run.IDLE_SECONDS + 15
+    while left_over()[0] != []:
+        assert time.monotonic() < deadline, "what nobody works with is given back"
+        time.sleep(0.2)
+    # As controllers that hang in their exit, of which Ray knows no more.
+    assert all(map(lives, (stray, other, third)))
     assert ray.get(run.close.remote(20.0))
-    deadline = time.monotonic() + 5  # as the system ends it
-    while lives(news.value):
+    deadline = time.monotonic() + 5  # as the system ends them
+    while any(map(lives, (stray, other, third))):
         assert time.monotonic() < deadline
     ray.kill(run)
 
