@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
 from sweeper.audio.fold_data import FoldData
 from sweeper.audio.store import ClipStore
 from sweeper.execution.fits import Machine
+from sweeper.execution.in_order import InOrder
 from sweeper.execution.interrupt import TrialSource
 from sweeper.execution.progress import Progress
 from sweeper.execution.sweep import Failure, run_trials
@@ -110,14 +111,14 @@ class SearchSource(TrialSource):
             self._searches[spec.arm, spec.data.fold].tell(spec.trial_id, row)
 
 
-class Halving(FIFOScheduler):
+class Halving(InOrder):
     """Tune's ASHA, one for each search, on validation clips; what it stops is committed as stopped, here in the driver.
 
     Tune ends a stopped trial's thread without asking; its worker could not be relied on to write the row.
     """
 
     def __init__(self, epochs: Mapping[Key, int], sweep: SweepContext) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._sweep = sweep
         self._points: dict[str, list[dict[str, Any]]] = {}
         self._asha: dict[Key, Any] = {
@@ -144,6 +145,7 @@ class Halving(FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A new trial."""
+        super().on_trial_add(tune_controller, trial)
         self._of(trial).on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:

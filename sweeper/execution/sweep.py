@@ -25,6 +25,7 @@ from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, nodes, trial_resources
 from sweeper.execution.fits import Machine, TrialResources, share_of_batch, workers_on
 from sweeper.execution.fused_worker import train_seeds
+from sweeper.execution.in_order import InOrder
 from sweeper.execution.interrupt import Beginnings, Ending, PlannedTrials, TrialSource, WithinBudget
 from sweeper.execution.loggers import keep_event_files, logger_callback
 from sweeper.execution.meanwhile import Meanwhile
@@ -189,7 +190,7 @@ def run_trials(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=source,
-                scheduler=scheduler,
+                scheduler=scheduler or InOrder(),
                 num_samples=-1,  # the source knows
                 max_concurrent_trials=at_once,
                 reuse_actors=True,
