@@ -96,12 +96,13 @@ class TrainRun:
         self._idle = self._asked = 0.0
         self._reports: list[Report] = []
         self._end: News | None = None
+        self._closed = False
         remove_groups(tag)  # Ray started this actor again after a kill: what it left
 
     def start(self, work: Work) -> str:
         """Begin work; returns its token, or nothing if other work, or a run that it can't have, has not ended yet."""
         with self._changed:
-            if self._token or (self._running and not self._can_take(work)):
+            if self._closed or self._token or (self._running and not self._can_take(work)):
                 return ""
             self._token, self._work, self._number = uuid.uuid4().hex, work, self._number + 1
             self._done, self._asked, self._reports, self._end = {}, time.monotonic(), [], None
@@ -157,7 +158,9 @@ class TrainRun:
             if token != self._token:
                 return News((), True, error=RunStopped("the run was stopped"))
             self._asked = time.monotonic()
-            self._changed.wait_for(lambda: self._reports or self._end, PATIENCE_SECONDS)
+            self._changed.wait_for(lambda: token != self._token or self._reports or self._end, PATIENCE_SECONDS)
+            if token != self._token:  # stopped meanwhile: what came since is another client's
+                return News((), True, error=RunStopped("the run was stopped"))
             self._asked = self._idle = time.monotonic()
             reports, self._reports = tuple(self._reports), []
             if self._end is None:
@@ -178,10 +181,11 @@ class TrainRun:
     def close(self, seconds: float) -> bool:
         """Stop the run, whatever it does, and wait at most `seconds` for its end; returns whether it has ended.
 
-        If it has, no controller or worker of this actor's runs is left on its node, `EXIT_SECONDS` later.
+        No other begins. If it has ended, no controller or worker of this actor's runs is left on its node,
+        `EXIT_SECONDS` later.
         """
         with self._changed:
-            self._token, workers = "", self._dismissed()
+            self._closed, self._token, workers = True, "", self._dismissed()
         for worker in workers:
             ray.kill(worker)
         with self._changed:
@@ -201,12 +205,14 @@ class TrainRun:
             _fit(work, config, self._tag)
         except Exception as failure:
             error = _cause(failure)
-        remove_groups(self._tag)  # there is one only if the controller was killed
-        with self._changed:
-            self._running, self._crew, self._workers = False, "", []
-            if self._end is None:
-                self._end = News((), True, error=error)
-            self._changed.notify_all()
+        try:
+            remove_groups(self._tag)  # there is one only if the controller was killed
+        finally:  # or the client would wait for ever
+            with self._changed:
+                self._running, self._crew, self._workers = False, "", []
+                if self._end is None:
+                    self._end = News((), True, error=error)
+                self._changed.notify_all()
 
     def _watch(self, token: str) -> None:
         while token == self._token:

@@ -265,6 +265,7 @@ def test_a_run_serves_many_trials_and_leaves_nothing(address):
     deadline = time.monotonic() + 5  # as the system ends them
     while any(map(lives, (stray, other, third))):
         assert time.monotonic() < deadline
+    assert start() == "", "nothing begins that nobody would end"
     ray.kill(run)
 
 
