@@ -1,6 +1,6 @@
 """An actor with a Ray Train run, whose workers take one piece of work after another; stopped, it leaves no trace.
 
-A Train run takes twelve seconds to start on two cores: a controller and its three helpers, then the workers, which all
+A Train run takes ten seconds to start on two cores: a controller and its three helpers, then the workers, which all
 import what they need. So the run stays when a piece of work is done, and its workers ask for the next, until there has
 been none for a while. One that fails, or is stopped, ends the run: the next piece begins with new processes.
 
