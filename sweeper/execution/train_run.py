@@ -12,12 +12,14 @@ So `fit` is called here, in a process that Tune knows nothing of. To stop a run,
 finds them gone, gives up, and cleans up as after any failure. A client that asks for no news for a while is taken for
 dead, and then its work is stopped in the same way.
 
-What is left is a kill -9 of this actor or of a controller. Then the placement group is removed here; the helper, which
-holds nothing, stays until the cluster ends.
+What is left is a kill -9 of this actor or of a controller. Then the placement group is removed here, and the helper,
+which holds nothing, stays until this actor's `close`.
+
+A run that waits for nodes has no workers to kill: its processes are, as its helper has nothing to look after yet.
 
 Processes that have ended for Ray may live on: some hang in Python's exit, as Train's own workers did before it killed
-them (github.com/ray-project/ray/pull/59872); a controller still ends by itself. So `close` looks whether controllers or
-workers of its runs are left on this node, and kills them. Other actors that Train has started may be there for others.
+them (github.com/ray-project/ray/pull/59872); a controller still ends by itself. So `close` looks whether processes of
+its runs are left on this node, and kills them. Other actors that Train has started may be there for others.
 """
 
 import math
@@ -27,7 +29,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -47,7 +49,7 @@ IDLE_SECONDS = 5.0  # without work, a run ends: what it holds may be wanted else
 POLL_SECONDS = 0.5  # between the controller's looks at its workers: two by default, by which each end would take longer
 EXIT_SECONDS = 1.0  # which a process of ended runs has until it is killed
 VARIABLE = "SWEEPER_TRAIN_RUN"  # in the environment of an actor, and of all that its runs start
-TITLES = ("ray::TrainController", "ray::RayTrainWorker")
+TITLES = ("ray::TrainController", "ray::RayTrainWorker", "ray::PlacementGroupCleaner")
 TAGS = 2**24
 SPARE_MEMORY = 2 * TAGS  # bytes: more than what a worker holds beyond what it asks for, see `create`
 
@@ -188,6 +190,8 @@ class TrainRun:
             self._closed, self._token, workers = True, "", self._dismissed()
         for worker in workers:
             ray.kill(worker)
+        if any(group["state"] == "PENDING" for group in _groups(self._tag).values()):
+            kill(carrying(VARIABLE, os.environ[VARIABLE], TITLES))
         with self._changed:
             ended = self._changed.wait_for(lambda: not self._running, seconds)
         if ended:
@@ -235,10 +239,11 @@ class Link:
 
     run: Actor
     token: str
+    sent: list[ray.ObjectRef] = field(default_factory=list)
 
     def report(self, report: Report) -> None:
         """Tell the client. Neither waits nor, unlike `ray.train.report`, brings the workers into step."""
-        self.run.report.remote(self.token, report)
+        self.sent.append(self.run.report.remote(self.token, report))
 
 
 @dataclass(frozen=True)
@@ -266,7 +271,9 @@ def _work_on(config: dict[str, Any]) -> None:
         if order is None:
             time.sleep(ASK_SECONDS)
             continue
-        value = order.loop(order.config | {"run": Link(run, order.token)})
+        link = Link(run, order.token)
+        value = order.loop(order.config | {"run": link})
+        ray.get(link.sent)  # the actor takes several calls at once: the end would overtake the last report
         ray.get(run.finish.remote(order.token, rank, value))
         number, order, value = order.number, None, None
 
@@ -332,7 +339,15 @@ def _see_off(run: str) -> None:
 
 def remove_groups(tag: int) -> None:
     """Remove the placement groups that carry a tag in this cluster, and with them the processes in them."""
-    for group_id, group in placement_group_table().items():
-        tags = {int(bundle.get("memory", 0)) % TAGS for bundle in group["bundles"].values()}
-        if group["state"] != "REMOVED" and tag in tags:
-            remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group_id))))
+    for group_id in _groups(tag):
+        remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group_id))))
+
+
+def _groups(tag: int) -> dict[str, dict[str, Any]]:
+    """What Ray tells of the placement groups that carry a tag and are not removed, by id."""
+
+    def tags(group: dict[str, Any]) -> set[int]:
+        return {int(bundle.get("memory", 0)) % TAGS for bundle in group["bundles"].values()}
+
+    table = placement_group_table()
+    return {id_: group for id_, group in table.items() if group["state"] != "REMOVED" and tag in tags(group)}

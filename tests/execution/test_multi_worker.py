@@ -269,6 +269,37 @@ def test_a_run_serves_many_trials_and_leaves_nothing(address):
     ray.kill(run)
 
 
+def talk(config):
+    """A train loop that tells its client many things in a row."""
+    for number in range(100):
+        config["run"].report({"number": number})
+
+
+def test_no_end_overtakes_a_report(address):
+    run = train_run.create(0)
+    for _ in range(20):
+        token, numbers, ended = ray.get(run.start.remote(train_run.Work("a", talk, {}, 1, {"CPU": 1.0}))), [], False
+        while not ended:
+            news = ray.get(run.news.remote(token))
+            numbers += [report["number"] for report in news.reports]
+            ended = news.ended
+        assert sorted(numbers) == list(range(100))
+    assert ray.get(run.close.remote(20.0))
+    ray.kill(run)
+
+
+def test_a_run_that_waits_for_a_node_is_closed_at_once(address):
+    run = train_run.create(0)
+    assert ray.get(run.start.remote(train_run.Work("a", work, {"fails": False}, 1, {"CPU": 100.0})))
+    deadline = time.monotonic() + 60
+    while not left_over()[0]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert ray.get(run.close.remote(10.0))
+    assert_nothing_is_left(2.0)
+    ray.kill(run)
+
+
 @pytest.mark.parametrize(
     ("workers", "cpus", "gpus", "message"),
     [
