@@ -5,7 +5,8 @@ stops the sweep now. Trials write their state at the first signal, in case they 
 when their time is over.
 
 Tune's own handler can only stop the run. It is switched off (`TUNE_DISABLE_SIGINT_HANDLER`), and Tune gets its trials
-from a source that ends when asked; those that it had already, and that wait for a worker, stop as they begin.
+from a source that ends when asked; those that it had already, and that wait for a worker, stop as they begin, or once
+none has a worker.
 """
 
 import os
@@ -96,6 +97,11 @@ class TrialSource(Searcher):
             self._yielded.add(name)
             self._say(f"{spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: another command began it first")
         return True
+
+    @property
+    def underway(self) -> bool:
+        """Whether a trial has a worker."""
+        return bool(self._begun)
 
     def begun(self, name: str) -> None:
         """A trial (`name`: Tune's id) has a worker."""
@@ -232,17 +238,19 @@ class Ending(Stopper):
         One that has ended stops, too: Tune would ask its worker once more, only to hear that.
         """
         outcome = result.get("outcome")
-        if outcome not in (None, "started"):
-            self._running.discard(trial_id)
-            return True
+        ended = outcome not in (None, "started")
         # Also as it begins: another run may have begun it while it waited here.
-        if (outcome == "started" and signals.asked()) or self._source.yields(trial_id):
+        if ended or (outcome == "started" and signals.asked()) or self._source.yields(trial_id):
+            self._running.discard(trial_id)
             return True
         self._running.add(trial_id)
         return False
 
     def stop_all(self) -> bool:
-        """Whether the whole sweep stops now; Tune asks ten times a second."""
+        """Whether the whole sweep stops now; Tune asks ten times a second.
+
+        It does once no trial has a worker: those that wait, be it for nodes that may never come, need not begin.
+        """
         asked = signals.asked()
         if asked is None:
             return False
@@ -254,7 +262,9 @@ class Ending(Stopper):
         if "leave" not in self._told and (over or asked.times > 1):
             signals.tell("\nstopping now; finished trials and the state of others are kept")
             self._told["leave"], self._left_at = self._tell("leave"), now
-        return "leave" in self._told and (not self._running or now - self._left_at > LEAVE_SECONDS)
+        if "leave" in self._told:
+            return not self._running or now - self._left_at > LEAVE_SECONDS
+        return not self._source.underway
 
     def _words(self, asked: signals.Asked) -> str:
         if not asked.urgent:

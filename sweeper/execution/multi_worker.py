@@ -37,6 +37,7 @@ from sweeper.execution.worker import (
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import Attempt
 from sweeper.training.distributed import Worker
+from sweeper.training.fit import TrialLeft
 from sweeper.training.trial import run_trial
 
 SEARCH_SECONDS = 1.0  # between looks for an actor that is free
@@ -100,17 +101,24 @@ def train_trial(
 
 
 def _follow(work: Work, runs: Sequence[Actor]) -> Row:
-    """Start the work on an actor that is free, pass its reports to Tune, and return its value."""
-    run, token = _start(work, runs)
+    """Start the work on an actor that is free, pass its reports to Tune, and return its value.
+
+    Raises:
+        TrialLeft: the sweep was asked to end while this trial waited, be it for nodes that may never come.
+    """
+    (run, token), begun = _start(work, runs), False
     try:
-        while True:
-            news = ray.get(run.news.remote(token))
-            for report in news.reports:
-                tune.report(report)
-            if news.error is not None:
-                raise news.error
-            if news.ended:
-                return dict(news.value)
+        with watched() as wish:
+            while begun or not wish():
+                news = ray.get(run.news.remote(token))
+                for report in news.reports:
+                    begun = True
+                    tune.report(report)
+                if news.error is not None:
+                    raise news.error
+                if news.ended:
+                    return dict(news.value)
+        raise TrialLeft
     finally:
         run.stop.remote(token)  # when Tune stops this trial, `report` ends the thread by SystemExit
 

@@ -98,3 +98,5 @@ def test_ctrl_c_stops_trials_of_several_workers_that_wait_for_nodes(head, sweepe
     output, _ = sweep.communicate(timeout=200)
     assert sweep.returncode == 130, output
     assert len(sweeper.finished("s")) == 1, output
+    assert "worker 2 of 3 has started" not in output, "nobody waits for nodes of trials that are not to begin"
+    assert "Traceback" not in output

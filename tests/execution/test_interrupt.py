@@ -105,7 +105,10 @@ def test_a_trial_that_another_run_began_first_is_stopped_and_comes_again(said):
 
 def test_ctrl_c_waits_for_what_runs_and_twice_tells_it_to_leave(asked):
     told = []
-    stopper = Ending(PlannedTrials((), Others(), print), 20.0, tell=told.append)
+    source = PlannedTrials(trials("a"), Others(), print)
+    stopper = Ending(source, 20.0, tell=told.append)
+    given(source, "1")
+    source.begun("1")
     stopper("1", {"outcome": "started"})
     assert not stopper.stop_all()
     asked(signal.SIGINT, ago=1000.0)
@@ -121,7 +124,10 @@ def test_ctrl_c_waits_for_what_runs_and_twice_tells_it_to_leave(asked):
 
 def test_sigterm_leaves_so_many_seconds_and_then_some_for_leaving(asked, monkeypatch):
     told = []
-    stopper = Ending(PlannedTrials((), Others(), print), 20.0, tell=told.append)
+    source = PlannedTrials(trials("a"), Others(), print)
+    stopper = Ending(source, 20.0, tell=told.append)
+    given(source, "1")
+    source.begun("1")
     stopper("1", {"epoch": 1})
     asked(signal.SIGTERM, ago=19.0)
     assert not stopper.stop_all()
@@ -139,6 +145,18 @@ def test_when_nothing_runs_there_is_nothing_to_wait_for(asked):
     stopper("1", {"outcome": "complete"})
     asked(signal.SIGTERM, ago=1.0)
     assert stopper.stop_all()
+
+
+def test_after_ctrl_c_nobody_waits_for_nodes_of_trials_that_have_none(asked):
+    source = PlannedTrials(trials("a", "b"), Others(), print)
+    stopper = Ending(source, 20.0, tell=lambda _wish: None)
+    assert [given(source, name) for name in "12"] == ["a", "b"]
+    assert not stopper.stop_all(), "nobody asked"
+    source.begun("1")
+    asked(signal.SIGINT)
+    assert not stopper.stop_all(), "it may be about to train"
+    source.on_trial_complete("1", {"outcome": "complete"})
+    assert stopper.stop_all(), "the other one waits"
 
 
 def test_where_results_decide_what_comes_next_one_trial_waits_once_the_first_began(said):
