@@ -7,12 +7,13 @@ millisecond, reaches every node of every cluster, and needs no process until the
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import ray
 from ray.util import list_named_actors
 
-from sweeper.training.fit import Wish
+if TYPE_CHECKING:  # a process that is nothing but a notice needs no torch
+    from sweeper.training.fit import Wish
 
 LOOK_SECONDS = 1.0
 
@@ -21,13 +22,13 @@ class _Notice:
     """Does nothing but be there."""
 
 
-def put_up(wish: Wish) -> Any:
+def put_up(wish: "Wish") -> Any:
     """Tell all trials of this driver, for as long as what is returned lives."""
     return ray.remote(_Notice).options(name=_name(wish), num_cpus=0).remote()
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Callable[[], Wish]]:
+def watched() -> Iterator[Callable[[], "Wish"]]:
     """In a worker: what the driver wishes, as far as it is known; to be asked as often as one likes."""
     wish: Wish = ""
     over = threading.Event()

@@ -21,7 +21,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from sweeper.model.build import build, is_of_this_package, with_any_values
 from sweeper.model.output import as_output
@@ -123,6 +122,8 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     supports_higher_order_operators = True
 
     def __init__(self) -> None:
+        from torch.utils.flop_counter import FlopCounterMode  # brings Triton along: 0.2 s, and most counts are known
+
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations = 0
         self.unknown: set[str] = set()
