@@ -18,7 +18,7 @@ from filelock import FileLock, SoftFileLock, Timeout
 
 HELD_BACK_SECONDS = 300.0  # between uploads of a file that changes often: a checkpoint has hundreds of MB
 LOCK_SECONDS = 60.0  # a lock is held for the time of reading and writing one small file
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of a file system that has none
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of a file system that has none
 
 
 class StorageError(OSError):
@@ -215,7 +215,7 @@ class Folder:
                 try:
                     stack.enter_context(FileLock(path, LOCK_SECONDS, mode=0o664))
                 except (OSError, NotImplementedError) as error:
-                    if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                    if isinstance(error, OSError) and error.errno not in NO_LOCKS:
                         raise
                     # Some network file systems have no locks: there the lock is a file that is there.
                     stack.enter_context(SoftFileLock(path.with_suffix(".softlock"), LOCK_SECONDS))

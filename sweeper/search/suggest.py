@@ -20,14 +20,16 @@ from typing import Any
 
 import optuna
 import sqlalchemy
+from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import Study as OptunaStudy
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeper.plan import STUDY_SEED, TrialSpec, canonical_json, derive_seed
+from sweeper.results.folder import NO_LOCKS
 from sweeper.results.redaction import redact
 from sweeper.results.searching import Goal, Row, read_params
 from sweeper.results.tables import StudyError
@@ -176,13 +178,53 @@ def open_storage(folder: Path | None, url: str | None) -> BaseStorage:
     if journal.is_symlink() or (journal.exists() and not journal.is_file()):
         raise StudyError(f"{journal} is not a plain file; move it away, and the search goes on from its trials")
     try:
-        if journal.exists() and not _readable(journal):
-            journal.rename(journal.with_suffix(".damaged"))
-        return JournalStorage(JournalFileBackend(str(journal)))
+        lock = _lock(journal)
+        lock.acquire()  # or a line that another command is writing would look torn
+        try:
+            if journal.exists() and not _readable(journal):
+                journal.rename(journal.with_suffix(".damaged"))
+        finally:
+            lock.release()
+        return JournalStorage(JournalFileBackend(str(journal), lock))
     except Exception as error:  # whatever replaying a journal of a stranger's raises
         raise StudyError(
             f"{journal} can't be used ({_reason(error)}); move it away, and the search goes on from its trials"
         ) from error
+
+
+class _Lock(JournalFileSymlinkLock):
+    """A journal's lock that ends with its process. Optuna's own, a link, stays after a kill, for half a minute."""
+
+    def __init__(self, journal: Path) -> None:
+        super().__init__(str(journal))
+        self._path = journal.with_name(f".{journal.name}.lock")
+        self._held: FileLock | None = None  # made when it is asked for, as Tune pickles what has a searcher
+
+    def acquire(self) -> bool:
+        """Wait until no other process, or thread, has it."""
+        lock = FileLock(self._path, mode=0o664)
+        lock.acquire()
+        self._held = lock
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        lock, self._held = self._held, None
+        if lock is not None:
+            lock.release()
+
+
+def _lock(journal: Path) -> JournalFileSymlinkLock:
+    """Optuna's own where the file system has no locks, as some network file systems."""
+    lock = _Lock(journal)
+    try:
+        lock.acquire()
+        lock.release()
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise
+        return JournalFileSymlinkLock(str(journal))
+    return lock
 
 
 def check_database(url: str) -> None:

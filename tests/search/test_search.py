@@ -2,6 +2,12 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import optuna
 import pytest
@@ -108,6 +114,25 @@ def test_a_journal_torn_by_a_kill_is_set_aside_and_written_anew(tmp_path, open_s
     assert len(run(open_search(rows, storage=storage))) == 5
     assert states(storage).count(TrialState.COMPLETE) == 10
     assert journal.with_suffix(".damaged").exists()
+
+
+def die_writing(folder):
+    storage = open_storage(Path(folder), None)
+    (summary,) = optuna.get_all_study_summaries(storage)
+    os.fsync = lambda _file: os.kill(os.getpid(), signal.SIGKILL)
+    optuna.load_study(study_name=summary.study_name, storage=storage).ask()
+
+
+def test_a_kill_in_the_midst_of_writing_stops_nobody(tmp_path, open_search):
+    """Optuna's own lock would, for half a minute."""
+    search = open_search(storage=open_storage(tmp_path, None))
+    rows = run(search, 2)
+    code = f"from tests.search.test_search import die_writing; die_writing({str(tmp_path)!r})"
+    killed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    began = time.monotonic()
+    assert len(run(open_search(rows, storage=open_storage(tmp_path, None)))) == 8
+    assert time.monotonic() - began < 20
 
 
 def test_reopening_does_not_repeat_the_draws(tmp_path, open_search):
