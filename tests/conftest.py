@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import itertools
 
 import pytest
@@ -16,6 +17,7 @@ LONGEST = (
     "training/test_distributed.py",
 )
 _numbers = itertools.count()
+gc.disable()  # until all tests are collected: what is imported and made for that is no garbage
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -35,6 +37,12 @@ def pytest_collection_modifyitems(items):
         return LONGEST.index(file) if file in LONGEST else len(LONGEST)
 
     items.sort(key=place)
+
+
+def pytest_collection_finish():
+    """Nor is it later: to look for garbage among it would take a minute."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

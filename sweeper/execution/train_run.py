@@ -239,7 +239,7 @@ class Link:
 
     run: Actor
     token: str
-    sent: list[ray.ObjectRef] = field(default_factory=list)
+    sent: list["ray.ObjectRef[None]"] = field(default_factory=list)
 
     def report(self, report: Report) -> None:
         """Tell the client. Neither waits nor, unlike `ray.train.report`, brings the workers into step."""

@@ -26,8 +26,8 @@ from tests.benchmarks.search_vs_random import arm_search
 from tests.execution.conftest import cpus
 from tests.search.conftest import row_of
 
-STUDY = "search-demo-quick-2epochs"
-SMALL = ("run", "search", "--epochs", "2", "--trials", "6", "--top", "1", "--replicates", "1")
+STUDY = "search-demo-quick-4epochs"
+SMALL = ("run", "search", "--arm", "detail-only", "--epochs", "4", "--trials", "6", "--top", "1", "--replicates", "1")
 
 
 def test_a_search_is_killed_and_goes_on_and_is_then_finished(sweeper):
@@ -45,7 +45,7 @@ def test_a_search_is_killed_and_goes_on_and_is_then_finished(sweeper):
     assert kept | running <= {row["trial_id"] for row in found.explored}, "what ran was taken up again"
     assert TrialState.RUNNING not in {t.state for t in trials(study)}
     assert "Winners" in output
-    assert "Search · full, fold 1: 6 trials" in output
+    assert "Search · detail-only, fold 1: 6 trials" in output
     rows = pd.read_parquet(study.folder / "leaderboard.parquet")
     assert set(rows.kind) == {"search"}
     assert set(rows[rows.stage != "test"].scored_on) == {"validation"}
