@@ -17,7 +17,6 @@ LONGEST = (
     "training/test_distributed.py",
 )
 _numbers = itertools.count()
-gc.disable()  # until all tests are collected: what is imported and made for that is no garbage
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -39,10 +38,15 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
-def pytest_collection_finish():
-    """Nor is it later: to look for garbage among it would take a minute."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is imported and made for tests stays: to look for garbage among it, then and later, takes a minute."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

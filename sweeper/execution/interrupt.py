@@ -99,15 +99,19 @@ class TrialSource(Searcher):
         return True
 
     @property
-    def underway(self) -> bool:
-        """Whether a trial has a worker."""
-        return bool(self._begun)
+    def underway(self) -> frozenset[str]:
+        """The trials that have a worker, by Tune's names."""
+        return frozenset(self._begun)
 
     def begun(self, name: str) -> None:
         """A trial (`name`: Tune's id) has a worker."""
         self._has_begun = True
         if name in self._running:
             self._begun.add(name)
+
+    def lost(self, name: str) -> None:
+        """A trial has its worker no longer, and waits for another."""
+        self._begun.discard(name)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing to learn."""
@@ -263,8 +267,12 @@ class Ending(Stopper):
             signals.tell("\nstopping now; finished trials and the state of others are kept")
             self._told["leave"], self._left_at = self._tell("leave"), now
         if "leave" in self._told:
-            return not self._running or now - self._left_at > LEAVE_SECONDS
+            return not self._running & self._source.underway or now - self._left_at > LEAVE_SECONDS
         return not self._source.underway
+
+    def end(self) -> None:
+        """Take back what trials were told: those of another sweep of this driver would hear it."""
+        self._told.clear()
 
     def _words(self, asked: signals.Asked) -> str:
         if not asked.urgent:
@@ -276,7 +284,7 @@ class Ending(Stopper):
 
 
 class Beginnings(Callback):
-    """Tells a source which of its trials have a worker."""
+    """Tells a source which of its trials have a worker, and which no longer."""
 
     def __init__(self, source: TrialSource) -> None:
         self._source = source
@@ -284,3 +292,7 @@ class Beginnings(Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune calls this once the worker is there, of which the trial itself may tell much later."""
         self._source.begun(trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tune calls this when a worker died and its trial is to begin anew."""
+        self._source.lost(trial.trial_id)

@@ -9,7 +9,7 @@ workers together, which an autoscaler sees, and the trial begins when that has c
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -37,7 +37,7 @@ from sweeper.execution.worker import (
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import Attempt
 from sweeper.training.distributed import Worker
-from sweeper.training.fit import TrialLeft
+from sweeper.training.fit import TrialLeft, Wish
 from sweeper.training.trial import run_trial
 
 SEARCH_SECONDS = 1.0  # between looks for an actor that is free
@@ -106,9 +106,9 @@ def _follow(work: Work, runs: Sequence[Actor]) -> Row:
     Raises:
         TrialLeft: the sweep was asked to end while this trial waited, be it for nodes that may never come.
     """
-    (run, token), begun = _start(work, runs), False
-    try:
-        with watched() as wish:
+    with watched() as wish:
+        (run, token), begun = _start(work, runs, wish), False
+        try:
             while begun or not wish():
                 news = ray.get(run.news.remote(token))
                 for report in news.reports:
@@ -118,18 +118,19 @@ def _follow(work: Work, runs: Sequence[Actor]) -> Row:
                     raise news.error
                 if news.ended:
                     return dict(news.value)
-        raise TrialLeft
-    finally:
-        run.stop.remote(token)  # when Tune stops this trial, `report` ends the thread by SystemExit
+            raise TrialLeft
+        finally:
+            run.stop.remote(token)  # when Tune stops this trial, `report` ends the thread by SystemExit
 
 
-def _start(work: Work, runs: Sequence[Actor]) -> tuple[Actor, str]:
-    while True:  # one is free, or will be when the stopped trial in it is gone
+def _start(work: Work, runs: Sequence[Actor], wish: Callable[[], Wish]) -> tuple[Actor, str]:
+    while not wish():  # one is free, or will be when the stopped trial in it is gone
         for run in runs:
             with contextlib.suppress(ray.exceptions.ActorUnavailableError):  # Ray is starting it again
                 if token := ray.get(run.start.remote(work)):
                     return run, token
         time.sleep(SEARCH_SECONDS)
+    raise TrialLeft
 
 
 def train_loop(config: dict[str, Any]) -> Row | None:

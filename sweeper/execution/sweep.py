@@ -214,6 +214,7 @@ def run_trials(
                 beside.end()
         finally:
             view.close()
+            stopper.end()
         return *_failures(results, deaths.reasons, machine.max_failures), *deaths.of_seeds
 
 

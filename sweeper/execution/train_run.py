@@ -12,14 +12,15 @@ So `fit` is called here, in a process that Tune knows nothing of. To stop a run,
 finds them gone, gives up, and cleans up as after any failure. A client that asks for no news for a while is taken for
 dead, and then its work is stopped in the same way.
 
-What is left is a kill -9 of this actor or of a controller. Then the placement group is removed here, and the helper,
-which holds nothing, stays until this actor's `close`.
+A run that waits for nodes has no workers to kill, so its controller and its helper are killed.
 
-A run that waits for nodes has no workers to kill: its processes are, as its helper has nothing to look after yet.
+What is left is a kill -9 of this actor or of a controller. Then the placement group is removed here; the helper, which
+holds nothing, stays until this actor's `close`, or, on another node, until the cluster ends.
 
 Processes that have ended for Ray may live on: some hang in Python's exit, as Train's own workers did before it killed
 them (github.com/ray-project/ray/pull/59872); a controller still ends by itself. So `close` looks whether processes of
-its runs are left on this node, and kills them. Other actors that Train has started may be there for others.
+its runs are left on this node, and kills them, where the system has a /proc to find them in. Other actors that Train
+has started may be there for others.
 """
 
 import math
@@ -45,6 +46,7 @@ LEASE_SECONDS = 10.0  # without a question from its client, work is stopped
 WATCH_SECONDS = 1.0  # between looks at the lease
 PATIENCE_SECONDS = 1.0  # how long a client's question is left open when there is no news
 ASK_SECONDS = 0.1  # between a worker's questions for the next work
+LOOK_SECONDS = 0.5  # between looks whether a run that is to end waits for nodes
 IDLE_SECONDS = 5.0  # without work, a run ends: what it holds may be wanted elsewhere
 POLL_SECONDS = 0.5  # between the controller's looks at its workers: two by default, by which each end would take longer
 EXIT_SECONDS = 1.0  # which a process of ended runs has until it is killed
@@ -89,6 +91,7 @@ class TrainRun:
         self._tag = tag
         self._changed = threading.Condition()
         self._running = False  # there is a Train run, perhaps one that ends
+        self._runs = 0  # how many there were
         self._crew = ""  # of workers that may go on
         self._workers: list[Any] = []  # handles to them
         self._token = ""  # of the work that may go on, or whose end the client has not heard of
@@ -110,6 +113,7 @@ class TrainRun:
             self._done, self._asked, self._reports, self._end = {}, time.monotonic(), [], None
             if not self._running:
                 self._running, self._crew, self._workers = True, uuid.uuid4().hex, []
+                self._runs += 1
                 config = {"run": ray.get_runtime_context().current_actor, "crew": self._crew}
                 threading.Thread(target=self._fit, args=(work, config), daemon=True).start()
             threading.Thread(target=self._watch, args=(self._token,), daemon=True).start()
@@ -176,27 +180,43 @@ class TrainRun:
             if token != self._token:
                 return
             self._token, self._idle = "", time.monotonic()
-            workers = self._dismissed() if self._end is None else []
-        for worker in workers:
-            ray.kill(worker)
+            if self._end is not None:
+                return
+            workers = self._dismissed()
+        threading.Thread(target=self._end_run, args=(workers, self._runs, math.inf), daemon=True).start()
 
     def close(self, seconds: float) -> bool:
         """Stop the run, whatever it does, and wait at most `seconds` for its end; returns whether it has ended.
 
-        No other begins. If it has ended, no controller or worker of this actor's runs is left on its node,
-        `EXIT_SECONDS` later.
+        No other begins. No placement group of this actor's runs is left, and `EXIT_SECONDS` later no controller, helper
+        or worker on its node.
         """
         with self._changed:
             self._closed, self._token, workers = True, "", self._dismissed()
+        ended = self._end_run(workers, self._runs, seconds)
+        if not ended:
+            remove_groups(self._tag)
+        _see_off(os.environ[VARIABLE])
+        return ended
+
+    def _end_run(self, workers: list[Any], number: int, seconds: float) -> bool:
+        """End the `number`th run, of which these workers have joined, within `seconds`; returns whether it has ended.
+
+        Workers that start end as they join; a run that waits for nodes has none.
+        """
         for worker in workers:
             ray.kill(worker)
-        if any(group["state"] == "PENDING" for group in _groups(self._tag).values()):
-            kill(carrying(VARIABLE, os.environ[VARIABLE], TITLES))
-        with self._changed:
-            ended = self._changed.wait_for(lambda: not self._running, seconds)
-        if ended:
-            _see_off(os.environ[VARIABLE])
-        return ended
+        deadline = time.monotonic() + seconds
+
+        def over() -> bool:
+            return not self._running or self._runs != number
+
+        while not over() and time.monotonic() < deadline:
+            if any(group["state"] != "CREATED" for group in _groups(self._tag).values()):
+                kill(carrying(VARIABLE, os.environ[VARIABLE], TITLES))
+            with self._changed:
+                self._changed.wait_for(over, LOOK_SECONDS)
+        return over()
 
     def _dismissed(self) -> list[Any]:
         """The workers, which are to be killed: none that joins later lives on, and no work is taken until all ended."""
@@ -239,11 +259,20 @@ class Link:
 
     run: Actor
     token: str
-    sent: list["ray.ObjectRef[None]"] = field(default_factory=list)
+    _sent: list["ray.ObjectRef[None]"] = field(default_factory=list)  # what may not have arrived
 
     def report(self, report: Report) -> None:
         """Tell the client. Neither waits nor, unlike `ray.train.report`, brings the workers into step."""
-        self.sent.append(self.run.report.remote(self.token, report))
+        self._arrive(0.0)
+        self._sent.append(self.run.report.remote(self.token, report))
+
+    def arrive(self) -> None:
+        """Wait until all reports have arrived: the actor takes several calls at once, an end would overtake them."""
+        self._arrive(None)
+
+    def _arrive(self, seconds: float | None) -> None:
+        if self._sent:
+            self._sent[:] = ray.wait(self._sent, num_returns=len(self._sent), timeout=seconds)[1]
 
 
 @dataclass(frozen=True)
@@ -273,7 +302,7 @@ def _work_on(config: dict[str, Any]) -> None:
             continue
         link = Link(run, order.token)
         value = order.loop(order.config | {"run": link})
-        ray.get(link.sent)  # the actor takes several calls at once: the end would overtake the last report
+        link.arrive()
         ray.get(run.finish.remote(order.token, rank, value))
         number, order, value = order.number, None, None
 

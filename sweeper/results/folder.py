@@ -213,7 +213,7 @@ class Folder:
             with self._explained("lock", name):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    stack.enter_context(FileLock(path, LOCK_SECONDS, mode=0o664))
+                    stack.enter_context(FileLock(path, LOCK_SECONDS, mode=0o664, fallback_to_soft=False))
                 except (OSError, NotImplementedError) as error:
                     if isinstance(error, OSError) and error.errno not in NO_LOCKS:
                         raise

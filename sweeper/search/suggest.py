@@ -29,7 +29,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeper.plan import STUDY_SEED, TrialSpec, canonical_json, derive_seed
-from sweeper.results.folder import NO_LOCKS
+from sweeper.results.folder import LOCK_SECONDS, NO_LOCKS
 from sweeper.results.redaction import redact
 from sweeper.results.searching import Goal, Row, read_params
 from sweeper.results.tables import StudyError
@@ -193,7 +193,10 @@ def open_storage(folder: Path | None, url: str | None) -> BaseStorage:
 
 
 class _Lock(JournalFileSymlinkLock):
-    """A journal's lock that ends with its process. Optuna's own, a link, stays after a kill, for half a minute."""
+    """A journal's lock that ends with its process. Optuna's own, a link, stays after a kill, for half a minute.
+
+    A dashboard that writes, with Optuna's own, does not see it: both append whole lines.
+    """
 
     def __init__(self, journal: Path) -> None:
         super().__init__(str(journal))
@@ -202,7 +205,7 @@ class _Lock(JournalFileSymlinkLock):
 
     def acquire(self) -> bool:
         """Wait until no other process, or thread, has it."""
-        lock = FileLock(self._path, mode=0o664)
+        lock = FileLock(self._path, LOCK_SECONDS, mode=0o664, fallback_to_soft=False)
         lock.acquire()
         self._held = lock
         return True

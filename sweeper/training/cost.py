@@ -97,9 +97,9 @@ def clips_for(network: nn.Module, batch: int, length: int) -> Tensor:
 
 
 def _count(network: nn.Module, clip: Tensor, kind: "type[_Counter] | None" = None) -> Operations:
+    counter, outside = (kind or _Counter)(), _Outside()
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole Transformer layer, which has no formula
-    counter, outside = (kind or _Counter)(), _Outside()
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), outside, counter:
             network.eval()(clip)

@@ -2,13 +2,14 @@
 
 import signal
 import time
+import weakref
 from types import SimpleNamespace
 
 import pytest
 
 from sweeper import signals
 from sweeper.execution import interrupt
-from sweeper.execution.interrupt import Ending, PlannedTrials, WithinBudget
+from sweeper.execution.interrupt import Beginnings, Ending, PlannedTrials, WithinBudget
 from sweeper.execution.searches import SearchSource
 from sweeper.execution.until_decided import UntilDecided
 from sweeper.results.claims import Claim
@@ -157,6 +158,54 @@ def test_after_ctrl_c_nobody_waits_for_nodes_of_trials_that_have_none(asked):
     assert not stopper.stop_all(), "it may be about to train"
     source.on_trial_complete("1", {"outcome": "complete"})
     assert stopper.stop_all(), "the other one waits"
+
+
+def test_after_ctrl_c_nobody_waits_for_the_node_of_a_trial_whose_own_died(asked):
+    source = PlannedTrials(trials("a"), Others(), print)
+    stopper, beginnings, trial = (
+        Ending(source, 20.0, lambda _wish: None),
+        Beginnings(source),
+        SimpleNamespace(trial_id="1"),
+    )
+    given(source, "1")
+    beginnings.on_trial_start(1, [trial], trial)
+    stopper("1", {"outcome": "started"})
+    asked(signal.SIGINT)
+    assert not stopper.stop_all()
+    beginnings.on_trial_recover(2, [trial], trial)
+    assert stopper.stop_all()
+
+
+def test_trials_that_have_ended_are_not_waited_for_when_the_others_are_told_to_leave(asked):
+    """As those that ASHA stopped, which told the sweep nothing of their end."""
+    source = PlannedTrials(trials("a", "b"), Others(), print)
+    stopper = Ending(source, 20.0, tell=lambda _wish: None)
+    for name in "12":
+        given(source, name)
+        source.begun(name)
+        stopper(name, {"epoch": 1})
+    source.on_trial_complete("1")
+    asked(signal.SIGINT, times=2)
+    assert not stopper.stop_all(), "the other one is still to leave"
+    assert stopper("2", {"outcome": "left"})
+    assert stopper.stop_all()
+
+
+def test_a_sweep_takes_back_what_it_told(asked):
+    """Or the next one of this process would hear it."""
+    kept = []
+
+    def tell(wish):
+        kept.append(weakref.ref(notice := Others()))
+        return notice
+
+    source = PlannedTrials(trials("a"), Others(), print)
+    stopper = Ending(source, 20.0, tell)
+    asked(signal.SIGINT)
+    stopper.stop_all()
+    assert kept[0]() is not None
+    stopper.end()
+    assert kept[0]() is None
 
 
 def test_where_results_decide_what_comes_next_one_trial_waits_once_the_first_began(said):

@@ -1,5 +1,7 @@
 """Ask and tell: the budget, what is remembered of earlier runs, and what is told of failures."""
 
+import errno
+import fcntl
 import io
 import json
 import os
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from filelock import FileLock
 from optuna.trial import TrialState
 
 from sweeper.results.searching import Goal
@@ -133,6 +136,24 @@ def test_a_kill_in_the_midst_of_writing_stops_nobody(tmp_path, open_search):
     began = time.monotonic()
     assert len(run(open_search(rows, storage=open_storage(tmp_path, None)))) == 8
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP])
+def test_where_files_have_no_locks_optunas_own_is_used(tmp_path, open_search, monkeypatch, number):
+    def flock(file, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert len(run(open_search(storage=open_storage(tmp_path, None)), 3)) == 3
+
+
+def test_a_process_that_keeps_the_journal_is_named(tmp_path, open_search, monkeypatch):
+    monkeypatch.setattr("sweeper.search.suggest.LOCK_SECONDS", 0.1)
+    with (
+        FileLock(tmp_path / f".{JOURNAL}.lock", is_singleton=False),
+        pytest.raises(StudyError, match=rf"{JOURNAL} can't be used \(.*lock"),
+    ):
+        open_storage(tmp_path, None)
 
 
 def test_reopening_does_not_repeat_the_draws(tmp_path, open_search):
