@@ -11,6 +11,7 @@ import pytest
 
 import sweeper as package
 from sweeper.results.store import Study
+from tests.execution.conftest import cpus
 
 FILES = Path(__file__).parents[1] / "study_files"
 SCORES = ["arm", "accuracy", "accuracy_ema", "train_loss", "parameters", "seed"]
@@ -54,6 +55,7 @@ def test_several_workers_train_a_network_of_the_users(own):
 
 
 def test_a_search_over_the_studys_own_space(own):
+    own.environment |= cpus(1)
     own(
         *[
             "run",
@@ -95,6 +97,7 @@ def test_tuned_arms_in_an_object_store_are_killed_and_go_on(own, s3):
 
 def test_the_docstrings_examples_run(own, monkeypatch, capsys):
     """In this process, as in a notebook."""
+    own.environment |= cpus(1)
     monkeypatch.chdir(own.folder)
     for name, value in own.environment.items():
         monkeypatch.setenv(name, value)
@@ -115,6 +118,7 @@ def test_the_docstrings_examples_run(own, monkeypatch, capsys):
 @pytest.mark.parametrize("notebook", sorted((FILES.parent / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_notebooks_run(own, monkeypatch, notebook):
     """Their cells, one after the other, in an empty folder."""
+    own.environment |= cpus(1)
     folder = own.folder / "notebook"
     folder.mkdir()
     monkeypatch.chdir(folder)
