@@ -182,8 +182,8 @@ class TrainRun:
             self._token, self._idle = "", time.monotonic()
             if self._end is not None:
                 return
-            workers = self._dismissed()
-        threading.Thread(target=self._end_run, args=(workers, self._runs, math.inf), daemon=True).start()
+            run = (self._dismissed(), self._runs)
+        threading.Thread(target=self._end_run, args=(*run, math.inf), daemon=True).start()
 
     def close(self, seconds: float) -> bool:
         """Stop the run, whatever it does, and wait at most `seconds` for its end; returns whether it has ended.
@@ -192,8 +192,8 @@ class TrainRun:
         or worker on its node.
         """
         with self._changed:
-            self._closed, self._token, workers = True, "", self._dismissed()
-        ended = self._end_run(workers, self._runs, seconds)
+            self._closed, self._token, run = True, "", (self._dismissed(), self._runs)
+        ended = self._end_run(*run, seconds)
         if not ended:
             remove_groups(self._tag)
         _see_off(os.environ[VARIABLE])
