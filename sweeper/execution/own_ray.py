@@ -26,8 +26,6 @@ TOKEN = secrets.token_hex(32)  # of this process's instances, one after another:
 # allocator it takes a tenth longer. The first is Ray's own switch; a user's "0" turns all of it off.
 SWITCH = "RAY_LD_PRELOAD_ON_WORKERS"
 ALLOCATOR = {SWITCH: "1", "MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1"}
-# Ray starts a worker per core for the first driver that it sees, which is the keeper: it has no work for them.
-NOT_FOR_THE_KEEPER = {"RAY_prestart_worker_first_driver": "0"}
 # Without a mode Ray asks everybody for the token; set, it would not look again in this process.
 _OF_A_USER = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_TMPDIR")
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from sweeper.execution.keeper import main; main()"
@@ -165,7 +163,8 @@ def _environment() -> dict[str, str]:
     own["RAY_AUTH_TOKEN"] = TOKEN
     if not own.get("LD_PRELOAD") and own.get(SWITCH) in (None, "1"):
         own = ALLOCATOR | own
-    own = NOT_FOR_THE_KEEPER | own
+    # Ray starts a worker per core for the first driver that it sees, which is the keeper: it has no work for them.
+    own.setdefault("RAY_prestart_worker_first_driver", "0")
     if sys.platform == "linux":
         own.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else gloo listens where this host's name leads, maybe nowhere
         own.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "1")  # see `sweeper.execution`: Ray was imported before

@@ -178,8 +178,7 @@ def open_storage(folder: Path | None, url: str | None) -> BaseStorage:
     if journal.is_symlink() or (journal.exists() and not journal.is_file()):
         raise StudyError(f"{journal} is not a plain file; move it away, and the search goes on from its trials")
     try:
-        lock = _lock(journal)
-        lock.acquire()  # or a line that another command is writing would look torn
+        lock = _acquired(journal)  # or a line that another command is writing would look torn
         try:
             if journal.exists() and not _readable(journal):
                 journal.rename(journal.with_suffix(".damaged"))
@@ -217,16 +216,16 @@ class _Lock(JournalFileSymlinkLock):
             lock.release()
 
 
-def _lock(journal: Path) -> JournalFileSymlinkLock:
-    """Optuna's own where the file system has no locks, as some network file systems."""
-    lock = _Lock(journal)
+def _acquired(journal: Path) -> JournalFileSymlinkLock:
+    """A journal's lock, held; Optuna's own where the file system has no locks, as some network file systems."""
+    lock: JournalFileSymlinkLock = _Lock(journal)
     try:
         lock.acquire()
-        lock.release()
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
             raise
-        return JournalFileSymlinkLock(str(journal))
+        lock = JournalFileSymlinkLock(str(journal))
+        lock.acquire()
     return lock
 
 
