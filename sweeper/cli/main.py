@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sweeper import signals
+from sweeper import garbage, signals
 from sweeper.audio.places import cache_folder
 from sweeper.cli import streams
 
@@ -47,8 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torch"))
         # At its end, Python looks for garbage in all that was imported; after torch, that takes half a second.
         atexit.register(gc.freeze)
-        # Nor is much of it garbage before: to look as often as Python does takes half a second of a sweep's start.
-        gc.set_threshold(10_000, *gc.get_threshold()[1:])
+        garbage.look_seldom()
     try:
         try:
             return _run(argv)

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import gc
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -254,18 +253,6 @@ def _complain(line: str) -> None:
     print(f"sweeper: {line}", file=sys.stderr)
 
 
-@contextlib.contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Look for garbage seldom: what a report makes is mostly modules, which stay, and the looks took a tenth of it."""
-    before = gc.get_threshold()
-    gc.set_threshold(100_000, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
-@_seldom_collected()
 def _report(args: argparse.Namespace) -> int:
     if args.benchmark:
         return _report_benchmark(args)

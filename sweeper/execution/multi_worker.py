@@ -12,33 +12,36 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import ray
-import ray.train
-import ray.train.torch
-from ray import tune
+from sweeper.garbage import staying
 
-from sweeper.execution import train_run
-from sweeper.execution.cluster import grows, nodes, wait_for_room
-from sweeper.execution.fits import check_room, check_sharing, workers_on
-from sweeper.execution.notices import watched
-from sweeper.execution.train_run import EXIT_SECONDS, Actor, Link, Work
-from sweeper.execution.worker import (
-    STARTED,
-    Row,
-    SweepContext,
-    commit_result,
-    epoch_reporter,
-    free_gpu,
-    hold,
-    opened,
-    recorded,
-    run_with_retries,
-)
-from sweeper.plan import TrialSpec
-from sweeper.results.attempts import Attempt
-from sweeper.training.distributed import Worker
-from sweeper.training.fit import TrialLeft, Wish
-from sweeper.training.trial import run_trial
+with staying():
+    import ray
+    import ray.train
+    import ray.train.torch
+    from ray import tune
+
+    from sweeper.execution import train_run
+    from sweeper.execution.cluster import grows, nodes, wait_for_room
+    from sweeper.execution.fits import check_room, check_sharing, workers_on
+    from sweeper.execution.notices import watched
+    from sweeper.execution.train_run import EXIT_SECONDS, Actor, Link, Work
+    from sweeper.execution.worker import (
+        STARTED,
+        Row,
+        SweepContext,
+        commit_result,
+        epoch_reporter,
+        free_gpu,
+        hold,
+        opened,
+        recorded,
+        run_with_retries,
+    )
+    from sweeper.plan import TrialSpec
+    from sweeper.results.attempts import Attempt
+    from sweeper.training.distributed import Worker
+    from sweeper.training.fit import TrialLeft, Wish
+    from sweeper.training.trial import run_trial
 
 SEARCH_SECONDS = 1.0  # between looks for an actor that is free
 CLOSE_SECONDS = 20.0

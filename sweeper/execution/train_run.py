@@ -33,14 +33,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import ray
-import torch.distributed as dist
-from ray.train import RunConfig, ScalingConfig, WorkerGroupError
-from ray.train.torch import TorchTrainer
-from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
+from sweeper.garbage import staying
 
-from sweeper.execution.family import carrying, kill
-from sweeper.plan import derive_seed
+with staying():
+    import ray
+    import torch.distributed as dist
+    from ray.train import RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train.torch import TorchTrainer
+    from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
+
+    from sweeper.execution.family import carrying, kill
+    from sweeper.plan import derive_seed
 
 LEASE_SECONDS = 10.0  # without a question from its client, work is stopped
 WATCH_SECONDS = 1.0  # between looks at the lease

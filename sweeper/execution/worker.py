@@ -13,22 +13,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import ray
-import torch
-from ray import tune
+from sweeper.garbage import leave_out_what_is_there, staying
 
-from sweeper.audio.places import cache_folder
-from sweeper.execution.notices import watched
-from sweeper.execution.own_ray import ALLOCATOR
-from sweeper.plan import TrialSpec
-from sweeper.results.attempts import Attempt, attempt, cost_of_running
-from sweeper.results.evidence import new_mark
-from sweeper.results.rows import Circumstances, complete_row, curve_rows, failed_row, prediction_rows
-from sweeper.results.store import Study
-from sweeper.study_file import file_name, with_network
-from sweeper.training import weights
-from sweeper.training.fit import Diverged, Epoch, Fitted, TrialLeft
-from sweeper.training.trial import TrialResult, run_trial
+with staying():
+    import ray
+    import torch
+    from ray import tune
+
+    from sweeper.audio.places import cache_folder
+    from sweeper.execution.notices import watched
+    from sweeper.execution.own_ray import ALLOCATOR
+    from sweeper.plan import TrialSpec
+    from sweeper.results.attempts import Attempt, attempt, cost_of_running
+    from sweeper.results.evidence import new_mark
+    from sweeper.results.rows import Circumstances, complete_row, curve_rows, failed_row, prediction_rows
+    from sweeper.results.store import Study
+    from sweeper.study_file import file_name, with_network
+    from sweeper.training import weights
+    from sweeper.training.fit import Diverged, Epoch, Fitted, TrialLeft
+    from sweeper.training.trial import TrialResult, run_trial
 
 REPORT_SECONDS = 0.5
 BACKOFF_SECONDS = 2.0  # before the first retry; doubles with each further one
@@ -94,6 +97,7 @@ def hold(sweep: SweepContext) -> None:
     if os.environ.get("MALLOC_CONF") == ALLOCATOR["MALLOC_CONF"]:
         for name in ("LD_PRELOAD", "MALLOC_CONF"):
             os.environ.pop(name, None)
+    leave_out_what_is_there()
     torch.set_num_threads(sweep.cpus)
     if 0 < sweep.gpus < 1:  # a trial that takes more than its share must fail, not those beside it
         torch.cuda.set_per_process_memory_fraction(sweep.gpus)

@@ -5,7 +5,6 @@ is killed, and is there for one call.
 """
 
 import contextlib
-import gc
 import os
 import pickle
 import subprocess
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from sweeper.audio.parallel import ONE_THREAD, available_cores
+from sweeper.garbage import look_seldom
 
 Made = TypeVar("Made")
 
@@ -85,7 +85,7 @@ class Beside(Generic[Made]):
 
 def make(call: bytes) -> None:
     """Make a call, in a process that is there for nothing else, and answer on its stdout."""
-    gc.set_threshold(100_000)  # as for `sweeper report` itself
+    look_seldom()
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # what is printed is no answer
         made, raised, trace = None, None, ""
