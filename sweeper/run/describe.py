@@ -144,7 +144,7 @@ def cost_of(missing: Sequence[TrialSpec], dataset: Dataset) -> ExpectedCost:
     """What trials, of which there is one at least, will take; see `expected_cost`."""
     import torch
 
-    from sweeper.training.cost import count_operations, training_seconds_per_clip
+    from sweeper.training.cost import gflops_per_clip, training_seconds_per_clip
 
     length = missing[0].data.length
     clips: dict[Any, int] = {}  # by network
@@ -153,7 +153,7 @@ def cost_of(missing: Sequence[TrialSpec], dataset: Dataset) -> ExpectedCost:
         trained = trial.training.epochs * _training_clips(dataset, trial)
         clips[trial.model] = clips.get(trial.model, 0) + trained
         names.setdefault(trial.model, trial.arm)
-    counted = {network: gflops for network in clips if (gflops := count_operations(network, length).gflops) is not None}
+    counted = {network: gflops for network in clips if (gflops := gflops_per_clip(network, length)) is not None}
     if len(counted) < len(clips):
         # Speeds of different networks can't be compared without a count, so each is measured.
         spent = {network: number * training_seconds_per_clip(network, length) for network, number in clips.items()}

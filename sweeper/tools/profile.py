@@ -35,6 +35,7 @@ from sweeper.training.cost import (
 )
 from sweeper.training.counted import known
 from sweeper.training.fit import fit
+from sweeper.training.threads import one_thread
 
 CLASSES = 10  # UrbanSound8K's; the classifier is a negligible part of the cost
 EPOCHS = 3  # the first warms up
@@ -189,6 +190,7 @@ def _estimated_memory(spec: TrialSpec) -> int:
     return copies * weights + sum(activations) + 2 * max(activations, default=0) + 4 * clips + SCRATCH_BYTES
 
 
+@one_thread()
 def _kept(network: nn.Module, batch: int, length: int) -> list[int]:
     """Bytes of each tensor that a forward pass keeps for the backward pass; with values, it is one of few clips."""
     kept: dict[int, tuple[Tensor, int]] = {}  # the tensor is held, so that its storage's identity is not reused

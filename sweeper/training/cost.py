@@ -26,6 +26,7 @@ from sweeper.model.build import build, is_of_this_package, with_any_values
 from sweeper.model.output import as_output
 from sweeper.study import Network
 from sweeper.training.counted import known
+from sweeper.training.threads import one_thread
 
 LIGHT_GFLOP = 20.0  # of a network that used all its weights at each sample: such a one takes a second, others far less
 
@@ -51,6 +52,7 @@ def gflops_per_clip(config: Network, length: int) -> float | None:
 
 
 @functools.cache
+@one_thread()
 def count_operations(config: Network, length: int) -> Operations:
     """Operations of one forward pass, in evaluation, over one clip of `length` samples.
 
@@ -310,16 +312,12 @@ def _seconds_per_clip(config: Network, length: int, batch: int, device: torch.de
     network = build(config, seed=0).to(device).train()
     clips = torch.rand(batch, 1, length, device=device) - 0.5
     clock = time.process_time if device.type == "cpu" else time.perf_counter
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        best = math.inf
+    best = math.inf
+    with one_thread():
         for _ in range(2 if warm_up else 1):
             begin = clock()
             torch.autograd.backward(as_output(network(clips)).logits.sum())
             if device.type == "cuda":
                 torch.cuda.synchronize()
             best = min(best, clock() - begin)
-    finally:
-        torch.set_num_threads(threads)
     return best / batch

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -50,11 +50,37 @@ def test_an_arm_with_fewer_modules_costs_less():
     assert count_parameters(build(none, 0)) < count_parameters(build(full, 0))
 
 
-def test_speed_is_measured_and_threads_are_put_back():
+@pytest.fixture
+def three_threads():
     threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_speed_is_measured_and_threads_are_put_back(three_threads):
     seconds = training_seconds_per_clip(SIZES["tiny"], 8000)
     assert 3 * gflops_per_clip(SIZES["tiny"], 8000) / seconds > 0.1  # GFLOP/s
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 3
+
+
+def test_what_is_counted_computes_on_one_thread(three_threads):
+    """Several would wait for each other at every operation, while Ray starts on all cores."""
+    asked = []
+
+    class Asking(nn.Module):
+        def forward(self, x):
+            asked.append(torch.get_num_threads())
+            return x
+
+    @dataclass(frozen=True)
+    class Network(Tiny):
+        def build(self):
+            return Asking()
+
+    assert count_operations(Network(**CLIP), CLIP["samples"]).gflops == 0
+    assert set(asked) == {1}
+    assert torch.get_num_threads() == 3
 
 
 CLIP = {"classes": 3, "sample_rate": 8000, "samples": 2000}
