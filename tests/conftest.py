@@ -4,15 +4,21 @@ import gc
 import itertools
 
 import pytest
+import torch
 from loky import cpu_count
+from threadpoolctl import threadpool_limits
 
 LONGEST = (
     "execution/test_run.py",
-    "execution/test_growing_cluster.py",
-    "execution/test_search.py",
-    "execution/test_object_storage.py",
+    "execution/test_study_file.py",
     "execution/test_multi_worker.py",
-    "execution/test_failures.py",
+    "execution/test_growing_cluster.py",
+    "execution/test_object_storage.py",
+    "execution/test_termination.py",
+    "execution/test_searches.py",
+    "execution/test_fused_sweep.py",
+    "execution/test_code.py",
+    "execution/test_exposure.py",
     "training/test_fit.py",
     "training/test_distributed.py",
 )
@@ -47,6 +53,15 @@ def pytest_collection():
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_core_each():
+    """As there is a process for each core, threads of one would only wait for each other; programs that it starts may
+    have as many as ever."""
+    torch.get_num_threads()  # or torch, asked for the first time, would forget the limit
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(autouse=True)

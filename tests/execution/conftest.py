@@ -1,5 +1,6 @@
 """Running the command line for real, in processes that can be interrupted and killed."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -22,6 +23,13 @@ def cpus(count: int) -> dict[str, str]:
     With many cores a sweep this small would be over before it is interrupted; and a process costs more than its trials.
     """
     return {"RAY_OVERRIDE_RESOURCES": f'{{"CPU": {count}}}'}
+
+
+def give_way(process: int) -> None:
+    """All threads of a process that is there run when nobody else wants the cores."""
+    with contextlib.suppress(OSError):  # it has ended
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), 19)
 
 
 class Command:
@@ -69,6 +77,12 @@ class Command:
             if any(file.startswith(str(self.ray_folder)) for file in files):
                 names[int(process.name)] = name[:80]
         return names
+
+    def give_way(self) -> None:
+        """From now on, its workers train when nobody else wants the cores: for tests that need some that train on."""
+        for process, name in self.ray_processes().items():
+            if name.startswith("ray::ImplicitFunc"):
+                give_way(process)
 
     def wait_until_ray_is_gone(self, seconds: float) -> None:
         """Fails if a Ray process of these commands is alive after so long."""

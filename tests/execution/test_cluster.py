@@ -1,11 +1,13 @@
-"""Where Ray does not start, and the environment that it is started in."""
+"""Where Ray does not start or answer, and the environment that it is started in."""
 
 import contextlib
+import os
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
+import ray
 
 from sweeper import signals
 from sweeper.execution import cluster as module
@@ -206,3 +208,27 @@ def test_why_an_own_ray_does_not_start(monkeypatch):
     monkeypatch.setattr(own_ray, "_PROGRAM", "import sys; sys.exit(3)")
     with pytest.raises(PlanError, match="Ray did not start: its keeper ended with code 3"), cluster(None, 0):
         pass
+
+
+def test_an_address_where_nobody_answers_is_refused_at_once():
+    began = time.monotonic()
+    with pytest.raises(PlanError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 "), cluster("127.0.0.1:1", 0):
+        pass
+    assert time.monotonic() - began < 5
+    with pytest.raises(PlanError, match="expected host:port"), cluster("somewhere", 0):
+        pass
+
+
+def test_a_small_shared_memory_still_works(monkeypatch):
+    small = "from sweeper.execution import keeper; keeper._shared_memory = lambda: 64 * 2**20; keeper.main()"
+    monkeypatch.setattr(own_ray, "_PROGRAM", f"import sys; sys.path[:] = sys.argv[2:]; {small}")
+    for name in ("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "RAY_LD_PRELOAD_ON_WORKERS", "LD_PRELOAD"):
+        monkeypatch.delenv(name, raising=False)
+    with cluster(None, 10 * 2**20):
+        assert ray.get(ray.put(b"x")) == b"x"
+        variables = ray.remote(lambda: dict(os.environ))
+        assert ray.get(variables.remote())["RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE"] == "1"
+        # Another thing of an own instance, asked here as Ray takes seconds to start: which allocator its workers use.
+        if (Path(ray.__file__).parent / "core/libjemalloc.so").exists():
+            maps = ray.remote(lambda: Path("/proc/self/maps").read_text())
+            assert "libjemalloc" in ray.get(maps.remote())

@@ -5,6 +5,7 @@ import signal
 
 import pandas as pd
 
+from tests.execution.conftest import cpus
 from tests.repositories import STUDY, repository
 
 COMMAND = ("run", "ablations", "frames.py", "--seeds", "3", "--code", "main~3", "main~2", "main~1", "main")
@@ -12,6 +13,7 @@ FOLDER = "results/ablations-frames-demo-quick-code"
 
 
 def test_a_refactoring_is_equivalent_and_a_bug_is_found_also_after_a_kill(sweeper):
+    sweeper.environment |= cpus(1)
     names = repository(sweeper.folder)
     code, _ = sweeper.stop_after(2, "ablations-frames-demo-quick-code", [signal.SIGKILL], *COMMAND)
     assert code == -signal.SIGKILL

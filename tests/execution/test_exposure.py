@@ -63,6 +63,7 @@ def sweep(sweeper, home):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    sweeper.give_way()
     yield process
     process.send_signal(signal.SIGINT)
     time.sleep(1)

@@ -4,33 +4,33 @@ import os
 import signal
 import time
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import ray
 
 from sweeper.audio import datasets
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import prepare
-from sweeper.execution import own_ray, watchdog, worker
 from sweeper.execution import sweep as sweep_module
+from sweeper.execution import watchdog, worker
 from sweeper.execution.cluster import cluster
 from sweeper.execution.sweep import Machine, run_sweep
-from sweeper.plan import PlanError, build_plan
+from sweeper.plan import build_plan
 from sweeper.results.attempts import read_attempts
 from sweeper.results.store import Study
 from tests.execution.conftest import cpus
 from tests.studies import ARMS, PAPER, RECIPES
 
 
-@pytest.fixture
-def demo(shared_cache, monkeypatch):
-    monkeypatch.setenv("SWEEPER_CACHE", str(shared_cache))
-    for name, value in cpus(1).items():
-        monkeypatch.setenv(name, value)
-    store = prepare(datasets.load("demo", None), 8000)
-    return store, cut(store, "official", (1,))
+@pytest.fixture(scope="module")
+def demo(shared_cache):
+    """Clips, and a Ray of one CPU for all tests that train."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"SWEEPER_CACHE": str(shared_cache), **cpus(1)}.items():
+            patch.setenv(name, value)
+        store = prepare(datasets.load("demo", None), 8000)
+        with cluster(None, 10 * 2**20):
+            yield store, cut(store, "official", (1,))
 
 
 @pytest.fixture
@@ -145,30 +145,6 @@ def test_divergence_is_recorded_with_its_curve_and_not_retried(demo, study):
     assert len(read_attempts(study)) == 1
     curve = study.evidence.curve(row)
     assert curve is None or len(curve) < 3, "there is none where not one epoch ended"
-
-
-def test_an_address_where_nobody_answers_is_refused_at_once():
-    began = time.monotonic()
-    with pytest.raises(PlanError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 "), cluster("127.0.0.1:1", 0):
-        pass
-    assert time.monotonic() - began < 5
-    with pytest.raises(PlanError, match="expected host:port"), cluster("somewhere", 0):
-        pass
-
-
-def test_a_small_shared_memory_still_works(monkeypatch):
-    small = "from sweeper.execution import keeper; keeper._shared_memory = lambda: 64 * 2**20; keeper.main()"
-    monkeypatch.setattr(own_ray, "_PROGRAM", f"import sys; sys.path[:] = sys.argv[2:]; {small}")
-    for name in ("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "RAY_LD_PRELOAD_ON_WORKERS", "LD_PRELOAD"):
-        monkeypatch.delenv(name, raising=False)
-    with cluster(None, 10 * 2**20):
-        assert ray.get(ray.put(b"x")) == b"x"
-        variables = ray.remote(lambda: dict(os.environ))
-        assert ray.get(variables.remote())["RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE"] == "1"
-        # Another thing of an own instance, asked here as Ray takes seconds to start: which allocator its workers use.
-        if (Path(ray.__file__).parent / "core/libjemalloc.so").exists():
-            maps = ray.remote(lambda: Path("/proc/self/maps").read_text())
-            assert "libjemalloc" in ray.get(maps.remote())
 
 
 def test_a_trial_whose_worker_never_began_is_a_failure():

@@ -17,6 +17,7 @@ from sweeper.plan import PlanError
 @pytest.fixture
 def head(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as `ray up` exports it to every node, and Ray to every process
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # for trials with two threads, beside other tests
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     yield cluster
     ray.shutdown()

@@ -97,7 +97,7 @@ def test_a_sweep_is_killed_continued_and_read_as_in_a_folder(sweeper, s3):
 
 def test_a_search_is_killed_and_goes_on_with_what_was_committed(sweeper, s3):
     """Optuna keeps nothing in an object store: the rows are all that the second command has of the first."""
-    sweeper.environment |= s3.environment
+    sweeper.environment |= s3.environment | cpus(1)
     options = ("--epochs", "1", "--trials", "3", "--top", "1", "--replicates", "1", "--study", "q")
     search = ("run", "search", "--arm", "detail-only", *options, "--results", f"{s3.url}/results")
     study = Study(f"{s3.url}/results/q")

@@ -31,6 +31,7 @@ def scores(own, study):
 
 
 def test_a_study_that_was_killed_goes_on_and_equals_the_undisturbed_one(own):
+    own.environment |= cpus(1)
     command = ("run", "ablations", "two_files.py", "--epochs", "2")
     own(*command, "--study", "whole")
     code, _ = own.stop_after(2, "killed", [signal.SIGKILL], *command, "--study", "killed")
@@ -77,7 +78,7 @@ def test_a_search_over_the_studys_own_space(own):
 
 
 def test_tuned_arms_in_an_object_store_are_killed_and_go_on(own, s3):
-    own.environment |= s3.environment
+    own.environment |= s3.environment | cpus(1)
     place = f"{s3.url}/results"
     study = Study(f"{place}/tuned")
     own.finished = lambda _name: study.finished()

@@ -14,7 +14,7 @@ from tests.execution.conftest import cpus
 
 STUDY = "s"
 LONG = ("run", "ablations", "--epochs", "500", "--arm", "full", "--seeds", "2", "--study", STUDY)
-SHARED = ("run", "ablations", "--epochs", "12", "--arm", "full", "detail-only", "--seeds", "3", "--study", STUDY)
+SHARED = ("run", "ablations", "--epochs", "4", "--arm", "full", "fusion-sum", "--seeds", "3", "--study", STUDY)
 
 
 def wait_for(condition, process, seconds=200):

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -184,8 +185,8 @@ def test_a_cost_that_cannot_be_true_is_unknown_and_its_trial_stays(study, capsys
     costs = dict(zip(board.trials["trial_id"].to_pylist(), board.trials[column].to_pylist(), strict=True))
     assert (costs[FIRST], len(costs)) == (None, 6)
     assert main(["leaderboard", str(study)]) == 0
-    assert "nan" not in (out := capsys.readouterr().out)
-    assert "-17" not in out
+    table, _ = capsys.readouterr().out.split(f"{study}/leaderboard.parquet")  # whose path may have any numbers
+    assert not re.search("nan|-17", table)
 
 
 def test_a_row_that_cannot_be_true_is_not_packed(study, small_packs):
