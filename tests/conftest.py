@@ -2,6 +2,8 @@
 
 import gc
 import itertools
+import os
+import sys
 
 import pytest
 import torch
@@ -23,6 +25,10 @@ LONGEST = (
     "training/test_distributed.py",
 )
 _numbers = itertools.count()
+
+# Hundreds of processes are started that import the package: where nothing else says so, only the first compiles it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_xdist_auto_num_workers(config):

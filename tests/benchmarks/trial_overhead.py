@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from ray import tune
 
+from sweeper import garbage
 from sweeper.audio import datasets
 from sweeper.audio.fold_data import cut
 from sweeper.audio.store import prepare
@@ -55,6 +56,7 @@ def trains_nothing(config: dict[str, Any], sweep: SweepContext) -> None:
 
 def ours(count: int) -> np.ndarray:
     """Seconds since the first commit at which each trial was committed, sorted, `[count]`."""
+    garbage.look_seldom()  # as the command line does
     dataset = datasets.load("demo", None)
     store = prepare(dataset, 8000)
     plan = build_plan(

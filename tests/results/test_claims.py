@@ -96,6 +96,20 @@ def test_of_what_was_killed_a_moment_ago_nothing_is_claimed_in_the_end(tmp_path,
         worker.wait()
 
 
+def test_once_another_run_is_at_work_its_next_trial_is_seen_before_a_short_one_is_over(tmp_path, monkeypatch):
+    study = Study(tmp_path / "s")
+    study.create()
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 5.0)
+    watching, theirs = Claims(study, new_run()), new_run()
+    with attempt(study, A, **HELD, run=theirs):
+        assert watching.now().keys() == {A}
+    with attempt(study, B, **HELD, run=theirs):
+        began = time.monotonic()
+        while watching.now().keys() != {B}:
+            assert time.monotonic() - began < 2.0
+            time.sleep(0.02)
+
+
 def test_a_claim_lives_once_a_heartbeat_was_seen(tmp_path, monkeypatch):
     study = Study(tmp_path / "s")
     study.create()
