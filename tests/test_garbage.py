@@ -25,11 +25,14 @@ print(*found, before > 100_000, gc.get_freeze_count() == before)
 """
 COMMAND = f"""
 {LOOKS}
-import sweeper.cli.main
+from sweeper import garbage
+usual = gc.get_threshold()
+garbage.look_seldom()
 del looks[:]
-sweeper.cli.main.garbage.look_seldom()
 import sweeper.execution.sweep
 print(len(looks))
+garbage.leave_out_what_is_there()
+print(gc.get_threshold() == usual)
 """
 
 
@@ -42,5 +45,5 @@ def test_a_worker_imports_without_a_full_look_and_later_leaves_out_what_is_there
     assert printed(WORKER) == ["0", "True", "True", "True"], "what comes later is looked at, however often it is called"
 
 
-def test_a_sweeps_command_imports_without_a_look():
-    assert printed(COMMAND) == ["0"]
+def test_a_sweeps_command_imports_without_a_look_and_one_that_stays_looks_as_usual():
+    assert printed(COMMAND) == ["0", "True"]

@@ -37,6 +37,7 @@ def _port(text: str) -> int:
 def _watch(args: argparse.Namespace) -> int:
     import asyncio
 
+    from sweeper.garbage import leave_out_what_is_there
     from sweeper.report.watch import Watch, serve
 
     if "/" not in args.study:
@@ -53,6 +54,7 @@ def _watch(args: argparse.Namespace) -> int:
         say("for browsers of this machine; Ctrl-C ends it, and the study goes on:")
         await serve(Watch(args.study, find, args.margin / 100, args.data), args.port, say)
 
+    leave_out_what_is_there()
     try:
         asyncio.run(run())
     except KeyboardInterrupt:
