@@ -1,5 +1,6 @@
 """What a design can find, and what would find more: by simulating the rule, with the spread that trials have shown."""
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -62,17 +63,25 @@ class Design:
         Where it isn't known how arms suit folds, these are taken to differ as much as seeds do.
         """
         seed = spread.seed or 0.0
-        return detectable_difference(
-            self.arms,
-            self.folds,
-            self.seeds,
-            test_train_ratio=self.test_train_ratio,
-            folds_in_all=self.folds_in_all,
-            fold_sd=(seed if spread.fold is None else spread.fold) if self.folds > 1 else 0.0,
-            seed_sd=seed,
-            power=POWER,
-            rng=np.random.default_rng(0),
-        )
+        fold = (seed if spread.fold is None else spread.fold) if self.folds > 1 else 0.0
+        larger = max(seed, fold) or 1.0
+        return larger * _detectable(self, fold / larger, seed / larger)
+
+
+@functools.lru_cache(maxsize=256)
+def _detectable(design: Design, fold_sd: float, seed_sd: float) -> float:
+    """For spreads up to 1, as others are those times a number: so a page that is renewed simulates a design once."""
+    return detectable_difference(
+        design.arms,
+        design.folds,
+        design.seeds,
+        test_train_ratio=design.test_train_ratio,
+        folds_in_all=design.folds_in_all,
+        fold_sd=fold_sd,
+        seed_sd=seed_sd,
+        power=POWER,
+        rng=np.random.default_rng(0),
+    )
 
 
 def design_of(grid: ScoreGrid) -> Design:
