@@ -1,6 +1,5 @@
 """Running the command line for real, in processes that can be interrupted and killed."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.execution.own_ray import TOKEN
+from sweeper.signals import ECHO_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,11 +25,21 @@ def cpus(count: int) -> dict[str, str]:
     return {"RAY_OVERRIDE_RESOURCES": f'{{"CPU": {count}}}'}
 
 
-def give_way(process: int) -> None:
-    """All threads of a process that is there run when nobody else wants the cores."""
-    with contextlib.suppress(OSError):  # it has ended
-        for thread in Path(f"/proc/{process}/task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), 19)
+def interrupt_twice(process: subprocess.Popen[str], seconds: float) -> str:
+    """Ctrl-C, and again once the sweep has said that it heard the first: what follows that at once is its echo.
+
+    Returns:
+        what it printed until its end, for which it has so many seconds.
+    """
+    process.send_signal(signal.SIGINT)
+    heard = ""
+    while "Ctrl-C again stops now" not in heard:
+        line = process.stdout.readline()
+        assert line, f"it ended without a word about Ctrl-C:\n{heard}"
+        heard += line
+    time.sleep(ECHO_SECONDS + 0.1)
+    process.send_signal(signal.SIGINT)
+    return heard + process.communicate(timeout=seconds)[0]
 
 
 class Command:
@@ -82,7 +92,8 @@ class Command:
         """From now on, its workers train when nobody else wants the cores: for tests that need some that train on."""
         for process, name in self.ray_processes().items():
             if name.startswith("ray::ImplicitFunc"):
-                give_way(process)
+                for thread in Path(f"/proc/{process}/task").iterdir():
+                    os.setpriority(os.PRIO_PROCESS, int(thread.name), 19)
 
     def wait_until_ray_is_gone(self, seconds: float) -> None:
         """Fails if a Ray process of these commands is alive after so long."""

@@ -12,6 +12,7 @@ from ray.cluster_utils import Cluster
 from sweeper.execution import cluster as module
 from sweeper.execution.cluster import TrialResources, trial_resources
 from sweeper.plan import PlanError
+from tests.execution.conftest import interrupt_twice
 
 
 @pytest.fixture
@@ -80,10 +81,7 @@ def test_trials_of_several_workers_ask_for_nodes_and_use_those_that_come_later(h
         head.add_node(num_cpus=2)
         wait_for(lambda nodes=nodes: len(list(attempts.glob("*.parquet"))) == nodes, sweep)
         wait_for(lambda nodes=nodes: pending() == [2] * (3 - nodes), sweep)
-    sweep.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    sweep.send_signal(signal.SIGINT)
-    output, _ = sweep.communicate(timeout=120)
+    output = interrupt_twice(sweep, 120)
     assert sweep.returncode == 130, output
     assert "waiting for nodes with room for 1 × CPU 1" in output
     assert {group["state"] for group in ray.util.placement_group_table().values()} == {"REMOVED"}

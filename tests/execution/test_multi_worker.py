@@ -28,6 +28,7 @@ from sweeper.results.store import Study
 from sweeper.study import Recipe
 from sweeper.training.trial import run_trial
 from sweeper.training_config import DistillationConfig, TrainingConfig
+from tests.execution.conftest import interrupt_twice
 from tests.studies import ARMS, PAPER
 from tests.training.conftest import CLASSES, RATE, SECONDS, make_clips
 
@@ -172,10 +173,7 @@ def test_an_interrupted_sweep_leaves_nothing(address, tmp_path):
     driver = start(tmp_path, address, 100_000)
     wait_for(lambda: list((tmp_path / "attempts").glob("*.parquet")), driver)
     assert left_over()[1] > 0
-    driver.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    driver.send_signal(signal.SIGINT)
-    output, _ = driver.communicate(timeout=60)
+    output = interrupt_twice(driver, 60)
     assert driver.returncode == 0, output
     assert "Traceback" not in output
     assert_nothing_is_left()
