@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from sweeper.audio.augmentation import draws
 from sweeper.audio.augmentation.draws import Draws, choose
 
 
@@ -29,6 +30,16 @@ def test_uniform_is_the_documented_hash(seed, step, name):
     drawn = Draws(seed, step).uniform(name, (70_000,))
     for i in (0, 1, 2, 1000, 69_999):
         assert drawn[i].item() == ((hash_in_python(seed, step, name, i) >> 9) + 0.5) / 2**23
+
+
+def test_on_a_gpu_the_hash_is_the_same():
+    """Its arithmetic, which knows no uint32, run here on the CPU."""
+    words = [0x9E3779B9, 0x7F4A7C15]
+    counters = torch.arange(70_000, dtype=torch.int32)
+    draws._hash_by_torch(counters, words)
+    expected = torch.arange(70_000, dtype=torch.int32)
+    draws._hash_by_numpy(expected.numpy().view(np.uint32), words)
+    assert torch.equal(counters, expected)
 
 
 def test_values_are_pinned():
@@ -58,7 +69,7 @@ def test_normal_distribution(step):
 
 
 def test_every_bit_is_fair_and_pairs_of_bits_are_independent():
-    words = Draws(3, 0)._bits("bits", 1 << 16, "cpu").numpy().view(np.uint32)
+    words = Draws(3, 0)._hash("bits", torch.arange(1 << 16, dtype=torch.int32)).numpy().view(np.uint32)
     bits = (words[:, None] >> np.arange(32, dtype=np.uint32)) & 1
     z = (bits.mean(axis=0) - 0.5) * 2 * np.sqrt(len(words))
     assert np.abs(z).max() < 5
@@ -68,7 +79,7 @@ def test_every_bit_is_fair_and_pairs_of_bits_are_independent():
 
 def test_one_input_bit_flips_half_of_the_output_bits():
     """Avalanche over counters: the property that makes a counter enough of a state."""
-    words = Draws(3, 0)._bits("bits", 1 << 16, "cpu").numpy().view(np.uint32)
+    words = Draws(3, 0)._hash("bits", torch.arange(1 << 16, dtype=torch.int32)).numpy().view(np.uint32)
     for bit in range(16):
         flipped = words ^ words[np.arange(len(words)) ^ (1 << bit)]
         share = np.unpackbits(flipped.view(np.uint8)).mean()

@@ -43,6 +43,12 @@ def test_shifts_against_numpy(time):
         np.testing.assert_array_equal(moved[i, 0], expected)
 
 
+def test_clips_are_rotated_one_by_one_as_they_are_at_once():
+    """The second is what a GPU does."""
+    x, start = torch.randn(7, 1, 50), torch.tensor([0, 1, 49, 25, 7, 0, 13])
+    assert torch.equal(signal._clip_by_clip(x, start), signal._at_once(x, start))
+
+
 def test_segment_gain_and_time_mask_touch_their_segment_alone():
     x, start, factor = clips(3), torch.tensor([0, 500, 900]), torch.tensor([0.5, 1.3, 0.0])
     noise = 1e-6 * clips(3, 100, seed=1)

@@ -1,25 +1,30 @@
-"""Clips per second of the batched augmentation beside a per-clip pipeline of the same recipe, in one run.
+"""Clips per second of the batched augmentation beside per-clip pipelines of the same recipe, in one run.
 
     python -m tests.benchmarks.augmentation [--seconds-per-cell 4]
 
-The per-clip pipeline is what public code of this kind does in a data loader: NumPy for signal and noise,
-torchaudio for resampling, torch.stft for a single clip; it runs on one core. Rounds of all competitors
-alternate, so that a busy machine slows all of them; each cell is a median over the rounds.
+"As EAT's public code" is what its data loader and trainer do (`eat_pipeline`); "per clip, NumPy" does the same with
+less: real transforms, shifts by whole samples, torchaudio's usual resampling. Both run on one core. All have the
+allocator that a sweep's workers have, which makes each of them faster. Rounds of all competitors alternate, so that a
+busy machine slows all of them; each cell is a median over the rounds.
 """
 
 import argparse
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torchaudio.functional
 
 from sweeper.audio.augmentation import augment
-from sweeper.augmentation_config import AugmentationConfig
+from sweeper.augmentation_config import AugmentationConfig, MixingConfig
+from tests.benchmarks.eat_pipeline import Eat
+from tests.benchmarks.step_against import cpu_name, of_a_worker
 
 SETTINGS = (("1 s at 8 kHz", 32, 8_000, 8_000), ("4 s at 22.05 kHz", 64, 88_200, 22_050))
 CLASSES = 10
@@ -34,13 +39,15 @@ class PerClip:
         self.rate = sample_rate
         self.tenth = sample_rate // 10
 
-    def batch(self, clips: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, clips: np.ndarray, targets: np.ndarray, mixing: bool) -> tuple[np.ndarray, np.ndarray]:
         """Augment clips `[batch, time]` and targets `[batch, classes]`."""
         rng = self.rng
         clips = np.stack([self.noise(self.signal(clip)) for clip in clips])
         if rng.random() < 0.5:
             factor = rng.choice([(4, 5), (9, 10), (11, 10), (6, 5)])
             clips = np.stack([self.resample(clip, *factor) for clip in clips])
+        if not mixing:
+            return clips, targets
         partner = rng.permutation(len(clips))
         mix = (self.mixup, self.time_mix, self.frequency_mix, self.phase_mix)[rng.integers(4)]
         size = int(rng.choice(STFT_SIZES[self.rate]))
@@ -153,9 +160,11 @@ class PerClip:
 Competitor = Callable[[], None]
 
 
-def batched(waveforms: torch.Tensor, targets: torch.Tensor, rate: int, threads: int) -> Competitor:
+def batched(waveforms: torch.Tensor, targets: torch.Tensor, rate: int, threads: int, mixing: bool) -> Competitor:
     """One call augments one batch, on the waveforms' device."""
     config = AugmentationConfig()
+    if not mixing:
+        config = replace(config, mixing=MixingConfig(probability=0.0))
     step = 0
 
     def run() -> None:
@@ -167,14 +176,25 @@ def batched(waveforms: torch.Tensor, targets: torch.Tensor, rate: int, threads: 
     return run
 
 
-def per_clip(waveforms: torch.Tensor, targets: torch.Tensor, rate: int) -> Competitor:
+def per_clip(waveforms: torch.Tensor, targets: torch.Tensor, rate: int, mixing: bool) -> Competitor:
     """One call augments one batch, clip by clip, on one core."""
     pipeline = PerClip(rate)
     clips, labels = waveforms.squeeze(1).numpy(), targets.numpy()
 
     def run() -> None:
         torch.set_num_threads(1)
-        pipeline.batch(clips, labels)
+        pipeline.batch(clips, labels, mixing)
+
+    return run
+
+
+def eat(waveforms: torch.Tensor, rate: int, mixing: bool) -> Competitor:
+    """One call augments one batch as EAT's public code does, on one core."""
+    pipeline = Eat(rate)
+
+    def run() -> None:
+        torch.set_num_threads(1)
+        pipeline.batch(waveforms.squeeze(1), mixing)
 
     return run
 
@@ -190,7 +210,7 @@ def clips_per_second(
 
     measured: dict[str, list[float]] = {name: [] for name in competitors}
     for run in competitors.values():
-        for _ in range(8):  # warm-up: caches, FFT plans, the allocator
+        for _ in range(3):  # warm-up: caches, FFT plans, the allocator
             run()
     for _ in range(rounds):
         for name, run in competitors.items():
@@ -198,37 +218,47 @@ def clips_per_second(
             start, batches = time.perf_counter(), 0
             # Several batches at once, so that a device's queue fills as it does in training.
             while time.perf_counter() - start < seconds / rounds:
-                for _ in range(8):
+                for _ in range(4):
                     run()
                 finish()
-                batches += 8
+                batches += 4
             measured[name].append(batch * batches / (time.perf_counter() - start))
     return {name: statistics.median(values) for name, values in measured.items()}
 
 
 def main() -> None:
-    """Measure and print one table per setting."""
+    """Measure and print one table per setting, of batches that are mixed and of batches that are not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds-per-cell", type=float, default=4.0)
     seconds = parser.parse_args().seconds_per_cell
+    environment = of_a_worker()
+    if any(os.environ.get(name) != value for name, value in environment.items()):
+        os.execve(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], {**os.environ, **environment})
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device: those rows are missing"
-    print(f"torch {torch.__version__}, {platform.machine()}, {cores} cores, {gpu}")
+    print(f"torch {torch.__version__}, {platform.machine()}, {cpu_name()}, {cores} cores, {gpu}")
     for title, batch, length, rate in SETTINGS:
-        waveforms = 0.1 * torch.randn(batch, 1, length, generator=torch.Generator().manual_seed(0))
-        targets = torch.eye(CLASSES)[torch.arange(batch) % CLASSES]
-        competitors = {
-            "per clip, one core": per_clip(waveforms, targets, rate),
-            "batched, one core": batched(waveforms, targets, rate, 1),
-            f"batched, {cores} cores": batched(waveforms, targets, rate, cores),
-        }
-        if torch.cuda.is_available():
-            competitors["batched, CUDA"] = batched(waveforms.cuda(), targets.cuda(), rate, 1)
-        results = clips_per_second(competitors, batch, seconds)
-        baseline = results["per clip, one core"]
-        print(f"\n{title}, batch of {batch}\n{'':24}{'clips/s':>10}{'ms/batch':>10}{'ratio':>8}")
-        for name, value in results.items():
-            print(f"{name:24}{value:10.0f}{1000 * batch / value:10.2f}{value / baseline:8.1f}")
+        for mixing in (False, True):
+            results = clips_per_second(_competitors(batch, length, rate, cores, mixing), batch, seconds)
+            name = f"{title}, batch of {batch}, {'mixed' if mixing else 'not mixed'}"
+            print(f"\n| {name} | clips/s | ms/batch | times EAT's |\n|---|---:|---:|---:|")
+            for way, value in results.items():
+                times = value / results["as EAT's public code, one core"]
+                print(f"| {way} | {value:.0f} | {1000 * batch / value:.1f} | {times:.1f} |", flush=True)
+
+
+def _competitors(batch: int, length: int, rate: int, cores: int, mixing: bool) -> dict[str, Competitor]:
+    waveforms = 0.1 * torch.randn(batch, 1, length, generator=torch.Generator().manual_seed(0))
+    targets = torch.eye(CLASSES)[torch.arange(batch) % CLASSES]
+    found = {
+        "as EAT's public code, one core": eat(waveforms, rate, mixing),
+        "per clip, NumPy, one core": per_clip(waveforms, targets, rate, mixing),
+        "batched, one core": batched(waveforms, targets, rate, 1, mixing),
+        f"batched, {cores} cores": batched(waveforms, targets, rate, cores, mixing),
+    }
+    if torch.cuda.is_available():
+        found["batched, CUDA"] = batched(waveforms.cuda(), targets.cuda(), rate, 1, mixing)
+    return found
 
 
 if __name__ == "__main__":

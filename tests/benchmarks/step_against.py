@@ -62,7 +62,7 @@ def main() -> None:
 
 def _rows(recipe: str, before: Path, rounds: int) -> list[str]:
     after = Path(__file__).parents[2]
-    stepping = [_Stepping(before, recipe, {}), _Stepping(after, recipe, {}), _Stepping(after, recipe, _of_a_worker())]
+    stepping = [_Stepping(before, recipe, {}), _Stepping(after, recipe, {}), _Stepping(after, recipe, of_a_worker())]
     times: list[list[float]] = [[] for _ in stepping]
     for turn in range(WARMUP_TURNS + rounds):
         for which in range(3) if turn % 2 else reversed(range(3)):
@@ -82,7 +82,7 @@ def _rows(recipe: str, before: Path, rounds: int) -> list[str]:
     return rows
 
 
-def _of_a_worker() -> dict[str, str]:
+def of_a_worker() -> dict[str, str]:
     """What a sweep's workers have in their environment and other processes have not."""
     from sweeper.execution.own_ray import ALLOCATOR
 

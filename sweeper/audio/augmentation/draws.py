@@ -9,7 +9,8 @@ strongly) without asking it, which is what keeps augmentation free of synchronis
 The hash is two rounds of a 32-bit mixer (xor-shift and multiply, as in the finaliser of MurmurHash3)
 with the constants of the hash-prospector project, github.com/skeeto/hash-prospector: bias 0.107 of an
 ideal permutation. Integers agree bit for bit across devices; normal draws agree up to the rounding of
-log, cos and sin.
+log, cos and sin. On a CPU NumPy hashes: it knows uint32, and its operations on few numbers
+cost less than torch's.
 """
 
 from __future__ import annotations
@@ -19,19 +20,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-
-def _int32(value: int) -> Tensor:
-    """A constant as a 0-d tensor: as an operand it costs a third of a Python number, on any device."""
-    return torch.tensor(value, dtype=torch.int32)
-
-
-# Signed 32-bit integers, since torch has no full uint32 arithmetic; the bits are the same.
-_MULTIPLIERS = _int32(0x21F0AAAD), _int32(0xD35A2D97 - (1 << 32))
-_SHIFTS = _int32(16), _int32(15)
-_MASKS = _int32((1 << 16) - 1), _int32((1 << 17) - 1)  # turn torch's arithmetic shifts into logical ones
+_BLOCK = 1 << 15
+"""So many numbers are drawn at a time on a CPU: what is in between stays in its cache."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class Draws:
 
     def uniform(self, name: str, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
         """Uniform float32 draws in the open interval (0, 1), in steps of 2^-23."""
-        bits = self._bits(name, math.prod(shape), device)
+        bits = self._hash(name, torch.arange(math.prod(shape), dtype=torch.int32, device=device))
         # 23 random bits and a half step: exact in float32, so never rounded up to 1.
         mantissa = bits.bitwise_right_shift_(9).bitwise_and_(0x7FFFFF)
         return mantissa.float().add_(0.5).mul_(2.0**-23).view(*shape)
@@ -56,41 +50,71 @@ class Draws:
         """Standard normal float32 draws, by Box and Muller (1958); at most 6.8 in magnitude."""
         count = math.prod(shape)
         pairs = (count + 1) // 2
-        bits = self._bits(name, 2 * pairs, device).view(2, pairs)
-        # The offset keeps the logarithm finite; 1 + 2^-33 is 1 in float32, so it never turns positive.
-        radius = bits[0].bitwise_and(0x7FFFFFFF).float().mul_(2.0**-31).add_(2.0**-33)
-        radius = radius.log_().mul_(-2.0).sqrt_()
-        angle = bits[1].float().mul_(math.pi * 2.0**-31)  # -pi to pi
+        counters = torch.arange(2 * pairs, dtype=torch.int32, device=device).view(2, pairs)
         result = torch.empty(2, pairs, device=device)
-        torch.mul(radius, torch.cos(angle), out=result[0])
-        torch.mul(radius, angle.sin_(), out=result[1])
+        block = _BLOCK if result.device.type == "cpu" else max(1, pairs)
+        for start in range(0, pairs, block):
+            part = slice(start, start + block)
+            bits = self._hash(name, counters[:, part])
+            # The offset keeps the logarithm finite; 1 + 2^-33 is 1 in float32, so it never turns positive.
+            radius = bits[0].bitwise_and_(0x7FFFFFFF).float().mul_(2.0**-31).add_(2.0**-33)
+            radius = radius.log_().mul_(-2.0).sqrt_()
+            angle = bits[1].float().mul_(math.pi * 2.0**-31)  # -pi to pi
+            torch.mul(radius, torch.cos(angle), out=result[0, part])
+            torch.mul(radius, angle.sin_(), out=result[1, part])
         return result.view(-1)[:count].view(*shape)
 
     def permutation(self, name: str, count: int) -> Tensor:
         """A random permutation of ``range(count)``, int64 ``[count]`` on the CPU."""
         return torch.argsort(self.uniform(name, (count,)), stable=True)
 
-    def _bits(self, name: str, count: int, device: torch.device | str) -> Tensor:
-        """``count`` hashed 32-bit integers: counter -> mix -> second key word -> mix."""
+    def _hash(self, name: str, counters: Tensor) -> Tensor:
+        """32 bits of each counter, int32 ``[...]``, in place: first word of the key, mix, second word, mix."""
         digest = hashlib.blake2b(f"{self.seed}/{self.step}/{name}".encode(), digest_size=8).digest()
-        first, second = (int.from_bytes(word, "little", signed=True) for word in (digest[:4], digest[4:]))
-        x = torch.arange(count, dtype=torch.int32, device=device)
-        scratch = torch.empty_like(x)
-        _mix(x.bitwise_xor_(_int32(first)), scratch)
-        _mix(x.bitwise_xor_(_int32(second)), scratch)
-        return x
+        keys = [int.from_bytes(word, "little") for word in (digest[:4], digest[4:])]
+        if counters.device.type == "cpu":
+            bits = counters.numpy().view(np.uint32)
+            for start in range(0, bits.shape[-1], _BLOCK):
+                _hash_by_numpy(bits[..., start : start + _BLOCK], keys)
+        else:
+            _hash_by_torch(counters, keys)
+        return counters
 
 
-def _mix(x: Tensor, scratch: Tensor) -> None:
-    """Permute 32-bit integers in place: ``x ^= x >> 16; x *= a; x ^= x >> 15; x *= b; x ^= x >> 15``."""
-    _xor_shift(x, 0, scratch)
-    _xor_shift(x.mul_(_MULTIPLIERS[0]), 1, scratch)
-    _xor_shift(x.mul_(_MULTIPLIERS[1]), 1, scratch)
+_MIXER = ((16, 0x21F0AAAD), (15, 0xD35A2D97), (15, None))  # `x ^= x >> shift; x *= factor`, three times
 
 
-def _xor_shift(x: Tensor, which: int, scratch: Tensor) -> None:
-    torch.bitwise_right_shift(x, _SHIFTS[which], out=scratch)
-    x.bitwise_xor_(scratch.bitwise_and_(_MASKS[which]))
+def _hash_by_numpy(x: np.ndarray, keys: Sequence[int]) -> None:
+    scratch = np.empty(x.shape, np.uint32)
+    for key in keys:
+        x ^= np.uint32(key)
+        for shift, factor in _MIXER:
+            x ^= np.right_shift(x, shift, out=scratch)
+            if factor is not None:
+                x *= np.uint32(factor)
+
+
+def _int32(bits: int) -> Tensor:
+    """A constant as a 0-d tensor: as an operand it costs a third of a Python number, on any device."""
+    return torch.tensor(bits - (bits >> 31 << 32), dtype=torch.int32)
+
+
+# Signed, as torch has no full uint32 arithmetic: the bits are the same. Masks make its arithmetic shifts logical ones.
+_MIXER_OF_TORCH = [
+    (_int32(shift), _int32((1 << 32 - shift) - 1), None if factor is None else _int32(factor))
+    for shift, factor in _MIXER
+]
+
+
+def _hash_by_torch(x: Tensor, keys: Sequence[int]) -> None:
+    scratch = torch.empty_like(x)
+    for key in keys:
+        x.bitwise_xor_(_int32(key))
+        for shift, mask, factor in _MIXER_OF_TORCH:
+            torch.bitwise_right_shift(x, shift, out=scratch)
+            x.bitwise_xor_(scratch.bitwise_and_(mask))
+            if factor is not None:
+                x.mul_(factor)
 
 
 def choose(uniform: Tensor, weights: Sequence[float]) -> Tensor:

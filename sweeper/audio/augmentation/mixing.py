@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sweeper.audio.augmentation.blocks import by_blocks
 from sweeper.audio.augmentation.draws import Draws, choose, to_device
 from sweeper.audio.augmentation.stft import istft, rotate, stft
 from sweeper.augmentation_config import MixingConfig
@@ -26,7 +27,7 @@ def mixup(waveforms: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
     ``sqrt(p^2 + (1 - p)^2)``, which keeps the power of uncorrelated clips of equal level (Tokozume et al.
     2018, "Learning from between-class examples for deep sound recognition", with plain power as the level).
     """
-    mean_square = waveforms.square().mean(dim=-1, keepdim=True).clamp_(min=_SILENCE)
+    mean_square = by_blocks(lambda x: x.square().mean(dim=-1, keepdim=True), waveforms).clamp_(min=_SILENCE)
     lam = lam.view(-1, 1, 1)
     # 10^((G - G') / 20) of two levels G, G' in dB is the ratio of their root mean squares.
     ratio = torch.sqrt(mean_square / mean_square.index_select(0, partner))
@@ -37,8 +38,11 @@ def mixup(waveforms: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
 
 def time_mix(waveforms: Tensor, partner: Tensor, lam: Tensor, suffix: Tensor) -> Tensor:
     """Take a share ``1 - lam`` of the clip from the partner: its end where ``suffix`` (bool ``[batch]``)."""
-    foreign = _end(waveforms.shape[-1], lam, suffix).unsqueeze(1)
-    return _weighted_sum(waveforms, partner, 1 - foreign, foreign)
+
+    def mix(own: Tensor, partner: Tensor, lam: Tensor, suffix: Tensor) -> Tensor:
+        return _swapped(own, waveforms.index_select(0, partner), _end(own.shape[-1], lam, suffix).unsqueeze(1))
+
+    return by_blocks(mix, waveforms, partner, lam, suffix)
 
 
 def frequency_mix(waveforms: Tensor, partner: Tensor, lam: Tensor, top: Tensor, stft_size: int) -> Tensor:
@@ -46,12 +50,15 @@ def frequency_mix(waveforms: Tensor, partner: Tensor, lam: Tensor, top: Tensor, 
 
     ``stft_size`` is the window length in samples.
     """
-    spectra = stft(waveforms, stft_size)
-    foreign = _end(spectra.shape[-1], lam, top).repeat_interleave(2, dim=-1).view(len(lam), 1, 1, -1)
     # Real and imaginary parts side by side, so that complex numbers aren't multiplied by real ones.
-    parts = torch.view_as_real(spectra)
-    mixed = _weighted_sum(parts.flatten(-2), partner, 1 - foreign, foreign).view(parts.shape)
-    return istft(torch.view_as_complex(mixed), waveforms.shape[-1])
+    parts = by_blocks(lambda x: torch.view_as_real(stft(x, stft_size)).flatten(-2), waveforms)
+
+    def mix(own: Tensor, partner: Tensor, lam: Tensor, top: Tensor) -> Tensor:
+        foreign = _end(own.shape[-1] // 2, lam, top).repeat_interleave(2, dim=-1).view(len(lam), 1, 1, -1)
+        mixed = _swapped(own, parts.index_select(0, partner), foreign)
+        return istft(torch.view_as_complex(mixed.view(*mixed.shape[:-1], -1, 2)), waveforms.shape[-1])
+
+    return by_blocks(mix, parts, partner, lam, top)
 
 
 def phase_mix(waveforms: Tensor, partner: Tensor, lam: Tensor, stft_size: int) -> Tensor:
@@ -61,11 +68,15 @@ def phase_mix(waveforms: Tensor, partner: Tensor, lam: Tensor, stft_size: int) -
     ``stft_size`` is the window length in samples. Where a clip is silent, the phase is rounding, which differs between
     makes of processors, and so then does the mixture: arms are paired to the last bit on machines of one kind.
     """
-    spectra = stft(waveforms, stft_size)
+    spectra = by_blocks(lambda x: stft(x, stft_size), waveforms)
     # Contiguous parts: on a CPU, angle() of complex numbers takes more than twice as long.
-    phase = torch.atan2(spectra.imag.contiguous(), spectra.real.contiguous())
-    turn = phase.index_select(0, partner).sub_(phase).mul_(1 - lam.view(-1, 1, 1, 1))
-    return istft(rotate(spectra, turn), waveforms.shape[-1])
+    phase = by_blocks(lambda x: torch.atan2(x.imag.contiguous(), x.real.contiguous()), spectra)
+
+    def mix(own: Tensor, own_phase: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
+        turn = phase.index_select(0, partner).sub_(own_phase).mul_(1 - lam.view(-1, 1, 1, 1))
+        return istft(rotate(own, turn), waveforms.shape[-1])
+
+    return by_blocks(mix, spectra, phase, partner, lam)
 
 
 def union_targets(targets: Tensor, partner: Tensor, weight: Tensor, threshold: float = 0.9) -> Tensor:
@@ -110,8 +121,17 @@ def random_mixing(
 
 
 def _weighted_sum(x: Tensor, partner: Tensor, own: Tensor, other: Tensor) -> Tensor:
-    """``own * x + other * x[partner]``; weights 0 and 1 select exactly, and faster than ``torch.where``."""
-    return (own * x).addcmul_(other, x.index_select(0, partner))
+    """``own * x + other * x[partner]``."""
+
+    def of_block(x_own: Tensor, partner: Tensor, own: Tensor, other: Tensor) -> Tensor:
+        return (own * x_own).addcmul_(other, x.index_select(0, partner))
+
+    return by_blocks(of_block, x, partner, own, other)
+
+
+def _swapped(own: Tensor, other: Tensor, foreign: Tensor) -> Tensor:
+    """``other`` where ``foreign`` is 1, ``own`` where it is 0: exact, and faster than ``torch.where``."""
+    return ((1 - foreign) * own).addcmul_(foreign, other)
 
 
 def _end(length: int, lam: Tensor, last: Tensor) -> Tensor:

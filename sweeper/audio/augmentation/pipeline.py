@@ -44,8 +44,9 @@ def augment(
 ) -> Augmented:
     """Augment a batch on its device. A pure function: equal arguments give equal results.
 
-    Nothing waits for the device, nothing loops over clips, and no generator is read or changed. The input is
-    not modified. There is no matrix product or convolution in here, so neither autocast nor TF32 changes a result.
+    Nothing waits for the device, on a GPU nothing loops over clips (a CPU takes a few at a time, see
+    ``blocks``), and no generator is read or changed. The input is not modified. There is no matrix product
+    or convolution in here, so neither autocast nor TF32 changes a result.
 
     Args:
         waveforms: ``[batch, 1, time]`` float32, full scale at +-1.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from sweeper.audio.augmentation.blocks import by_blocks
 from sweeper.audio.augmentation.draws import Draws
 from sweeper.augmentation_config import ResamplingConfig
 
@@ -41,10 +42,14 @@ def random_resampling(waveforms: Tensor, draws: Draws, config: ResamplingConfig)
     applied, which, place = draws.uniform("resampling", (3,)).tolist()
     if applied >= config.probability:
         return waveforms
-    time = waveforms.shape[-1]
-    resampled = resample(waveforms, config.factors[int(which * len(config.factors))])
-    spare = resampled.shape[-1] - time
-    if spare < 0:
-        return pad(resampled, (0, -spare))
-    start = int(place * (spare + 1))
-    return resampled[..., start : start + time].contiguous()
+    time, factor = waveforms.shape[-1], config.factors[int(which * len(config.factors))]
+
+    def back_to_time(clips: Tensor) -> Tensor:
+        resampled = resample(clips, factor)
+        spare = resampled.shape[-1] - time
+        if spare < 0:
+            return pad(resampled, (0, -spare))
+        start = int(place * (spare + 1))
+        return resampled[..., start : start + time]
+
+    return by_blocks(back_to_time, waveforms).contiguous()

@@ -29,13 +29,24 @@ def polarity(waveforms: Tensor, inverted: Tensor) -> Tensor:
 
 def cyclic_shift(waveforms: Tensor, shift: Tensor) -> Tensor:
     """Rotate each clip ``[batch, 1, time]`` later by ``shift`` samples (int64 ``[batch]``, any sign)."""
-    batch, _, time = waveforms.shape
-    start = (-shift) % time
+    start = (-shift) % waveforms.shape[-1]
+    return _clip_by_clip(waveforms, start) if waveforms.device.type == "cpu" else _at_once(waveforms, start)
+
+
+def _clip_by_clip(waveforms: Tensor, start: Tensor) -> Tensor:
+    result = torch.empty_like(waveforms)
+    for clip, rotated, first in zip(waveforms.numpy(), result.numpy(), start.tolist(), strict=True):
+        rest = clip.shape[-1] - first
+        rotated[:, :rest], rotated[:, rest:] = clip[:, first:], clip[:, :first]
+    return result
+
+
+def _at_once(waveforms: Tensor, start: Tensor) -> Tensor:
     # A clip laid twice end to end holds every rotation as a window: one contiguous copy per clip,
     # and no index per sample.
     doubled = torch.cat((waveforms, waveforms), dim=-1).squeeze(1)
-    clip = torch.arange(batch, device=waveforms.device)
-    return doubled.unfold(-1, time, 1)[clip, start].unsqueeze(1)
+    clip = torch.arange(len(waveforms), device=waveforms.device)
+    return doubled.unfold(-1, waveforms.shape[-1], 1)[clip, start].unsqueeze(1)
 
 
 def time_shift(waveforms: Tensor, shift: Tensor, max_shift: int) -> Tensor:

@@ -6,6 +6,7 @@ frames with the square root of a periodic Hann window on both sides add up to on
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -45,4 +46,9 @@ def rotate(spectra: Tensor, angle: Tensor) -> Tensor:
 
 
 def _window(size: int, like: Tensor) -> Tensor:
-    return torch.hann_window(size, dtype=like.dtype, device=like.device).sqrt_()
+    return _square_root_hann(size, like.dtype, like.device)
+
+
+@functools.lru_cache
+def _square_root_hann(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.hann_window(size, dtype=dtype, device=device).sqrt_()
