@@ -22,6 +22,8 @@ class Clips:
         targets: int64 `[clips]`, class indices.
         ids: str `[clips]`, names that don't depend on where the files lie.
         groups: str `[clips]`, what must not be separated (source recording, speaker).
+        rows: int64 `[clips]`, where each stands in its data set, by which clips that come in several parts have an
+            order that does not depend on how they were parted.
         sample_rate: in Hz.
     """
 
@@ -31,6 +33,7 @@ class Clips:
     targets: NDArray[np.int64]
     ids: NDArray[np.str_]
     groups: NDArray[np.str_]
+    rows: NDArray[np.int64]
     sample_rate: int
 
     def __len__(self) -> int:
@@ -64,6 +67,7 @@ class Clips:
             targets=self.targets[index],
             ids=self.ids[index],
             groups=self.groups[index],
+            rows=self.rows[index],
             sample_rate=self.sample_rate,
         )
 
@@ -78,5 +82,6 @@ class Clips:
             targets=self.targets[rows],
             ids=self.ids[rows],
             groups=self.groups[rows],
+            rows=self.rows[rows],
             sample_rate=self.sample_rate,
         )

@@ -122,6 +122,7 @@ class ClipStore:
             targets=table.targets[rows].copy(),
             ids=table.ids[rows].copy(),
             groups=table.groups[rows].copy(),
+            rows=np.arange(first, stop),
             sample_rate=self.sample_rate,
         )
 

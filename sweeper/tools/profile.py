@@ -299,6 +299,7 @@ def _noise_clips(spec: TrialSpec, count: int) -> Clips:
         targets=np.arange(count, dtype=np.int64) % spec.model.classes,
         ids=np.array([str(i) for i in range(count)]),
         groups=np.array([str(i) for i in range(count)]),
+        rows=np.arange(count),
         sample_rate=spec.data.sample_rate,
     )
 

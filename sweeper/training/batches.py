@@ -38,6 +38,9 @@ class Batches:
         self._parts = [part for part in parts if len(part)]
         self._part = np.concatenate([np.full(len(part), i) for i, part in enumerate(self._parts)])
         self._row = np.concatenate([np.arange(len(part)) for part in self._parts])
+        # Where each clip stands in the data set: an epoch shuffles that order, not the parts'. How clips are parted
+        # depends on which folds a command has left to run, and what a trial trains on must not.
+        self._standing = np.argsort(np.concatenate([part.rows for part in self._parts]), kind="stable")
         self._lengths = np.concatenate([part.lengths for part in self._parts]).astype(np.int64)
         self._targets = torch.from_numpy(np.concatenate([part.targets for part in self._parts])).to(device)
         self._resident: tuple[Tensor, Tensor] | None = None
@@ -64,7 +67,7 @@ class Batches:
 
     def _draws(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         generator = np.random.Generator(np.random.Philox(derive_seed(seed, "batches", epoch)))
-        return generator.permutation(len(self)), generator.random(len(self))
+        return self._standing[generator.permutation(len(self))], generator.random(len(self))
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Batches in a training epoch: full ones only, at least one."""

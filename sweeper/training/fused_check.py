@@ -197,5 +197,6 @@ def noise(spec: TrialSpec, count: int, seed: int) -> Clips:
         targets=np.arange(count, dtype=np.int64) % spec.model.classes,
         ids=names,
         groups=names,
+        rows=np.arange(count),
         sample_rate=spec.data.sample_rate,
     )

@@ -19,6 +19,7 @@ def make(lengths: list[int]) -> Clips:
         targets=np.arange(len(lengths)),
         ids=np.array([f"clip {i}" for i in range(len(lengths))]),
         groups=np.array(["g"] * len(lengths)),
+        rows=np.arange(len(lengths)),
         sample_rate=8000,
     )
 

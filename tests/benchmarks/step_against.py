@@ -182,6 +182,7 @@ def _run(name: str) -> Any:
         ids=names,
         groups=names,
         sample_rate=spec.data.sample_rate,
+        **({"rows": np.arange(CLIPS)} if "rows" in Clips.__dataclass_fields__ else {}),  # an earlier commit has none
     )
     cpu = torch.device("cpu")
     return fit._Run(spec, Batches([clips], length, cpu), cpu, ALONE)

@@ -230,6 +230,7 @@ def _batches(setting: Setting, spec: TrialSpec, device: torch.device) -> Batches
         targets=np.arange(count, dtype=np.int64) % CLASSES,
         ids=names,
         groups=names,
+        rows=np.arange(count),
         sample_rate=spec.data.sample_rate,
     )
     with _resident_share(0.0):  # left to itself, `Batches` makes them resident wherever they fit

@@ -40,6 +40,7 @@ def make_clips(count: int, seed: int = 0) -> Clips:
         targets=targets.astype(np.int64),
         ids=np.array([f"clip{i}" for i in range(count)]),
         groups=np.array([f"group{i // 2}" for i in range(count)]),
+        rows=np.arange(count),
         sample_rate=RATE,
     )
 

@@ -74,6 +74,7 @@ def clips() -> Clips:
         targets=targets,
         ids=np.array([f"clip{i}" for i in range(CLIPS)]),
         groups=np.array([f"clip{i}" for i in range(CLIPS)]),
+        rows=np.arange(CLIPS),
         sample_rate=RATE,
     )
 

@@ -24,6 +24,7 @@ def clips(frequencies, seconds=0.5, seed=0, first=0):
         targets=np.repeat(np.arange(len(frequencies)), 4) + first,
         ids=np.array([f"{seed}-{i}" for i in range(len(samples))]),
         groups=np.array(["g"] * len(samples)),
+        rows=np.arange(len(samples)),
         sample_rate=RATE,
     )
 
