@@ -79,6 +79,7 @@ def attempt(study: Study, trial_id: str, *, device: str, cpus: float, gpus: floa
         "cpus": cpus,
         "gpus": gpus,
         "process": os.getpid(),
+        "process_space": provenance.process_space(),
     } | provenance.node()
     name = study.attempts.path(f"{trial_id}-{running.attempt_id}")
     begun = table_bytes([row | {"ended": started}], schema.ATTEMPT)

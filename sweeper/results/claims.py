@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeper.results.attempts import HEARTBEAT_SECONDS, LOST_SECONDS, possible
+from sweeper.results.provenance import process_space
 from sweeper.results.row_files import Doubts
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
@@ -105,6 +106,8 @@ def _trial(name: str) -> str:
 def _is_gone(row: dict[str, Any]) -> bool:
     """Whether the attempt's process was on this machine and is there no more."""
     if row["node"] != socket.gethostname():
+        return False
+    if row["process_space"] not in (None, process_space()):  # another one of that name; earlier versions didn't say
         return False
     try:
         os.kill(row["process"], 0)

@@ -28,6 +28,17 @@ def node() -> dict[str, Any]:
     return {"node": socket.gethostname()}
 
 
+def process_space() -> str | None:
+    """Among which processes this one's id means this one: its boot and PID namespace. None: the system has no such.
+
+    Containers, pods and cloned machines may share a host name, and don't see each other's processes.
+    """
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return None
+
+
 def _git_commit() -> str:
     """Commit of the checkout that `sweeper` is imported from; '' when it is installed or git is missing."""
     source = Path(sweeper.__file__).resolve().parents[1]

@@ -154,6 +154,12 @@ ATTEMPT = _schema(
     _field("gpus", _number, "GPUs held, over all workers"),
     _field("process", _integer, "process id of the first worker"),
     _field("node", _text, "host name of the first worker"),
+    _field(
+        "process_space",
+        _text,
+        "boot id and PID namespace, among whose processes the id is that worker's; null where the system has no such",
+        nullable=True,
+    ),
 )
 
 SUMMARY = _schema(

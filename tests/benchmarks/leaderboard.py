@@ -46,7 +46,7 @@ def attempts(trials: pa.Table) -> pa.Table:
     """A complete attempt at each of the trials."""
     began = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     row = {"started": began, "ended": began + datetime.timedelta(minutes=1), "outcome": "complete", "device": "cpu"}
-    row |= {"cpus": 1.0, "gpus": 0.0, "process": 1, "node": "node"}
+    row |= {"cpus": 1.0, "gpus": 0.0, "process": 1, "node": "node", "process_space": None}
     ids = trials["trial_id"]
     columns = [
         ids if f.name.endswith("_id") else pa.repeat(pa.scalar(row[f.name], f.type), len(trials))

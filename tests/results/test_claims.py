@@ -2,16 +2,18 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
 
-from sweeper.results import attempts, claims
+from sweeper.results import attempts, claims, schema
 from sweeper.results.attempts import attempt, new_run
 from sweeper.results.claims import Claim, Claims
 from sweeper.results.store import Study
+from sweeper.results.tables import table_bytes
 
 HELD = {"device": "cpu", "cpus": 1.0, "gpus": 0.0}
 A, B, C = (digit * 16 for digit in "abc")
@@ -149,6 +151,44 @@ def test_a_killed_process_of_this_machine_claims_nothing(tmp_path):
     assert looked(study, new_run()).keys() == {A}
     process.communicate()
     assert looked(study, new_run()) == {}
+
+
+def test_a_run_in_a_container_sees_what_another_of_the_same_host_name_is_at(tmp_path):
+    """As with `docker --network host`: there, no process has the id of the other one's."""
+    container = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    if not shutil.which("unshare") or subprocess.run([*container, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no PID namespace can be made here")
+    study = Study(tmp_path / "s")
+    study.create()
+    code = (
+        "import sys\nfrom sweeper.results.claims import Claims\nfrom sweeper.results.store import Study\n"
+        "print(*Claims(Study(sys.argv[1]), 'ffffff').now())"
+    )
+    with attempt(study, A, **HELD, run=new_run()):
+        look = [*container, sys.executable, "-c", code, str(study.folder)]
+        assert subprocess.run(look, check=True, capture_output=True, text=True).stdout.split() == [A]
+
+
+@pytest.mark.parametrize(
+    ("space", "seen"),
+    [("ours", False), ("of another boot", True), (None, False), ("of an earlier version", False)],
+)
+def test_a_process_that_is_not_there_is_gone_only_if_it_was_among_those_that_are_seen(tmp_path, space, seen):
+    study = Study(tmp_path / "s")
+    study.create()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with attempt(study, A, **HELD, run=new_run()) as running:
+        path = study.attempts.path(f"{A}-{running.attempt_id}")
+        (row,) = study.attempts.read_single([f"{A}-{running.attempt_id}"]).to_pylist()
+        row["process"] = ended.pid
+        columns = schema.ATTEMPT
+        if space == "of an earlier version":
+            columns = columns.remove(columns.get_field_index("process_space"))
+        elif space != "ours":
+            row["process_space"] = space
+        study.storage.write(path, table_bytes([row], columns))
+        assert looked(study, new_run()).keys() == ({A} if seen else set())
 
 
 def test_a_look_costs_a_listing_and_what_is_claimed(s3):
