@@ -212,15 +212,9 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def working_copy(self, name: str) -> Iterator[WorkingCopy]:
-        """A local copy of the object, fetched if there is one; what `save` held back is uploaded if the block fails."""
+        """A local copy of the object, fetched if there is one."""
         with self.local_copy(name) as path:
-            copy = WorkingCopy(path, lambda changed: self._upload(changed, name))
-            try:
-                yield copy
-            except BaseException:
-                with contextlib.suppress(OSError):  # what failed first is what the caller should see
-                    copy.flush()
-                raise
+            yield WorkingCopy(path, lambda changed: self._upload(changed, name))
 
     def _upload(self, path: Path, name: str) -> None:
         with self._explained():

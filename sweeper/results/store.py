@@ -12,8 +12,9 @@
 ```
 """
 
+import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -102,6 +103,11 @@ class Study:
         for name, (trial_id, mark) in self.evidence.left_aside().items():
             for row in self.rows.find(trial_id).to_pylist():
                 self.evidence.settle([name], first=mark_of(row) == mark)
+        states = self.storage.files("checkpoints")
+        finished = self.finished() if states else set()
+        # Whoever lost a race for the trial may have written its state, or ended an upload of it, after the commit.
+        if over := [f"checkpoints/{name}" for name in states if name.partition(".")[0] in finished]:
+            self.storage.delete(*over)
 
     def beside(self, name: str) -> "Study":
         """The study of that name among the same results; raises StudyError if it is no study's name."""
@@ -117,8 +123,21 @@ class Study:
         return text
 
     def checkpoint(self, trial_id: str) -> AbstractContextManager[WorkingCopy]:
-        """Where the trial keeps its resumable state."""
-        return self.storage.working_copy(_checkpoint(trial_id))
+        """Where the trial keeps its resumable state; if it fails, what `save` held back is uploaded."""
+        return self._kept(trial_name(trial_id))
+
+    @contextlib.contextmanager
+    def _kept(self, trial_id: str) -> Iterator[WorkingCopy]:
+        with self.storage.working_copy(_checkpoint(trial_id)) as copy:
+            try:
+                yield copy
+            except SystemExit:  # it was stopped: its row is there, another run is at it, or nobody needs it
+                raise
+            except BaseException:
+                with contextlib.suppress(OSError, StudyError):  # what failed first is what the caller should see
+                    if not self.is_finished(trial_id):
+                        copy.flush()
+                raise
 
     def draft(self) -> AbstractContextManager[Path]:
         """Where to write a trial's weights, to be committed with its row."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import boto3
@@ -169,7 +170,8 @@ def test_a_checkpoint_is_uploaded_now_and_then_and_when_a_trial_fails(s3, monkey
             state.save(often=True)
         assert s3.counts(trial) == {("GET", "checkpoints"): 1}
         raise RuntimeError
-    assert s3.counts(trial) == {("GET", "checkpoints"): 1, ("PUT", "checkpoints"): 1}
+    asked = {("HEAD", "trials"): 1, ("LIST", f"{trial}.parquet"): 1}  # did another cluster finish it?
+    assert s3.counts(trial) == {("GET", "checkpoints"): 1, ("PUT", "checkpoints"): 1} | asked
     monkeypatch.setattr(folder, "HELD_BACK_SECONDS", -1.0)
     with study.checkpoint(trial) as state:
         assert state.path.read_text() == "4"
@@ -177,6 +179,74 @@ def test_a_checkpoint_is_uploaded_now_and_then_and_when_a_trial_fails(s3, monkey
         state.save(often=True)
     with study.checkpoint(trial) as state:
         assert state.path.read_text() == "5"
+
+
+@pytest.fixture
+def stored():
+    """A study in an object store, with the row and the checkpoint's name of a trial that is not there yet."""
+    study, row = Study(f"memory://{uuid.uuid4().hex}/s"), trial_row("full")
+    study.create()
+    return study, row, f"checkpoints/{row['trial_id']}.safetensors"
+
+
+def held_back(state, text):
+    state.path.write_text(text)
+    state.save(often=True)
+
+
+def test_a_trial_that_is_stopped_leaves_no_checkpoint_behind_its_commit(stored):
+    """Tune ends the trial's thread by SystemExit, once the driver has committed it as stopped."""
+    study, row, _ = stored
+    with pytest.raises(SystemExit), study.checkpoint(row["trial_id"]) as state:
+        held_back(state, "old")
+        study.commit(row, [], [])
+        raise SystemExit
+    assert study.storage.files("checkpoints") == {}
+
+
+def test_a_trial_that_is_left_to_another_command_leaves_it_its_checkpoint(stored):
+    study, row, name = stored
+    with pytest.raises(SystemExit), study.checkpoint(row["trial_id"]) as state:
+        held_back(state, "ours")
+        study.storage.write(name, b"theirs, which began first")
+        raise SystemExit
+    assert study.storage.read(name) == [b"theirs, which began first"]
+
+
+def test_a_trial_that_fails_once_it_is_committed_leaves_no_checkpoint(stored):
+    study, row, _ = stored
+    with pytest.raises(RuntimeError), study.checkpoint(row["trial_id"]) as state:
+        held_back(state, "old")
+        study.commit(row, [], [])
+        raise RuntimeError
+    assert study.storage.files("checkpoints") == {}
+
+
+def test_checkpoints_of_finished_trials_go_when_the_next_run_begins(place):
+    """As one is left that was being written, or uploaded, while another command committed the trial."""
+    study, rows = Study(place), [trial_row("full", fold) for fold in (1, 2, 3)]
+    study.create()
+    for row in rows:
+        study.storage.write(f"checkpoints/{row['trial_id']}.safetensors", b"state")
+    first, second, third = (f"{row['trial_id']}.safetensors" for row in rows)
+    study.commit(rows[0], [], [])
+    study.record_failure(rows[1] | {"status": "failed"}, [])
+    study.storage.write(f"checkpoints/{first}", b"late")
+    study.create()
+    assert study.storage.files("checkpoints").keys() == {second, third}
+
+
+def test_a_run_begins_by_as_many_requests_however_many_trials_there_are(s3):
+    study, took = Study(f"{s3.url}/s"), []
+    for folds in ((1, 2), range(3, 20)):
+        for fold in folds:
+            study.commit(trial_row("full", fold), [], [])
+            study.storage.write(f"checkpoints/{trial_row('full', fold)['trial_id']}.safetensors", b"late")
+        s3.requests.clear()
+        study.create()
+        took.append(len(s3.requests))
+        assert study.storage.files("checkpoints") == {}
+    assert took[0] == took[1]
 
 
 def test_a_killed_attempt_is_lost_after_its_last_upload(s3, monkeypatch):
