@@ -182,6 +182,9 @@ class Study:
                 for kind, rows in (("predictions", predictions), ("curves", curve))
             ]
             first = self._write(self.rows.path(trial_id), table, schema.TRIAL, once=True)
+            if first and self.rows.is_packed(trial_id):  # this row at once, or another while the evidence was written
+                first = all(mark_of(packed) == mark for packed in self.rows.find(trial_id).to_pylist())
+                self.storage.delete(self.rows.path(trial_id))  # the pack counts
             self.evidence.settle([name for name in aside if name], first=first)
         self.storage.delete(self.failures.path(trial_id))
         self.storage.delete(_checkpoint(trial_id))

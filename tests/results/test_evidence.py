@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sweeper.results import schema
+from sweeper.results import row_files, schema
 from sweeper.results.evidence import new_mark
 from sweeper.results.leaderboard import derive
 from sweeper.results.predictions import read_answers
@@ -76,7 +76,8 @@ def stopping(study, monkeypatch, after):
         monkeypatch.setattr(study.storage, name, dying(method.__get__(study.storage)), raising=False)
 
 
-def test_the_second_commit_changes_nothing(place):
+def test_the_second_commit_changes_nothing(place, monkeypatch):
+    monkeypatch.setattr(row_files, "PACK_ROWS", 1)
     first, second = Contender(place, 0.25), Contender(place, 0.75)
     assert first.commit()
     before = {kind: first.study.storage.files(kind) for kind in KINDS}
@@ -84,6 +85,7 @@ def test_the_second_commit_changes_nothing(place):
     assert values(Study(place)) == (0.25, 0.25, 0.25, 0.25)
     assert {kind: first.study.storage.files(kind) for kind in KINDS} == before
     first.study.rows.pack([first.row["trial_id"]])
+    assert first.study.rows.packed()
     assert not Contender(place, 0.5).commit()
     assert values(Study(place)) == (0.25, 0.25, 0.25, 0.25)
 
@@ -122,6 +124,51 @@ def test_whoever_is_slow_the_first_row_stays_with_its_own_evidence(place, monkey
         monkeypatch.setattr(one.study.storage, name, call, raising=False)
     assert not one.commit()
     assert values(Study(place)) == (0.75, 0.75, 0.75, 0.75)
+
+
+def around_the_row(study, monkeypatch, *, before=lambda: None, after=lambda: None):
+    """The study, in which something happens right before a row is written, and right after."""
+    write = study.storage.write
+
+    def call(name, *args, **kwargs):
+        if not name.startswith("trials/"):
+            return write(name, *args, **kwargs)
+        before()
+        written = write(name, *args, **kwargs)
+        after()
+        return written
+
+    monkeypatch.setattr(study.storage, "write", call, raising=False)
+
+
+def test_a_row_that_was_packed_while_the_evidence_was_written_stays_with_its_own(place, monkeypatch):
+    """Its own file is gone, which would say that somebody was first."""
+    monkeypatch.setattr(row_files, "PACK_ROWS", 1)
+    one, other = Contender(place, 0.25), Contender(place, 0.75)
+
+    def meanwhile():
+        assert other.commit()
+        other.study.rows.pack(other.study.rows.single())
+
+    around_the_row(one.study, monkeypatch, before=meanwhile)
+    assert not one.commit()
+    assert values(Study(place)) == (0.75, 0.75, 0.75, 0.75)
+    assert other.study.rows.single() == {}
+    assert {kind: len(other.study.storage.files(kind)) for kind in KINDS} == dict.fromkeys(KINDS, 1)
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["alone", "after one that was killed"])
+def test_a_row_that_is_packed_as_soon_as_it_is_there_keeps_its_evidence(place, monkeypatch, second):
+    monkeypatch.setattr(row_files, "PACK_ROWS", 1)
+    dead, one = Contender(place, 0.25), Contender(place, 0.75)
+    if second:
+        stopping(dead.study, monkeypatch, 3)
+        with pytest.raises(Killed):
+            dead.commit()
+    around_the_row(one.study, monkeypatch, after=lambda: Study(place).rows.pack([one.row["trial_id"]]))
+    assert one.commit()
+    assert values(Study(place)) == (0.75, 0.75, 0.75, 0.75)
+    assert {kind: len(one.study.storage.files(kind)) for kind in KINDS} == dict.fromkeys(KINDS, 1)
 
 
 def test_a_death_between_the_row_and_the_rest_is_made_good(place, monkeypatch):
