@@ -77,7 +77,8 @@ class Evidence:
             folder, _, file = name.partition("/")
             ours = _ASIDE.fullmatch(file)
             assert ours is not None
-            self._storage.rename(name, self._name(folder, ours["trial"]))
+            with contextlib.suppress(FileNotFoundError):  # another run, which begins, has just done it: `Study.create`
+                self._storage.rename(name, self._name(folder, ours["trial"]))
 
     def left_aside(self) -> dict[str, tuple[str, str]]:
         """What a process that was killed between its row and `settle` left: file, its trial and its mark."""
@@ -125,8 +126,12 @@ class Evidence:
     def _table(self, kind: str, row: Row) -> tuple[pa.Table, str] | None:
         """A row's table, and its file; None where there is none."""
         trial_id, mark, others = row["trial_id"], mark_of(row), None
-        places = [self._name(kind, trial_id), *([self._name(kind, trial_id, mark)] if mark else [])]
-        for place in reversed(places) if row.get("status") == "failed" else places:
+        usual, failed = self._name(kind, trial_id), row.get("status") == "failed"
+        places = [usual]
+        if mark:
+            aside = self._name(kind, trial_id, mark)
+            places = [aside, usual] if failed else [usual, aside, usual]  # where it may have come since the first look
+        for place in places:
             with contextlib.suppress(FileNotFoundError):
                 (data,) = self._storage.read(place)
                 name = f"{self._storage}/{place}"
@@ -139,7 +144,7 @@ class Evidence:
                 if not mark or found == mark:
                     return table, name
                 others = name
-        if others is not None and row.get("status") != "failed":
+        if others is not None and not failed:
             raise damaged(others, "it is of another attempt than the trial's row", _REMEDY)
         return None
 

@@ -188,6 +188,58 @@ def test_a_death_between_the_row_and_the_rest_is_made_good(place, monkeypatch):
     assert study.evidence.left_aside() == {}
 
 
+def after_one_that_was_killed(place, monkeypatch):
+    """Who commits after another was killed before its row, so that its evidence lies aside for a moment."""
+    dead, one = Contender(place, 0.25), Contender(place, 0.75)
+    stopping(dead.study, monkeypatch, 3)
+    with pytest.raises(Killed):
+        dead.commit()
+    return one
+
+
+def test_a_run_that_begins_while_another_commits_disturbs_it_not(place, monkeypatch):
+    one = after_one_that_was_killed(place, monkeypatch)
+    Study(place).record_failure(one.row | {"status": "failed", "accuracy": None, "error": "boom"}, [])
+    around_the_row(one.study, monkeypatch, after=Study(place).create)
+    assert one.commit()
+    assert values(Study(place)) == (0.75, 0.75, 0.75, 0.75)
+    assert one.study.evidence.left_aside() == {}
+    assert one.study.storage.files("failures") == {}
+
+
+def test_two_runs_that_begin_at_once_make_a_death_good(place, monkeypatch):
+    one = after_one_that_was_killed(place, monkeypatch)
+    around_the_row(one.study, monkeypatch, after=lambda: (_ for _ in ()).throw(Killed()))
+    with pytest.raises(Killed):
+        one.commit()
+    first, second = Study(place), Study(place)
+    left = first.evidence.left_aside()
+    assert left
+    monkeypatch.setattr(first.evidence, "left_aside", lambda: second.create() or left)  # as soon as it has looked
+    first.create()
+    assert values(Study(place)) == (0.75, 0.75, 0.75, 0.75)
+    assert Study(place).evidence.left_aside() == {}
+
+
+def test_evidence_that_takes_its_place_while_it_is_looked_for_is_found(place, monkeypatch):
+    one = after_one_that_was_killed(place, monkeypatch)
+    around_the_row(one.study, monkeypatch, after=lambda: (_ for _ in ()).throw(Killed()))
+    with pytest.raises(Killed):
+        one.commit()
+    study = Study(place)
+    read = study.storage.read
+
+    def slowly(*names):
+        found = read(*names)
+        if names[0].startswith("predictions/"):
+            Study(place).create()
+        return found
+
+    (row,) = study.trials().to_pylist()
+    monkeypatch.setattr(study.storage, "read", slowly, raising=False)
+    assert study.evidence.predictions(row)["probabilities"].to_pylist()[0][1] == pytest.approx(0.75)
+
+
 def test_a_failure_takes_nothing_from_a_commit(place):
     point = {"epoch": 0, "train_accuracy": 0.0, "learning_rate": 0.1, "seconds": 1.0, "clips_per_second": 1.0}
     failed, one = Contender(place, 0.9), Contender(place, 0.25)
