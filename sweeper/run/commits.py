@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -135,9 +136,10 @@ class _Repository:
         """A free place; what killed processes of this host left is cleared away."""
         folder, host = cache_folder().resolve() / "checkouts", socket.gethostname()
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob(f"{host}-*-*"):
-            process = old.name.removeprefix(f"{host}-").partition("-")[0]
-            if process.isdecimal() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists():
+        # The whole name must be as below: a cache may be shared, and `vm-1` is the beginning of another host's names.
+        ours = re.compile(rf"{re.escape(host)}-([0-9]+)-[0-9a-f]{{{_DIGITS}}}")
+        for old in folder.iterdir() if Path("/proc/self").exists() else ():
+            if (found := ours.fullmatch(old.name)) and not Path(f"/proc/{found[1]}").exists():
                 shutil.rmtree(old, ignore_errors=True)
         self._git("worktree", "prune")
         return folder / f"{host}-{os.getpid()}-{commit.name}"

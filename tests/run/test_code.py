@@ -1,6 +1,7 @@
 """Commits of a user's repository: found, put in checkouts of their own, refused by name, planned as arms."""
 
 import os
+import socket
 import subprocess
 
 import pytest
@@ -171,6 +172,15 @@ def test_a_checkout_that_was_left_by_a_killed_process_is_cleared_away(own):
     git(folder, "worktree", "add", "--detach", str(left), "main")
     codes(folder, "main~1")
     assert not left.exists() and git(folder, "worktree", "list").count("\n") == 0
+
+
+def test_a_checkout_of_another_host_whose_name_begins_like_ours_stays(own):
+    """In a cache that hosts share: `vm-4194304` is a host, and no process of the host `vm`."""
+    folder, names = own
+    theirs = folder.parent / "cache" / "checkouts" / f"{socket.gethostname()}-4194304-55-{names[0]}"
+    (theirs / "src").mkdir(parents=True)
+    codes(folder, "main~1")
+    assert (theirs / "src").exists()
 
 
 def test_a_dry_run_says_what_commits_share(own):
