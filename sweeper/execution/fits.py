@@ -200,20 +200,34 @@ def _words(resources: Mapping[str, float]) -> str:
     )
 
 
-def _available_memory() -> float:
-    """Bytes that processes could still take on this machine, or in this container."""
+def _available_memory(root: Path = Path("/")) -> float:
+    """Bytes that processes could still take on this machine, or in this container; `root`: of the system's files.
+
+    What a container keeps of files that were read counts as used there, and fills it with time; but it is given up
+    for what processes need, so here it is available, as with Ray.
+    """
     limits = [math.inf]
     try:
-        found = dict(line.split(":") for line in Path("/proc/meminfo").read_text("ascii").splitlines())
+        found = dict(line.split(":") for line in (root / "proc/meminfo").read_text("ascii").splitlines())
         limits.append(1024.0 * float(found["MemAvailable"].split()[0]))
     except (OSError, KeyError, ValueError):
         pass  # not Linux: Ray will find out
-    for most, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    for folder, most, used, prefix in (
+        (root / "sys/fs/cgroup", "memory.max", "memory.current", ""),
+        (root / "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
     ):
         try:
-            limits.append(float(Path(most).read_text("ascii")) - float(Path(used).read_text("ascii")))
+            limit, usage = (float((folder / name).read_text("ascii")) for name in (most, used))
         except (OSError, ValueError):
             continue  # no container's limit ("max"), or another version's
+        limits.append(limit - usage + _file_cache(folder / "memory.stat", prefix))
     return max(0.0, min(limits))
+
+
+def _file_cache(path: Path, prefix: str) -> float:
+    """Bytes of files that a container keeps in memory, by its statistics; 0 where these can't be read."""
+    try:
+        found = dict(line.split() for line in path.read_text("ascii").splitlines())
+        return float(found[f"{prefix}inactive_file"]) + float(found[f"{prefix}active_file"])
+    except (OSError, KeyError, ValueError):
+        return 0.0

@@ -9,7 +9,7 @@ import pytest
 import ray
 import torch
 
-from sweeper.execution import cluster, memory
+from sweeper.execution import cluster, fits, memory
 from sweeper.execution.cluster import TrialResources
 from sweeper.execution.fits import largest
 from sweeper.execution.memory import memory_per_trial
@@ -61,6 +61,28 @@ class Ray:
 
 
 CPU = TrialResources(1, 0.0)
+
+
+def test_what_a_container_keeps_of_files_is_available(tmp_path):
+    """Reading fills it to its limit, and the system gives that up for what processes need."""
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal:       65536000 kB\nMemAvailable:   31250000 kB\n")
+    assert fits._available_memory(tmp_path) == 32e9
+    group = tmp_path / "sys" / "fs" / "cgroup"
+    (group / "memory").mkdir(parents=True)
+    held = {"anon": 1e9, "file": 7e9, "inactive_file": 4e9, "active_file": 3e9}
+    (group / "memory.max").write_text("8000000000\n")
+    (group / "memory.current").write_text("7900000000\n")
+    assert fits._available_memory(tmp_path) == 1e8, "as far as it tells"
+    (group / "memory.stat").write_text("".join(f"{name} {size:.0f}\n" for name, size in held.items()))
+    assert fits._available_memory(tmp_path) == 7.1e9
+    (group / "memory.max").write_text("max\n")
+    assert fits._available_memory(tmp_path) == 32e9
+    version_1 = held | {f"total_{name}": size / 2 for name, size in held.items()}
+    (group / "memory" / "memory.limit_in_bytes").write_text("4000000000\n")
+    (group / "memory" / "memory.usage_in_bytes").write_text("4000000000\n")
+    (group / "memory" / "memory.stat").write_text("".join(f"{name} {size:.0f}\n" for name, size in version_1.items()))
+    assert fits._available_memory(tmp_path) == 3.5e9
 
 
 def test_the_papers_size_needs_more_than_a_laptop_has(monkeypatch):
