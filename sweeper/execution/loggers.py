@@ -22,6 +22,7 @@ _PLACES = {
     "mlflow": ("MLFLOW_TRACKING_URI", "a server, or sqlite:////FOLDER/mlflow.db"),
     "wandb": ("WANDB_DIR", "a folder"),
 }
+_BEGINS = {"mlflow": "mlflow.db", "wandb": "wandb"}  # what each of these first writes in its folder
 
 
 def check_loggers(names: Iterable[str], results: Path | str) -> None:
@@ -45,7 +46,7 @@ def logger_callback(name: str, study: Study) -> Any:
     if name == "mlflow":
         from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_folder(name, study) / 'mlflow.db'}"
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_folder(name, study) / _BEGINS[name]}"
         return MLflowLoggerCallback(tracking_uri=uri, experiment_name=study.name)
     if name == "wandb":
         from ray.air.integrations.wandb import WandbLoggerCallback
@@ -59,7 +60,10 @@ def logger_callback(name: str, study: Study) -> Any:
 
 
 def _folder(name: str, study: Study) -> Path:
-    folder = study.folder / "logs" / name
+    """Where it may write by itself; raises StorageError where a link would lead it out of the study."""
+    there = Folder(study.folder)
+    there.place(f"logs/{name}/{_BEGINS[name]}/")
+    folder = there.place(f"logs/{name}/")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

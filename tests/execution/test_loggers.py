@@ -8,6 +8,8 @@ from sweeper.cli.main import main
 from sweeper.execution import loggers
 from sweeper.execution.loggers import check_loggers
 from sweeper.plan import PlanError
+from sweeper.results.folder import StorageError
+from sweeper.results.store import Study
 
 SMALL = ("run", "ablations", "--epochs", "2", "--seeds", "1", "--arm", "detail-only", "--study", "s")
 
@@ -32,6 +34,33 @@ def test_a_missing_package_is_named_with_its_install_line(monkeypatch):
         check_loggers(["mlflow"], "results")
     with pytest.raises(PlanError, match="the loggers are: tensorboard, mlflow, wandb"):
         check_loggers(["aim"], "results")
+
+
+@pytest.mark.parametrize(
+    ("name", "link"),
+    [
+        ("mlflow", "logs"),
+        ("mlflow", "logs/mlflow"),
+        ("mlflow", "logs/mlflow/mlflow.db"),
+        ("wandb", "logs"),
+        ("wandb", "logs/wandb"),
+        ("wandb", "logs/wandb/wandb"),
+    ],
+)
+def test_a_link_in_a_study_leads_no_logger_out_of_it(tmp_path, name, link):
+    elsewhere, place = tmp_path / "elsewhere", tmp_path / "s" / link
+    elsewhere.mkdir()
+    place.parent.mkdir(parents=True)
+    place.symlink_to(elsewhere)
+    with pytest.raises(StorageError, match=rf"{place} is a link \(to {elsewhere}\)"):
+        loggers._folder(name, Study(tmp_path / "s"))
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_a_logger_has_a_folder_of_its_own(tmp_path, name):
+    assert loggers._folder(name, Study(tmp_path / "s")) == tmp_path / "s" / "logs" / name
+    assert (tmp_path / "s" / "logs" / name).is_dir()
 
 
 def test_what_writes_to_a_folder_is_refused_an_object_store_before_anything_else(s3, monkeypatch, capsys):
