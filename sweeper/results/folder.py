@@ -74,7 +74,14 @@ class Folder:
         return str(self.path)
 
     def create(self, folders: Sequence[str]) -> None:
-        """Make the folders; raises OSError where that is not allowed."""
+        """Make the folders, and see that a file can be written once there.
+
+        Raises:
+            StorageError: it can't.
+            OSError: that is not allowed.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        check_links(self.path)
         for name in folders:
             self.place(f"{name}/").mkdir(parents=True, exist_ok=True)
 
@@ -240,6 +247,35 @@ class Folder:
                 raise  # which the command line explains
             reason, remedy = _reason(error)
             raise StorageError(f"can't {verb} {self.path / name}: {reason}; {remedy}") from error
+
+
+def check_links(folder: Path) -> None:
+    """See that a file can be written once in a folder: else a trial would find out, at its end.
+
+    Raises:
+        StorageError: it can't, as the file system has no hard links.
+        OSError: nothing can be written there.
+    """
+    draft, place = (folder / f".{uuid.uuid4().hex}.tmp" for _ in range(2))
+    draft.touch()
+    try:
+        os.link(draft, place)
+        os.link(draft, place)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = error.strerror
+    else:
+        reason = "a link replaces what is there"
+    finally:
+        draft.unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
+    raise StorageError(
+        f"can't write results to {folder}: its file system has no hard links ({reason}), without which two commands "
+        "could commit the same trial; use --results DIR on another file system, or s3://BUCKET/PREFIX"
+    )
 
 
 def _reason(error: OSError | ValueError) -> tuple[str, str]:

@@ -6,7 +6,6 @@ names) is told when it is decoded, and what only Ray can tell when that has star
 
 import math
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from sweeper.audio import splits
 from sweeper.audio.store import ClipStore
 from sweeper.plan import PlanError, TrialSpec
-from sweeper.results.folder import Folder
+from sweeper.results.folder import Folder, StorageError, check_links
 from sweeper.results.plans import merge
 from sweeper.results.store import FOLDERS, Study
 from sweeper.results.tables import StudyError
@@ -141,14 +140,19 @@ def check_place(study: Study) -> None:
 
 
 def _check_folder(folder: Path, study: Study) -> None:
-    """Make the first folder that is missing, or a file in the one that is there, and remove it again."""
+    """Make the first folder that is missing, and files in it or in the one that is there, and remove them again."""
     missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     try:
         if missing:
             missing[-1].mkdir()
-            missing[-1].rmdir()
+            try:
+                check_links(missing[-1])
+            finally:
+                missing[-1].rmdir()
         else:
-            tempfile.TemporaryFile(dir=folder).close()
+            check_links(folder)
+    except StorageError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         if missing and os.path.isdir(missing[-1]):  # noqa: PTH112  # another command has made it, or put something there
             return

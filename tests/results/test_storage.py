@@ -1,5 +1,6 @@
 """What a study's files need of the place they lie in, asked of every kind of place; and what goes wrong with one."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from sweeper.results.leaderboard import derive
 from sweeper.results.object_store import ObjectStore
 from sweeper.results.storage import local_file, locate, under
 from sweeper.results.store import Study, studies_under
+from sweeper.run.checks import check_place
 from tests.results.rows import prediction, trial_row
 
 
@@ -344,6 +346,44 @@ def test_a_missing_package_is_named_with_its_install_line(monkeypatch):
     monkeypatch.setattr(fsspec, "url_to_fs", lambda *_args, **_kwargs: (_ for _ in ()).throw(ImportError("s3fs")))
     with pytest.raises(StorageError, match=r"pip install 'sweeper\[s3\]'"):
         locate("s3://bucket/x")
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_hard_links_is_refused_before_anything_trains(tmp_path, monkeypatch, number):
+    def link(*_args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", link)
+    there, new = Study(tmp_path), Study(tmp_path / "new" / "s")
+    for look in (lambda: check_place(there), lambda: check_place(new), there.create):
+        with pytest.raises(StorageError) as caught:
+            look()
+        where, remedy = str(caught.value).split("; ")
+        assert where.startswith(f"can't write results to {tmp_path}")
+        assert f": its file system has no hard links ({os.strerror(number)})" in where
+        assert remedy == "use --results DIR on another file system, or s3://BUCKET/PREFIX"
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+
+
+def test_a_folder_whose_links_replace_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", lambda old, new: new.write_bytes(old.read_bytes()))
+    with pytest.raises(StorageError, match="a link replaces what is there"):
+        Folder(tmp_path).create(["trials"])
+
+
+def test_trying_a_folder_leaves_nothing_in_it(tmp_path):
+    Folder(tmp_path / "s").create(["trials"])
+    assert list((tmp_path / "s").iterdir()) == [tmp_path / "s" / "trials"]
+
+
+def test_a_full_disk_is_not_taken_for_one_without_links(tmp_path, monkeypatch):
+    def link(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(OSError, match="No space left") as caught:
+        Folder(tmp_path).create(["trials"])
+    assert not isinstance(caught.value, StorageError)
 
 
 def test_a_folder_is_meant_where_no_scheme_is_named(tmp_path, monkeypatch):
