@@ -7,6 +7,7 @@ name and no link in it leads a write or a deletion out of it.
 import contextlib
 import errno
 import os
+import re
 import stat
 import time
 import uuid
@@ -18,7 +19,10 @@ from filelock import FileLock, SoftFileLock, Timeout
 
 HELD_BACK_SECONDS = 300.0  # between uploads of a file that changes often: a checkpoint has hundreds of MB
 LOCK_SECONDS = 60.0  # a lock is held for the time of reading and writing one small file
+LEFT_SECONDS = 86_400.0  # after which a draft is of a process that was killed: writing one takes minutes
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of a file system that has none
+
+_DRAFT = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.tmp")  # a name of `Folder.draft`, of `checkpoint.save` or `write_named`
 
 
 class StorageError(OSError):
@@ -74,7 +78,7 @@ class Folder:
         return str(self.path)
 
     def create(self, folders: Sequence[str]) -> None:
-        """Make the folders, and see that a file can be written once there.
+        """Make the folders, see that a file can be written once there, and clear away what killed processes left.
 
         Raises:
             StorageError: it can't.
@@ -82,8 +86,10 @@ class Folder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         check_links(self.path)
-        for name in folders:
-            self.place(f"{name}/").mkdir(parents=True, exist_ok=True)
+        for place in (places := [self.place(f"{name}/") for name in folders]):
+            place.mkdir(parents=True, exist_ok=True)
+        for place in (self.path, *places) if places else ():
+            _clear_drafts(place)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file or folder."""
@@ -276,6 +282,16 @@ def check_links(folder: Path) -> None:
         f"can't write results to {folder}: its file system has no hard links ({reason}), without which two commands "
         "could commit the same trial; use --results DIR on another file system, or s3://BUCKET/PREFIX"
     )
+
+
+def _clear_drafts(folder: Path) -> None:
+    """Delete files of a folder that nobody will bring to their place any more."""
+    before = time.time() - LEFT_SECONDS
+    for entry in os.scandir(folder):
+        if _DRAFT.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            with contextlib.suppress(OSError):  # it went since, or is another user's to delete
+                if entry.stat(follow_symlinks=False).st_mtime < before:
+                    Path(entry.path).unlink()
 
 
 def _reason(error: OSError | ValueError) -> tuple[str, str]:

@@ -17,7 +17,7 @@ import pytest
 from sweeper.cli.main import main
 from sweeper.results import attempts, folder
 from sweeper.results.attempts import attempt, read_attempts
-from sweeper.results.folder import Folder, StorageError
+from sweeper.results.folder import LEFT_SECONDS, Folder, StorageError
 from sweeper.results.leaderboard import derive
 from sweeper.results.object_store import ObjectStore
 from sweeper.results.storage import local_file, locate, under
@@ -369,6 +369,49 @@ def test_a_folder_whose_links_replace_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "link", lambda old, new: new.write_bytes(old.read_bytes()))
     with pytest.raises(StorageError, match="a link replaces what is there"):
         Folder(tmp_path).create(["trials"])
+
+
+DRAFTS = [f".{'0123456789abcdef' * 2}.tmp", f".{'a' * 16}.safetensors.{'0123456789abcdef' * 2}.tmp"]
+
+
+@pytest.mark.parametrize("folder", ["", "weights", "checkpoints", "trials"])
+def test_what_a_killed_process_was_writing_is_cleared_away_after_a_day(tmp_path, folder):
+    study = Study(tmp_path / "s")
+    study.create()
+    names = [*DRAFTS, ".mine.tmp", ".plan.json.lock", "a.tmp", f"{'0' * 32}.tmp", f".{'0' * 32}.tmp.bak"]
+    for name in names:
+        path = study.folder / folder / name
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - 1.1 * LEFT_SECONDS,) * 2)
+    (study.folder / folder / f".{'f' * 32}.tmp").write_bytes(b"being written")
+    study.create()
+    assert {path.name for path in (study.folder / folder).iterdir() if path.is_file()} == {
+        *names[2:],
+        f".{'f' * 32}.tmp",
+    }
+
+
+def test_clearing_away_follows_no_link_and_enters_no_folder(tmp_path):
+    study = Study(tmp_path / "s")
+    study.create()
+    old = (time.time() - 1.1 * LEFT_SECONDS,) * 2
+    victim = tmp_path / "victim" / DRAFTS[0]
+    victim.parent.mkdir()
+    victim.write_bytes(b"precious")
+    (study.folder / "weights" / DRAFTS[0]).symlink_to(victim)
+    (study.folder / "logs").symlink_to(victim.parent)
+    inner = study.folder / "weights" / DRAFTS[1] / DRAFTS[0]
+    inner.parent.mkdir()
+    inner.write_bytes(b"precious")
+    for path in (victim, inner, inner.parent):
+        os.utime(path, old)
+    os.utime(study.folder / "weights" / DRAFTS[0], old, follow_symlinks=False)
+    study.create()
+    (study.folder / "checkpoints").rmdir()
+    (study.folder / "checkpoints").symlink_to(victim.parent)
+    with pytest.raises(StorageError, match="checkpoints is a link"):
+        study.create()
+    assert victim.read_bytes() == inner.read_bytes() == b"precious"
 
 
 def test_trying_a_folder_leaves_nothing_in_it(tmp_path):
