@@ -15,7 +15,6 @@ from ray import tune
 from sweeper.execution.notices import watched
 from sweeper.execution.worker import (
     REPORT_SECONDS,
-    STARTED,
     Row,
     SweepContext,
     begin_try,
@@ -29,9 +28,11 @@ from sweeper.execution.worker import (
     opened,
     recorded,
     specs_of,
+    started,
     train_alone,
     train_trial,
     whereabouts,
+    with_signs,
 )
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import Attempt
@@ -53,9 +54,9 @@ def train_seeds(config: dict[str, Any], sweep: SweepContext) -> None:
     if len(specs_of(config)) == 1:
         train_trial(config, sweep)
         return
+    tune.report(started())  # returns unless Tune stops the trial here
     specs = [opened(spec, sweep) for spec in specs_of(config)]
     hold(sweep)
-    tune.report(STARTED)  # returns unless Tune stops the trial here
     reason = _reason_against(specs, sweep)
     if not reason:
         try:
@@ -171,9 +172,11 @@ def _try(sweep: SweepContext, seeds: _Seeds) -> None:
             attempts.append(context.enter_context(recorded(sweep, spec, 1 / len(specs))))
             states.append(context.enter_context(sweep.study.checkpoint(spec.trial_id)))
 
+        signs = with_signs(wish, tune.report)
+
         def wished() -> Any:
             news.send()
-            return wish()
+            return signs()
 
         try:
             outcomes = fit_fused(
@@ -189,6 +192,7 @@ def _try(sweep: SweepContext, seeds: _Seeds) -> None:
             for attempt in attempts:
                 attempt.outcome = "stopped"
             raise
+        tune.report({"seeds": []} | whereabouts())  # no epoch follows, see `Watchdog`
         for spec, outcome, attempt, context in zip(specs, outcomes, attempts, contexts, strict=True):
             ended = _committed(sweep, spec, outcome, attempt, train)
             context.close()

@@ -26,7 +26,6 @@ with staying():
     from sweeper.execution.notices import watched
     from sweeper.execution.train_run import EXIT_SECONDS, Actor, Link, Work
     from sweeper.execution.worker import (
-        STARTED,
         Row,
         SweepContext,
         commit_result,
@@ -36,6 +35,8 @@ with staying():
         opened,
         recorded,
         run_with_retries,
+        started,
+        with_signs,
     )
     from sweeper.plan import TrialSpec
     from sweeper.results.attempts import Attempt
@@ -139,13 +140,13 @@ def _start(work: Work, runs: Sequence[Actor], wish: Callable[[], Wish]) -> tuple
 def train_loop(config: dict[str, Any]) -> Row | None:
     """What each of Train's workers does; the first one commits the result and returns its row."""
     sweep: SweepContext = config["sweep"]
-    spec = opened(config["spec"], sweep)
     link: Link = config["run"]
-    free_gpu()
     context = ray.train.get_context()
     worker = Worker(context.get_world_rank(), context.get_world_size())
     if worker.rank == 0:
-        link.report(STARTED)  # now that all workers have their nodes: Ctrl-C ends a trial that waited until here
+        link.report(started())  # now that all workers have their nodes: Ctrl-C ends a trial that waited until here
+    spec = opened(config["spec"], sweep)
+    free_gpu()
     fold = sweep.folds[spec.data.fold]
     hold(sweep)
 
@@ -158,9 +159,9 @@ def train_loop(config: dict[str, Any]) -> Row | None:
                 device=ray.train.torch.get_device(),
                 state=state.path,
                 on_state=lambda: state.save(often=not wish()),
-                on_epoch=epoch_reporter(link.report) if worker.rank == 0 else lambda _epoch: None,
+                on_epoch=epoch_reporter(link.report, spec.training.epochs) if worker.rank == 0 else lambda _epoch: None,
                 follow=sweep.follow,
-                wish=wish,
+                wish=with_signs(wish, link.report),  # which only the first worker is asked
                 worker=worker,
             )
             return None if running is None else commit_result(sweep, result, fitted, running)

@@ -30,15 +30,15 @@ with staying():
     from sweeper.results.store import Study
     from sweeper.study_file import file_name, with_network
     from sweeper.training import weights
-    from sweeper.training.fit import Diverged, Epoch, Fitted, TrialLeft
+    from sweeper.training.fit import Diverged, Epoch, Fitted, TrialLeft, Wish
     from sweeper.training.trial import TrialResult, run_trial
 
 REPORT_SECONDS = 0.5
+SIGN_SECONDS = 60.0  # between signs of life, as an epoch may take hours
 BACKOFF_SECONDS = 2.0  # before the first retry; doubles with each further one
 MAX_BACKOFF_SECONDS = 60.0
 
 Row = dict[str, Any]
-STARTED: Row = {"outcome": "started"}  # a trial's first report, after which Tune goes on or stops it
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def specs_of(config: Mapping[str, Any]) -> tuple[TrialSpec, ...]:
 
 def train_trial(config: dict[str, Any], sweep: SweepContext) -> None:
     """Tune's function trainable: run and commit the trial `config["spec"]` in this process."""
+    tune.report(started())  # returns unless Tune stops the trial here
     spec = opened(config["spec"], sweep)
     hold(sweep)
-    tune.report(STARTED)  # returns unless Tune stops the trial here
     train_alone(spec, sweep)
 
 
@@ -120,9 +120,9 @@ def train_alone(spec: TrialSpec, sweep: SweepContext) -> None:
                 device=device_of(sweep),
                 state=state.path,
                 on_state=lambda: state.save(often=not wish()),
-                on_epoch=epoch_reporter(tune.report),
+                on_epoch=epoch_reporter(tune.report, spec.training.epochs),
                 follow=sweep.follow,
-                wish=wish,
+                wish=with_signs(wish, tune.report),
             )
             return commit_result(sweep, result, fitted, running)
 
@@ -249,18 +249,18 @@ def device_name(sweep: SweepContext) -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "GPU"
 
 
-def epoch_reporter(send: Callable[[Row], object]) -> Callable[[Epoch], None]:
+def epoch_reporter(send: Callable[[Row], object], epochs: int) -> Callable[[Epoch], None]:
     """A callback for `fit` that `send`s the driver each epoch, at most every half second: short ones must not flood it.
 
     An epoch with a validation accuracy, by which a search may stop trials, is always sent: or trials would be compared
-    at different epochs.
+    at different epochs. So is the last of all `epochs`: see `Watchdog`.
     """
     last = 0.0
 
     def report(point: Epoch) -> None:
         nonlocal last
         followed = point.validation_accuracy is not None
-        if followed or time.monotonic() - last > REPORT_SECONDS:
+        if followed or point.epoch + 1 == epochs or time.monotonic() - last > REPORT_SECONDS:
             last = time.monotonic()
             send(
                 epoch_row(point)
@@ -269,6 +269,20 @@ def epoch_reporter(send: Callable[[Row], object]) -> Callable[[Epoch], None]:
             )
 
     return report
+
+
+def with_signs(wish: Callable[[], Wish], send: Callable[[Row], object]) -> Callable[[], Wish]:
+    """`wish`, which `fit` asks after each step; with it, the driver is sent a sign of life each minute."""
+    last = time.monotonic()
+
+    def asked() -> Wish:
+        nonlocal last
+        if time.monotonic() - last > SIGN_SECONDS:
+            last = time.monotonic()
+            send(whereabouts())
+        return wish()
+
+    return asked
 
 
 def epoch_row(point: Epoch) -> Row:
@@ -281,6 +295,11 @@ def epoch_row(point: Epoch) -> Row:
         "clips_per_second": point.clips_per_second,
         "epoch_seconds": point.seconds,
     }
+
+
+def started() -> Row:
+    """A trial's first report, after which Tune goes on or stops it."""
+    return {"outcome": "started"} | whereabouts()
 
 
 def whereabouts() -> Row:

@@ -105,8 +105,8 @@ def test_a_hung_worker_is_killed_and_its_trial_retried(demo, study, monkeypatch)
         worker.REPORT_SECONDS = -1.0
         original = worker.epoch_reporter
 
-        def epoch_reporter(send):
-            report = original(send)
+        def epoch_reporter(send, epochs):
+            report = original(send, epochs)
 
             def stop_after_two(point):
                 report(point)

@@ -54,12 +54,13 @@ def attempts(sweep, spec):
 def test_each_seed_has_its_own_row_attempt_and_report(told, sweep):
     specs = trials(seeds=3)
     run(specs, sweep)
-    assert told[0] == {"outcome": "started"}
+    assert told[0] == {"outcome": "started", "process": 1, "node_id": "n"}
     epochs = [report for report in told if "epoch_seconds" in report]
     assert [[row["epoch"] for row in report["seeds"]] for report in epochs] == [[1, 1, 1], [2, 2, 2]]
     for report in epochs:
         assert report["epoch_seconds"] == pytest.approx(sum(row["epoch_seconds"] for row in report["seeds"]))
     assert outcomes(told) == [(spec.trial_id, "complete") for spec in specs]
+    assert told[-4] == {"seeds": [], "process": 1, "node_id": "n"}, "training is over"
     assert [report.get("outcome") for report in told[-3:]] == [None, None, "complete"]
     for spec, fitted in zip(specs, alone(specs), strict=True):
         row = sweep.study.row(spec.trial_id)
@@ -170,7 +171,7 @@ def test_what_can_not_be_fused_is_told_why_and_the_first_trains_as_ever(told, sw
     monkeypatch.setattr(fused_worker, "check" if when == "before" else "fit_fused", refuse)
     first, other = specs = trials(seeds=2)
     run(specs, sweep)
-    assert told[:2] == [{"outcome": "started"}, {"apart": "it can't be"}]
+    assert (told[0]["outcome"], told[1]) == ("started", {"apart": "it can't be"})
     assert told[-1]["outcome"] == "complete" and "seeds" not in told[-1]
     assert sweep.study.row(first.trial_id)["train_loss"] == alone([first])[0].curve[-1].loss
     assert sweep.study.finished() == {first.trial_id}
