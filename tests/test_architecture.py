@@ -24,7 +24,8 @@ MAY_IMPORT = {
     ],
     "sweeper.definition": ["sweeper.factorial", "sweeper.study"],
     "sweeper.plan": ["sweeper.definition", "sweeper.space", "sweeper.study", "sweeper.switches"],
-    "sweeper.code_digest": [],
+    "sweeper.code_names": [],
+    "sweeper.code_digest": ["sweeper.code_names"],
     "sweeper.study_imports": ["sweeper.code_digest", "sweeper.definition"],
     "sweeper.study_file": [
         *("sweeper.code_digest", "sweeper.definition", "sweeper.plan", "sweeper.study", "sweeper.study_imports"),
@@ -59,6 +60,7 @@ WITHOUT_TORCH = [
         "plan",
         "study",
         "study_file",
+        "code_names",
         "code_digest",
         "definition",
         "space",

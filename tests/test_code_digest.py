@@ -55,13 +55,113 @@ CASES = {
 }
 
 
+def digest(files, network="my.Net"):
+    return code_digest({f"{name}.py": source.encode() for name, source in files.items()}, "my.py", network, {})
+
+
 @pytest.mark.parametrize("what", CASES)
 def test_the_digest_follows_what_can_be_reached(what):
     files, text, counts = CASES[what]
     place = next(name for name in files if text in files[name] and name != "reg")
     changed = files | {place: files[place].replace(text, text.replace("1", "2"))}
-    before, after = (
-        code_digest({f"{name}.py": source.encode() for name, source in each.items()}, "my.py", "my.Net", {})
-        for each in (files, changed)
+    assert (digest(files) != digest(changed)) == counts
+
+
+WIDE = "WIDTHS = []\nclass Net(Network):\n    def build(self): return nn.Linear(1, WIDTHS[-1])\n"
+FILL = "def fill(width):\n    widths = WIDTHS\n    widths.append(width)\n"
+KIND = "KINDS = {}\nclass A:\n    x = 8\nclass Net(Network):\n    def build(self): return KINDS['A']()\n"
+ADD = "def add(kind): KINDS[kind.__name__] = kind\n"
+PLAIN = "class A:\n    x = 0\nclass Net(Network):\n    def build(self): return A()\n"
+GLOBAL = "class Net(Network):\n    def build(self): return nn.Linear(1, WIDTH)\n"
+MAKERS = {
+    "__init_subclass__": "class Base:\n    def __init_subclass__(cls): KINDS[cls.__name__] = cls\n",
+    "a metaclass": (
+        "class Meta(type):\n    def __init__(cls, name, bases, body): KINDS[name] = cls\n"
+        "class Base(metaclass=Meta):\n    pass\n"
+    ),
+}
+FILLED = {
+    "a loop": WIDE + "for width in (4, 8): WIDTHS.append(width)\n",
+    "a loop that registers": KIND + ADD + "for kind in (A,): add(kind)\n",
+    "a loop with setdefault": KIND + "for kind in (A,): KINDS.setdefault('A', kind)\n",
+    "a loop with setattr": PLAIN + "for name in ('x',): setattr(A, name, 8)\n",
+    "a loop that sets attributes": PLAIN + "for kind in (A,): kind.x = 8\n",
+    "a loop with setattr of a library": PLAIN + "for name in ('x',): setattr(torch, name, 8)\n",
+    "a loop that sets attributes of a library": PLAIN + "for kind in (nn.Linear,): kind.x = 8\n",
+    "a loop over globals": GLOBAL + "space = globals()\nfor name in ('WIDTH',): space[name] = 8\n",
+    "with": WIDE + "with nullcontext(8) as width: WIDTHS.append(width)\n",
+    "while": WIDE + "width = 4\nwhile width < 5:\n    width += 1\n    WIDTHS.append(8)\n",
+    "if": WIDE + "if not WIDTHS:\n    width = 8\n    WIDTHS.append(width)\n",
+    "try": WIDE + "try:\n    width = 8\n    WIDTHS.append(width)\nexcept ValueError:\n    pass\n",
+    "match": WIDE + "match 8:\n    case width:\n        twice = 2 * width\n        WIDTHS.append(twice)\n",
+    "a name for nothing": WIDE + "_ = WIDTHS.append(8)\n",
+    "a name for nothing, of a library's": PLAIN + "_ = torch.manual_seed(8)\n",
+    "an argument": WIDE + "_ = random.shuffle(WIDTHS, 8)\n",
+    "a function": WIDE + FILL + "filled = fill(8)\n",
+    "a function that registers": KIND + ADD + "kind = add(A)\n",
+    "a function that sets a global": GLOBAL + "def put(x):\n    global WIDTH\n    WIDTH = x\nWIDTH = 1\n_ = put(8)\n",
+    "a comprehension": WIDE + "_ = [widths.append(8) for widths in (WIDTHS,)]\n",
+    "map": WIDE + "done = list(map(WIDTHS.append, (8,)))\n",
+    "a walrus": WIDE + "WIDTHS.append(width := 8)\n",
+    "another name": WIDE + "other = WIDTHS\nother.append(8)\n",
+    "another name of another": WIDE + "pair = [WIDTHS, 1]\nother, _ = pair\nother += [8]\n",
+    "another name from a function": WIDE + "def given(): return WIDTHS\nother = given()\nother.append(8)\n",
+    "a method by another name": WIDE + "add = WIDTHS.append\nfor width in (4, 8): add(width)\n",
+    "the body of a class": WIDE + "class Filling:\n    WIDTHS.append(8)\n",
+    "an instance": KIND + "class Kind:\n    def __init__(self, x): KINDS['A'] = self\nkind = Kind(8)\n",
+    **{f"{name} that registers": KIND + code + "class C(Base):\n    y = 88\n" for name, code in MAKERS.items()},
+    "a register of a metaclass": (
+        "class Meta(type):\n    kinds = {}\n    def __init__(cls, *_): cls.kinds[cls.__name__] = cls\n"
+        "class Base(metaclass=Meta):\n    pass\nclass A(Base):\n    x = 8\n" + KIND.replace("KINDS", "Base.kinds")
+    ),
+    "vars": "KINDS = vars()\n" + KIND[11:],
+    "locals": "KINDS = locals()\n" + KIND[11:],
+    "an update by vars": "KINDS = {}\n" + KIND[11:] + "KINDS.update(vars())\n",
+}
+
+
+@pytest.mark.parametrize("what", FILLED)
+def test_what_fills_or_changes_what_the_network_uses_counts(what):
+    code = HEAD + "import random\nfrom contextlib import nullcontext\n" + FILLED[what]
+    assert digest({"my": code}) != digest({"my": code.replace("8", "64")})
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from net import WIDTHS\nfor width in (4, 8): WIDTHS.append(width)\n",
+        "import net\nfor width in (4, 8): net.WIDTHS.append(width)\n",
+        "import net\nnet.WIDTHS.append(8)\n",
+        "import net\nfilled = net.fill(8)\n",
+        "import net\ntorch.set_num_threads(8)\n",
+        "from net import *\nfor width in (4, 8): WIDTHS.append(width)\n",
+    ],
+)
+def test_so_does_what_a_file_does_to_its_neighbours(code):
+    net = HEAD + WIDE + FILL
+    before, after = ({"my": HEAD + each, "net": net} for each in (code, code.replace("8", "64")))
+    assert digest(before, "net.Net") != digest(after, "net.Net")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ARMS = []\nfor w in (4, 8): ARMS.append(Arm(f'w{w}', network={'w': w}))\n",
+        "ARMS = []\nfor w in WIDTHS: ARMS.append(Arm(f'w{w}', network={'w': 8}))\n",
+        "def arm(w): return Arm(f'w{w}', network={'w': w})\nARMS = [arm(w) for w in (4, 8)]\nARMS.append(arm(16))\n",
+        "import common\nARMS = [common.arm(w) for w in (4, 8)]\nfor w in (8, 16): ARMS.append(common.arm(w))\n",
+        "SMALL = replace(Net(), width=8)\nRECIPES = (Recipe('q', sample_rate=8),)\n",
+        "UNUSED = math.sqrt(8)\n",
+        "try:\n    import fast\nexcept ImportError:\n    class fast(nn.Module):\n        x = 8\n",
+        "class Other(nn.Module):\n    x = nn.Linear(8, 1)\n    def kept(self): return vars(self), locals(), 8\n",
+    ],
+)
+def test_arms_recipes_and_what_is_not_used_keep_the_ids(code):
+    common = "from sweeper.study import Arm\ndef arm(w): return Arm(f'w{w}', network={'w': w})\n"
+    head = HEAD + "import math\nfrom dataclasses import replace\n" + WIDE
+    nothing, before, after = (
+        digest({"my": head + each, "common": common}) for each in ("", code, code.replace("8", "64"))
     )
-    assert (before != after) == counts
+    assert before == after
+    if "import" not in code:
+        assert before == nothing
