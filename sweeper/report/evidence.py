@@ -22,14 +22,17 @@ Counts = NDArray[np.int64]
 
 
 def complete_trials(board: Leaderboard) -> dict[str, dict[Block, Row]]:
-    """Rows (in part) of the complete ablation trials by arm, in their order, and block (fold, replicate)."""
+    """Rows (in part) of the complete ablation trials by arm, in their order, and block (fold, replicate).
+
+    Arms that were defined anew under their names are left out: it can't be told which of a block's trials is theirs.
+    """
     table = board.trials
     table = table.filter(pc.and_(pc.equal(table["status"], "complete"), pc.equal(table["kind"], "ablation")))
     found: dict[str, dict[Block, Row]] = {}
     columns = ["trial_id", "arm", "fold", "replicate", "evidence", "test_clips", "accuracy"]
     for row in table.select(columns).to_pylist():
         found.setdefault(row["arm"], {})[row["fold"], row["replicate"]] = row
-    return {arm: found[arm] for arm in board.arms.ordered(set(found))}
+    return {arm: found[arm] for arm in board.arms.ordered(found.keys() - board.grid.redefined)}
 
 
 def confusions(board: Leaderboard) -> dict[str, dict[Block, Counts]]:

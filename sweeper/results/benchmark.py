@@ -150,7 +150,12 @@ def verdict(board: Leaderboard, told: Printed) -> str:
 
 
 def table_5(board: Leaderboard) -> dict[tuple[str, Average], dict[str, Score]]:
-    """The reference's scores by weights and average, each by name; without weighted ones where answers are missing."""
+    """The reference's scores by weights and average, each by name; without weighted ones where answers are missing.
+
+    None at all where it was defined anew under its name.
+    """
+    if board.arms.reference in board.grid.redefined:
+        return {}
     trials = [
         trial
         for trial in board.trials.to_pylist()

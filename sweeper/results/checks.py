@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeper.results.looks import needed_trials
+from sweeper.results.score_grid import doubled, trial_frame
 
 SHOWN = 6  # trials listed by name
 _CODE = ("git_commit", "sweeper_version", "torch_version")
@@ -37,7 +38,7 @@ def find_problems(trials: pa.Table, plan: Mapping[str, Any]) -> tuple[Problem, .
         *_holes(trials, plan),
         *_extensions(plan),
         *_failures(trials),
-        *_doubles(trials),
+        *_doubles(trials, plan),
         *_mixtures(trials, plan),
         *(Problem("leaking split", leak) for leak in sorted(_distinct(trials, "leak")) if leak),
     )
@@ -81,12 +82,16 @@ def _failures(trials: pa.Table) -> Iterable[Problem]:
         yield Problem("failed", f"{_trials(failed.num_rows)}: {reasons}" + (f"; and {rest} more" if rest else ""))
 
 
-def _doubles(trials: pa.Table) -> Iterable[Problem]:
-    """Two rows for one place in the grid: whichever is taken, the other is left out."""
-    ablations = trials.filter(pc.equal(trials["kind"], "ablation")).select(["arm", "fold", "replicate"])
-    blocks = ablations.to_pandas()  # not grouped by pyarrow, whose engine for that takes long to import
-    if twice := blocks[blocks.duplicated()].drop_duplicates().to_dict("records"):
-        yield Problem("double", f"more than one trial of an arm in a block: {_listed(twice)}")
+def _doubles(trials: pa.Table, plan: Mapping[str, Any]) -> Iterable[Problem]:
+    """Two trials for one place in the grid: whichever is taken, the other is left out."""
+    if twice := doubled(trial_frame(trials), plan):
+        arms = ", ".join(dict.fromkeys(trial["arm"] for trial in twice))
+        yield Problem(
+            "double",
+            f"more than one trial of an arm in a block: {_listed(twice)}; {arms}: defined anew under the same name, so "
+            "what counts can't be told, and neither it nor what is compared with it is called anything; give the new "
+            "definition a name of its own, or use --study NAME for a study of its own",
+        )
 
 
 def _mixtures(trials: pa.Table, plan: Mapping[str, Any]) -> Iterable[Problem]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from sweeper.results.identity import COLUMNS, identical
 from sweeper.results.importing import claimed
-from sweeper.results.looks import needed_trials, read_sequential
+from sweeper.results.looks import Sequential, needed_trials, read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, score_grid, trial_frame
 from sweeper.results.store import Study
 from sweeper.results.study_arms import study_arms
@@ -52,14 +52,11 @@ def ask_gate(study: Study, arm: str, against: str | None, margin: float) -> dict
         raise StudyError(f"{arm!r} can't be compared with itself; name another arm with --against")
     found: dict[str, Any] = {"arm": arm, "against": against, "margin": margin, "outcome": "undecided"}
     found |= {"imported": plan["imported"]["file"]} if plan.get("imported") else {}
+    if anew := [name for name in (arm, against) if name in grid.redefined]:
+        return found | {"why": f"{anew[0]} was defined anew under its name, and has trials of each definition"}
     sequential = read_sequential(plan)
     if sequential is not None and against == arms.reference:
-        blocks, said = sequential.said().get(arm, (0, None))
-        if said is None:
-            return found | {"why": "no look has been taken at it yet"}
-        words = verdict(said.low, said.high, said.significant, margin)
-        numbers = {"diff": said.diff, "low": said.low, "high": said.high}
-        return found | numbers | {"outcome": words or "undecided", "why": f"as the look after {blocks} blocks said"}
+        return found | _as_looked_at(sequential, arm, margin)
     scores = grid.scores[[grid.arms.index(against), grid.arms.index(arm)]]
     planned = [trial for trial in needed_trials(plan) if trial["arm"] in (arm, against)]
     if missing := sum(trial.get("kind", REFERENCE_KIND) == REFERENCE_KIND for trial in planned) - int(
@@ -105,6 +102,15 @@ def ask_gate(study: Study, arm: str, against: str | None, margin: float) -> dict
         return found | {"why": "one block shows no spread"}
     study.storage.update(GATES, change)
     return found | {"gate": kept["gate"], "level": kept["level"]} | answer(kept["level"])
+
+
+def _as_looked_at(sequential: Sequential, arm: str, margin: float) -> dict[str, Any]:
+    blocks, said = sequential.said().get(arm, (0, None))
+    if said is None:
+        return {"why": "no look has been taken at it yet"}
+    words = verdict(said.low, said.high, said.significant, margin)
+    numbers = {"diff": said.diff, "low": said.low, "high": said.high}
+    return numbers | {"outcome": words or "undecided", "why": f"as the look after {blocks} blocks said"}
 
 
 def _asked(data: bytes | None, study: Study) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ class ScoreGrid:
         test_train_ratio: test clips per training clip.
         folds_in_all: folds that the data set is divided into, run or not.
         resolution: one test clip's share of an accuracy; None where no complete trial says how many there are.
+        redefined: arms of which there is more than one definition, see `doubled`; they have no scores.
     """
 
     arms: tuple[str, ...]
@@ -49,6 +50,7 @@ class ScoreGrid:
     test_train_ratio: float
     folds_in_all: int
     resolution: float | None
+    redefined: frozenset[str] = frozenset()
 
     def without(self, arms: Collection[str]) -> "ScoreGrid":
         """The grid as if these arms had not been run; they stay in the family."""
@@ -78,6 +80,27 @@ def trial_frame(trials: pa.Table) -> pd.DataFrame:
     return trials.select(list(_COLUMNS)).to_pandas().fillna({"params": ""})  # an older version had none
 
 
+def doubled(trials: pd.DataFrame, plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The arms and blocks that have several trials, run or planned: the arm was defined anew under its name.
+
+    Which of its definitions counts can't be told, and where some blocks are of one and some of the other, an average is
+    about neither; so such arms have no scores.
+
+    Args:
+        trials: with their id, kind, arm, fold and replicate.
+        plan: the study's `plan.json`; empty if it is missing.
+    """
+    names = ["kind", "arm", "fold", "replicate"]
+    found = set(trials["trial_id"])
+    to_come = [{"kind": REFERENCE_KIND} | trial for trial in needed_trials(plan) if trial["trial_id"] not in found]
+    places = trials.drop_duplicates("trial_id")[names]
+    if to_come:
+        places = pd.concat([places, pd.DataFrame(to_come)[names]])
+    places = places[~places["kind"].isin(UNCOMPARED)]
+    twice = places[places.duplicated()].drop_duplicates().to_dict("records")
+    return [{str(name): value for name, value in place.items()} for place in twice]
+
+
 def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: StudyArms) -> ScoreGrid:
     """The grid of one kind of trials.
 
@@ -96,7 +119,8 @@ def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: S
     }
     names = arms.ordered(seen["arm"] | {arms.reference})
     folds, seeds = tuple(sorted(seen["fold"] or {1})), tuple(sorted(seen["replicate"] or {0}))
-    complete = mine[mine["status"] == "complete"].drop_duplicates(["arm", "fold", "replicate"])
+    redefined = frozenset(place["arm"] for place in doubled(mine, plan) if place["kind"] in (kind, REFERENCE_KIND))
+    complete = mine[(mine["status"] == "complete") & ~mine["arm"].isin(redefined)]
     scores = np.full((len(names), len(folds), len(seeds)), np.nan)
     places = [
         pd.Index(order).get_indexer(complete[column])
@@ -115,6 +139,7 @@ def score_grid(trials: pd.DataFrame, plan: Mapping[str, Any], kind: str, arms: S
         test_train_ratio=ratio,
         folds_in_all=_folds_in_all(plan, ratio, len(folds)),
         resolution=1 / tested if math.isfinite(tested) else None,
+        redefined=redefined & set(names),
     )
 
 

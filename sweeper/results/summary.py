@@ -58,6 +58,9 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
             rows.append(row)
         if kind not in UNCOMPARED:
             grid = score_grid(frame, plan, kind, arms)
+            complete = complete[~complete["arm"].isin(grid.redefined)]
+            for row in (row for row in rows if row["arm"] in grid.redefined):
+                row.update(dict.fromkeys(("mean_ema", "parameters", "gflops_per_clip")))
             alike = _identical(complete, rows, arms.reference, study) if plan.get("commits") else ()
             apart = [row for row in rows if row["arm"] not in alike]
             # Two arms with one arm's scores would make the spread that is pooled over arms look smaller than it is.
@@ -69,7 +72,7 @@ def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: f
             if kind == REFERENCE_KIND:
                 single_split_columns(rows, complete, grid, study)
                 _as_identical(rows, alike, arms.reference, margin)
-                _against_published(rows, complete, arms)
+                _against_published(rows, complete, arms, grid.redefined)
         summary += rows
     return summary
 
@@ -135,7 +138,7 @@ def _identical(complete: pd.DataFrame, rows: list[Row], reference: str, study: S
         trials.setdefault(trial["arm"], []).append(trial)
     theirs = trials.get(reference, [])
     whole = [row["arm"] for row in rows if row["n"] == row["planned"] == len(theirs) and row["arm"] != reference]
-    return tuple(arm for arm in whole if identical(study, trials[arm], theirs))
+    return tuple(arm for arm in whole if arm in trials and identical(study, trials[arm], theirs))
 
 
 def _as_identical(rows: list[Row], alike: Collection[str], reference: str, margin: float) -> None:
@@ -190,7 +193,7 @@ def _numbers(found: ArmComparison, index: int) -> Row:
     }
 
 
-def _against_published(rows: list[Row], complete: pd.DataFrame, arms: StudyArms) -> None:
+def _against_published(rows: list[Row], complete: pd.DataFrame, arms: StudyArms, redefined: Collection[str]) -> None:
     departures = () if complete.empty else protocol_differences(complete.iloc[0].to_dict(), arms.protocol)
     for row in rows:
         row["published"] = arms.published.get(row["arm"])
@@ -198,6 +201,9 @@ def _against_published(rows: list[Row], complete: pd.DataFrame, arms: StudyArms)
     for reference in [row for row in rows if row["arm"] == arms.reference]:
         for row in rows:
             row["verdict"] = verdict(row, reference, departures, arms.protocol)
+            anew = [arm for arm in (row["arm"], arms.reference) if arm in redefined]
+            if row["verdict"] and anew:
+                row["verdict"] = f"not comparable: {anew[0]} was defined anew under its name"
 
 
 def _finite(value: np.floating[Any] | float) -> float | None:

@@ -66,6 +66,18 @@ def test_what_cannot_be_told_spends_nothing(study):
     assert not (study.folder / GATES).exists()
 
 
+def test_of_an_arm_that_was_defined_anew_nothing_is_told(study):
+    add(study, {"full": noisy(0.5), "garm": noisy(0.8)})
+    plan = study.read_plan()
+    plan["trials"] += [
+        trial | {"trial_id": f"{i:016}"} for i, trial in enumerate(plan["trials"]) if trial["arm"] == "garm"
+    ]
+    study.write_plan(plan)
+    told = ask_gate(study, "garm", None, MARGIN)
+    assert told["why"] == "garm was defined anew under its name, and has trials of each definition"
+    assert told["outcome"] == "undecided" and "gate" not in told
+
+
 def test_wrong_names_are_refused(study):
     add(study, {"full": noisy(0.6), "garm": noisy(0.8)})
     with pytest.raises(StudyError, match="no arm 'gram'; its arms are: garm, full"):

@@ -257,3 +257,54 @@ def test_operations_that_could_not_be_counted_are_null():
     assert rows["garm"]["gflops_per_clip"] is None
     assert rows["garm"]["parameters"] is not None
     assert rows["full"]["gflops_per_clip"] is not None
+
+
+CALLED = ("mean", "ci_low", "diff", "diff_low", "diff_high", "p", "significant", "mean_ema", "parameters")
+
+
+def redefined(arm, folds=(1, 2, 3), older=-0.2):
+    """A whole study, and the trials of an older definition of one of its arms."""
+    trials = grid(("full", "garm", "macem-a"), folds=folds)
+    mine = [row for row in trials if row["arm"] == arm]
+    changed = {"parameters": 2}
+    return trials, [
+        row | changed | {"trial_id": f"{i:016}", "accuracy": row["accuracy"] + older} for i, row in enumerate(mine)
+    ]
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_an_arm_that_was_defined_anew_is_not_called_anything(seeds):
+    trials, older = redefined("garm")
+    older = [row for row in older if row["replicate"] in seeds]
+    both = [*older, *trials]
+    rows, ordered = by_arm(both, plan_of(both)), by_arm(both[::-1], plan_of(both))
+    assert [rows["garm"][name] for name in CALLED] == [None] * len(CALLED)
+    assert rows["garm"]["outcome"] == "" and rows["garm"]["n"] == rows["garm"]["planned"] == 6 + 3 * len(seeds)
+    assert rows["garm"] == ordered["garm"] | {"seconds": rows["garm"]["seconds"]}
+    alone = by_arm([row for row in trials if row["arm"] != "garm"], plan_of(both))
+    assert rows["macem-a"] == alone["macem-a"], "the others are compared as if it had not been run"
+
+
+def test_nothing_is_compared_with_a_reference_that_was_defined_anew():
+    both = [row | {"dataset": "urbansound8k"} for rows in redefined("full") for row in rows]
+    rows = by_arm(both, plan_of(both))
+    assert rows["full"]["mean"] is None and rows["garm"]["mean"] is not None
+    assert all(row["diff"] is row["p"] is row["diff_low"] is row["significant"] is None for row in rows.values())
+    assert rows["garm"]["outcome"] == ""
+    assert rows["garm"]["verdict"] == "not comparable: full was defined anew under its name"
+
+
+def test_a_definition_of_which_nothing_was_run_yet_counts_as_one():
+    trials, older = redefined("garm")
+    row = by_arm(trials, plan_of([*older, *trials]))["garm"]
+    assert (row["outcome"], row["diff"], row["n"], row["planned"]) == ("", None, 6, 12)
+
+
+@pytest.mark.parametrize("arm", ["full", "garm"])
+def test_a_single_split_says_nothing_of_it_either(tmp_path, arm):
+    trials, older = redefined(arm, folds=(1,))
+    board = derive(commit_with_predictions(tmp_path / "s", [*older, *trials]))
+    row = {row["arm"]: row for row in board.summary}["garm"]
+    assert row["recordings_low"] is row["mcnemar_p"] is row["diff_low"] is None and row["outcome"] == ""
+    assert board.grid.redefined == {arm}
+    assert [problem.kind for problem in board.problems] == ["double"]
