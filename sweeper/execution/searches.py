@@ -94,8 +94,10 @@ class SearchSource(TrialSource):
         self._searches, self._study = searches, study
 
     def next(self) -> TrialSpec | None:
-        """A trial of the search that has most of its budget left."""
-        return max(self._searches.values(), key=lambda search: search.left).ask(self.claimed().keys())
+        """A trial of the search that has most of its budget left; one whose space has no more points gives none."""
+        claimed = self.claimed().keys()
+        order = sorted(self._searches.values(), key=lambda search: search.left, reverse=True)
+        return next((spec for search in order if (spec := search.ask(claimed)) is not None), None)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Learn from the row that the trial left.

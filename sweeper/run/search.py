@@ -113,6 +113,7 @@ class SearchStages:
         self._stack, self._expected = stack, expected
         self._interrupted = False
         self._before, self._time_left = 0, TimeLeft()
+        self._trials = {search.key: search.most(options.trials) for search in searches}
 
     def course(self, stage: Stage, trials: int) -> Course:
         """Where the next sweep, with so many trials of this stage, stands in the whole command, for the live view."""
@@ -137,7 +138,7 @@ class SearchStages:
     def named(self) -> bool:
         """Whether every search has spent its budget and has a winner, and nothing was interrupted."""
         return not self._interrupted and all(
-            len(found.explored) >= self.options.trials and found.winner is not None for found in self.found().values()
+            len(found.explored) >= self._trials[key] and found.winner is not None for key, found in self.found().items()
         )
 
     def score_winners(self) -> int:
@@ -168,7 +169,7 @@ class SearchStages:
                 search.name,
                 search.make,
                 goal,
-                budget=self.options.trials,
+                budget=self._trials[search.key],
                 storage=storage,
                 rows=found[search.key].explored,
                 design=digest(search, goal, self.store.digest),
@@ -177,11 +178,11 @@ class SearchStages:
             )
             if values := json.loads(search.recipe_params):
                 opened[search.key].enqueue(values)
-        missing = sum(max(0, self.options.trials - len(f.explored)) for f in found.values())
+        missing = self._missing(found)
         if missing and not any(search.left for search in opened.values()):
             return self._leave(missing)
         if not missing:
-            self.say(f"explore: all {len(opened) * self.options.trials} trials are committed. No training was done.")
+            self.say(f"explore: all {count(sum(self._trials.values()), 'trial')} are committed. No training was done.")
             return OK
         self.start()
         evidence = self.study.evidence
@@ -202,8 +203,9 @@ class SearchStages:
         for failure in failures:
             # A configuration that diverges is a finding of the search, not a failure of the run.
             self.say(f"failed: {failure.spec.arm}, {failure.spec.params}: {failure.error}")
+        self._take_as_whole({key: search.budget for key, search in opened.items()})
         found = self.found()
-        left = sum(max(0, self.options.trials - len(f.explored)) for f in found.values())
+        left = self._missing(found)
         if left > sum(self.study.row(failure.spec.trial_id) is None for failure in failures):
             if signals.asked() is None:
                 return self._leave(left)
@@ -217,6 +219,17 @@ class SearchStages:
             if not f.leading:
                 raise StudyError(f"{f.arm}, fold {f.fold}: no trial of the search is complete; see failures/")
         return OK
+
+    def _take_as_whole(self, budgets: Mapping[tuple[str, int], int]) -> None:
+        """Ask for no more trials of a search than that found its space to have."""
+        for (arm, fold), trials in budgets.items():
+            if trials < self._trials[arm, fold]:
+                self._trials[arm, fold] = trials
+                self.say(f"{arm}, fold {fold}: the search space has no more points than the {trials} that were tried")
+
+    def _missing(self, found: Mapping[tuple[str, int], Found]) -> int:
+        """How many trials of the searches are not committed."""
+        return sum(max(0, self._trials[key] - len(f.explored)) for key, f in found.items())
 
     def _leave(self, trials: int) -> int:
         """Leave the rest of the search to the command that is at it: what comes next needs its end."""
@@ -327,11 +340,15 @@ def describe_searches(searches: Sequence[ArmSearch], options: SearchOptions, run
     goal = goal_of(options)
     cost = "" if goal.cost is None else f", and for the least {goal.cost} of training (all trials run to the end)"
     stopping = "; ASHA stops trials that fall behind" if halves(options) else ""
+    trials = sorted({search.most(options.trials) for search in searches})
+    each = count(trials[-1], "trial") if len(trials) == 1 else f"{trials[0]} to {trials[-1]} trials"
+    few = [f"--trials {options.trials}: the search space has fewer points, and each is tried once"]
     return [
         f"study {run.results.name}: {count(len(searches) // len(folds), 'arm')} × {count(len(folds), 'fold')}, "
-        f"{count(options.trials, 'trial')} each; then the best {options.top} and the winner with "
+        f"{each} each; then the best {options.top} and the winner with "
         f"{count(options.replicates, 'further seed')}",
         f"search: TPE, for the highest {goal.objective} on validation clips{cost}{stopping}",
+        *(few if trials[0] < options.trials else []),
         *describe_data(first, folds, run),
     ]
 
@@ -357,7 +374,8 @@ def expected_trials(
     found, done = {(f.arm, f.fold): f for f in read_searches(study)}, study.finished()
     for search in searches:
         recipe, here = search.recipe_params, found.get(search.key)
-        left = options.trials if here is None else max(0, options.trials - len(here.explored))
+        most = search.most(options.trials)
+        left = most if here is None else max(0, most - len(here.explored))
         like += search.trials("explore", [recipe], 1) * left
         # What comes after the search is not known before its end: then it is as many trials as there may be.
         named = here if here is not None and not left and here.winner is not None else None

@@ -7,6 +7,7 @@ own, which no earlier decision has seen.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sweeper.definition import Source
 from sweeper.plan import (
@@ -22,6 +23,7 @@ from sweeper.plan import (
     variant,
     with_heads,
 )
+from sweeper.search.points import points
 from sweeper.space import ScopedTrial, Searched, SearchScope, Space, Trial, fixed_fields, recipe_values, searched_fields
 from sweeper.study import Arm, Recipe, TrainingConfig
 from sweeper.switches import switched
@@ -90,6 +92,17 @@ class ArmSearch:
         """A trial that explores, with the values that Optuna suggests."""
         training = self._space(ScopedTrial(trial, self.scope), self.source.study.recipe_training(self.recipe))
         return self._spec("explore", 0, switched(training, own_switches(self.source.study, self.arm).training), "")
+
+    def most(self, trials: int) -> int:
+        """So many trials, or as many as the space has points, where that is fewer."""
+        if trials not in self._most:
+            found = points(self.make, trials)
+            self._most[trials] = trials if found is None else len(found)
+        return self._most[trials]
+
+    @cached_property
+    def _most(self) -> dict[int, int]:  # it is asked before each stage, and a trial's id takes a millisecond
+        return {}
 
     def training(self, params: str) -> TrainingConfig:
         """The recipe's training with a row's `params`, and with what the arm switches."""

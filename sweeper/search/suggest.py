@@ -33,9 +33,11 @@ from sweeper.results.folder import LOCK_SECONDS, NO_LOCKS
 from sweeper.results.redaction import redact
 from sweeper.results.searching import Goal, Row, read_params
 from sweeper.results.tables import StudyError
+from sweeper.search.points import points
 from sweeper.space import Chosen, Value
 
 JOURNAL = "journal.log"
+REPEATS = 100  # values in a row that were tried before: then TPE has nothing new to say
 STARTUP_TRIALS = 10  # drawn at random before TPE has anything to go by; Optuna's default
 
 Make = Callable[[Any], TrialSpec]  # of an Optuna trial, or a stand-in
@@ -86,7 +88,7 @@ class Search:
             self._study = _open(name, owner, storage, _directions(goal), design)
         self._asked: dict[str, optuna.trial.Trial] = {}
         self._ended = {row["trial_id"] for row in rows}
-        self._left = max(0, budget - len(rows))
+        self._budget, self._left = budget, max(0, budget - len(rows))
         with _explained(self._storage):
             self._remember(rows, claimed)
 
@@ -95,29 +97,37 @@ class Search:
         """How many trials may still be asked for."""
         return self._left
 
+    @property
+    def budget(self) -> int:
+        """How many trials there are in all: as was asked for, or fewer once the space turned out to have no more."""
+        return self._budget
+
     def enqueue(self, values: Mapping[str, Value]) -> None:
         """Try these values next, unless they were tried before."""
         with _explained(self._storage):
             self._study.enqueue_trial(dict(values), skip_if_exists=True)
 
     def ask(self, claimed: Collection[str] = ()) -> TrialSpec | None:
-        """The next trial, but for those that are `claimed` by others; None when the budget is spent."""
+        """The next trial, but for those that are `claimed` by others; None when budget or space has no more."""
         if not self._left:
             return None
-        self._left -= 1
         with _explained(self._storage):
-            while True:
+            for repeats in range(2 * REPEATS):
+                if repeats == REPEATS and not self._enqueue_untried(claimed):
+                    break
                 trial = self._study.ask()
                 spec = self._make(trial)
                 spec = replace(spec, params=canonical_json(trial.params))
                 if not any(spec.trial_id in ids for ids in (self._ended, self._asked, claimed)):
-                    break
+                    trial.set_user_attr("trial_id", spec.trial_id)
+                    self._asked[spec.trial_id] = trial
+                    self._left -= 1
+                    return spec
                 # Values that were tried before, as an earlier run left them in the queue, or that another process
                 # tries: nothing would be learned.
                 self._study.tell(trial, state=TrialState.FAIL)
-            trial.set_user_attr("trial_id", spec.trial_id)
-        self._asked[spec.trial_id] = trial
-        return spec
+        self._budget, self._left = self._budget - self._left, 0
+        return None
 
     def tell(self, trial_id: str, row: Row | None) -> None:
         """Learn from a trial's row; None: it failed without leaving one."""
@@ -128,6 +138,15 @@ class Search:
             for step, value in steps.items():
                 trial.report(value, step)
             self._study.tell(trial, values, state, skip_if_finished=True)
+
+    def _enqueue_untried(self, claimed: Collection[str]) -> bool:
+        """Try next what TPE leaves out, as it returns to what was good; False: the space has nothing else."""
+        tried = {*self._ended, *self._asked, *claimed}
+        found = points(self._make, len(tried) + 1) or {}
+        values = next((values for trial_id, values in found.items() if trial_id not in tried), None)
+        if values is not None:
+            self._study.enqueue_trial(values)
+        return values is not None
 
     def _remember(self, rows: Sequence[Row], claimed: Collection[str]) -> None:
         """Bring the storage up to the rows; what still runs there was left behind, and is tried again next.

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,7 +25,7 @@ from sweeper.search.suggest import Search, open_storage
 from sweeper.search_spaces.recipes import quick
 from tests.benchmarks.search_vs_random import arm_search
 from tests.execution.conftest import cpus
-from tests.search.conftest import row_of
+from tests.search.conftest import row_of, searching
 
 STUDY = "search-demo-quick-4epochs"
 SMALL = ("run", "search", "--arm", "detail-only", "--epochs", "4", "--trials", "6", "--top", "1", "--replicates", "1")
@@ -140,9 +141,11 @@ def halving(study):
     return Halving({("full", 1): 12, ("garm", 1): 12}, sweep)
 
 
-def open_search(budget):
+def open_search(budget, plan=None):
     storage = optuna.storages.InMemoryStorage()
-    return Search("s", arm_search().make, Goal("accuracy"), budget=budget, storage=storage, rows=(), design="")
+    return Search(
+        "s", (plan or arm_search()).make, Goal("accuracy"), budget=budget, storage=storage, rows=(), design=""
+    )
 
 
 def specs(count):
@@ -211,3 +214,15 @@ def test_trials_are_given_out_until_told_to_stop_and_interrupted_ones_stay_open(
     assert source.suggest("tune-3") == source.FINISHED
     assert second.trial_id not in study.finished()
     assert search.left == 1
+
+
+def test_a_search_whose_space_has_no_more_points_does_not_end_the_others(study):
+    def rounded(trial, base):
+        return replace(base, max_lr=round(trial.suggest_float("max_lr", 0.1, 0.14), 1))
+
+    small, large = open_search(9, searching(arm_search(), rounded)), open_search(3)
+    source = SearchSource({("full", 1): small, ("garm", 1): large}, study)
+    given = [source.suggest(f"tune-{number}") for number in range(5)]
+    assert [isinstance(found, dict) for found in given] == [True] * 4 + [False]
+    assert given[-1] == source.FINISHED
+    assert (small.left, small.budget, large.left) == (0, 1, 0)

@@ -1,14 +1,17 @@
 """Searches whose trials cost nothing: rows as a run would commit them, scored by a made-up surface."""
 
 import datetime
+from dataclasses import replace
 
 import optuna
 import pytest
 
+from sweeper.definition import Source
 from sweeper.results.searching import Goal
 from sweeper.search.suggest import Search
 from tests.benchmarks.search_vs_random import arm_search, surface
 from tests.results.rows import trial_row
+from tests.studies import STUDY
 
 
 def row_of(spec, score=None, number=0, **changes):
@@ -27,6 +30,11 @@ def stopped(spec, number=0):
     return row_of(spec, None, number, **scores) | {"accuracy": None, "accuracy_ema": None}
 
 
+def searching(plan, space):
+    """The same search in another space."""
+    return replace(plan, source=Source("paper", replace(STUDY, space=space)))
+
+
 @pytest.fixture
 def plan():
     """The search of the full network on the demo, as planned."""
@@ -37,9 +45,9 @@ def plan():
 def open_search(plan):
     """Opens the search, in a storage of its own unless one is given."""
 
-    def open_it(rows=(), *, storage=None, budget=10, goal=Goal("accuracy"), design="d", owner=""):  # noqa: B008
+    def open_it(rows=(), *, plan=plan, storage=None, budget=10, goal=Goal("accuracy"), design="d", **others):  # noqa: B008
         storage = storage or optuna.storages.InMemoryStorage()
-        return Search(plan.name, plan.make, goal, budget=budget, storage=storage, rows=rows, design=design, owner=owner)
+        return Search(plan.name, plan.make, goal, budget=budget, storage=storage, rows=rows, design=design, **others)
 
     return open_it
 
