@@ -3,7 +3,8 @@
 Several searches (arms, folds) share one run, so that the machine is never idle; each learns and halves for itself.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,6 +25,7 @@ from sweeper.results.claims import Claims
 from sweeper.results.rows import stopped_row
 from sweeper.results.schema import CURVE
 from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 from sweeper.search.suggest import Search
 
 REDUCTION = 3  # one in three goes on at each rung, as in Li et al. 2020, "A System for Massively Parallel ..." (ASHA)
@@ -45,6 +47,7 @@ def run_searches(
     *,
     halve: bool,
     curves: Mapping[Key, Mapping[str, Sequence[Point]]],
+    known: Collection[str] = (),
     course: Course | None = None,
 ) -> tuple[Failure, ...]:
     """Run what is left of each search's budget; see `run_sweep`.
@@ -57,13 +60,14 @@ def run_searches(
         halve: stop trials that fall behind.
         course: see `run_sweep`.
         curves: learning curves of each search's earlier trials by id, for what "behind" means.
+        known: the study's trials that were finished when the searches were opened, by id.
     """
 
     def make(sweep: SweepContext) -> tuple[TrialSource, TrialScheduler | None]:
         scheduler = Halving({(t.arm, t.data.fold): t.training.epochs for t in like}, sweep) if halve else None
         if scheduler is not None:
             scheduler.remember(curves)
-        return SearchSource(searches, study, Claims(study, sweep.run), view.say), scheduler
+        return SearchSource(searches, study, Claims(study, sweep.run), view.say, known), scheduler
 
     coming = [trial for trial in like for _ in range(searches[trial.arm, trial.data.fold].left)]
     view = Progress((), coming, course)
@@ -81,7 +85,14 @@ def run_searches(
 
 
 class SearchSource(TrialSource):
-    """Gives Tune what the searches ask for, the one with the most left to do first, and tells them what came of it."""
+    """Gives Tune what the searches ask for, the one with the most left to do first, and tells them what came of it.
+
+    Args:
+        searches: by arm and fold.
+        study: where rows are.
+        claims, say: see `TrialSource`.
+        known: ids of finished trials that the searches know, or that are not theirs.
+    """
 
     def __init__(
         self,
@@ -89,15 +100,24 @@ class SearchSource(TrialSource):
         study: Study,
         claims: Claims | None = None,
         say: Callable[[str], None] = print,
+        known: Collection[str] = (),
     ) -> None:
         super().__init__(claims, say)
         self._searches, self._study = searches, study
+        self._known = set(known)  # and what was given out here since
+        self._shared = False
 
     def next(self) -> TrialSpec | None:
         """A trial of the search that has most of its budget left; one whose space has no more points gives none."""
         claimed = self.claimed().keys()
+        self._shared |= bool(claimed)
+        if self._shared:
+            self._learn()
         order = sorted(self._searches.values(), key=lambda search: search.left, reverse=True)
-        return next((spec for search in order if (spec := search.ask(claimed)) is not None), None)
+        found = next((spec for search in order if (spec := search.ask(claimed)) is not None), None)
+        if found is not None:
+            self._known.add(found.trial_id)
+        return found
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Learn from the row that the trial left.
@@ -111,6 +131,17 @@ class SearchSource(TrialSource):
         failed = error or (result or {}).get("outcome") == "failed"
         if row is not None or failed:
             self._searches[spec.arm, spec.data.fold].tell(spec.trial_id, row)
+
+    def _learn(self) -> None:
+        """Take in what other commands finished: where they share no storage of Optuna's, only the rows tell."""
+        with contextlib.suppress(OSError, StudyError):  # a network, a damaged row: told at the end, if it lasts
+            for trial_id in self._study.finished() - self._known:
+                row = self._study.row(trial_id)
+                self._known.add(trial_id)
+                if row is None or (row["kind"], row["stage"]) != ("search", "explore"):
+                    continue
+                if (search := self._searches.get((row["arm"], row["fold"]))) is not None:
+                    search.learn(row)
 
 
 class Halving(InOrder):

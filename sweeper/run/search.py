@@ -159,6 +159,7 @@ class SearchStages:
         if (claims := Claims(self.study, new_run())).now():
             self.say("another command is at this study, or was until a moment ago: waiting for its heartbeat")
         claimed = claims.settled().keys()
+        known = self.study.finished()
         found = self.found()
         goal = goal_of(self.options)
         place = self.study.storage
@@ -198,6 +199,7 @@ class SearchStages:
                 key: {row["trial_id"]: points.to_pylist() for row in f.explored if (points := evidence.curve(row))}
                 for key, f in found.items()
             },
+            known=known,
             course=self.course("explore", sum(search.left for search in opened.values())),
         )
         for failure in failures:

@@ -22,6 +22,7 @@ import optuna
 import sqlalchemy
 from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import Study as OptunaStudy
@@ -50,7 +51,8 @@ class Search:
 
     Optuna's sampler is TPE, seeded from the study seed, the search's name and the number of trials so far: a search
     that is taken up again does not repeat its draws. Several may share a database if their searches have other names;
-    two processes at one search leave each other's trials alone, as far as `claimed` tells of them.
+    two processes at one search leave each other's trials alone, and have the budget together: what counts is asked of
+    the storage before each trial, of `claimed`, and of the rows that are `learn`ed.
     """
 
     def __init__(
@@ -87,15 +89,16 @@ class Search:
         with _explained(storage):
             self._study = _open(name, owner, storage, _directions(goal), design)
         self._asked: dict[str, optuna.trial.Trial] = {}
-        self._ended = {row["trial_id"] for row in rows}
-        self._budget, self._left = budget, max(0, budget - len(rows))
+        self._budget = budget
+        self._taken = {row["trial_id"] for row in rows}  # whoever runs or ran them
+        self._past: set[int] = set()  # numbers of trials that ended before now: of these, only the rows count
         with _explained(self._storage):
             self._remember(rows, claimed)
 
     @property
     def left(self) -> int:
-        """How many trials may still be asked for."""
-        return self._left
+        """How many trials may still be asked for, as far as is known."""
+        return max(0, self._budget - len(self._taken))
 
     @property
     def budget(self) -> int:
@@ -109,39 +112,76 @@ class Search:
 
     def ask(self, claimed: Collection[str] = ()) -> TrialSpec | None:
         """The next trial, but for those that are `claimed` by others; None when budget or space has no more."""
-        if not self._left:
+        if not self.left:
             return None
         with _explained(self._storage):
+            if self._count(claimed) >= self._budget:
+                return None
             for repeats in range(2 * REPEATS):
                 if repeats == REPEATS and not self._enqueue_untried(claimed):
                     break
-                trial = self._study.ask()
-                spec = self._make(trial)
-                spec = replace(spec, params=canonical_json(trial.params))
-                if not any(spec.trial_id in ids for ids in (self._ended, self._asked, claimed)):
-                    trial.set_user_attr("trial_id", spec.trial_id)
-                    self._asked[spec.trial_id] = trial
-                    self._left -= 1
-                    return spec
-                # Values that were tried before, as an earlier run left them in the queue, or that another process
-                # tries: nothing would be learned.
-                self._study.tell(trial, state=TrialState.FAIL)
-        self._budget, self._left = self._budget - self._left, 0
+                # Another process that opens the search now may take this trial for one that was left behind.
+                with contextlib.suppress(UpdateFinishedTrialError):
+                    trial = self._study.ask()
+                    spec = self._make(trial)
+                    spec = replace(spec, params=canonical_json(trial.params))
+                    if spec.trial_id in self._taken or spec.trial_id in claimed:
+                        # Values that were tried before, as an earlier run left them in the queue, or that another
+                        # process tries: nothing would be learned.
+                        self._taken.add(spec.trial_id)
+                        trial.set_user_attr("trial_id", spec.trial_id)
+                        self._end(trial.number)
+                    elif self._count(claimed, trial.number) >= self._budget:
+                        self._end(trial.number)  # another process asked for the last one in the same moment
+                        return None
+                    else:
+                        trial.set_user_attr("trial_id", spec.trial_id)
+                        self._asked[spec.trial_id] = trial
+                        self._taken.add(spec.trial_id)
+                        return spec
+        self._budget = len(self._taken)
         return None
 
     def tell(self, trial_id: str, row: Row | None) -> None:
         """Learn from a trial's row; None: it failed without leaving one."""
         trial = self._asked.pop(trial_id)
-        self._ended.add(trial_id)
         state, values, steps = _outcome(row, self._goal)
         with _explained(self._storage):
-            for step, value in steps.items():
-                trial.report(value, step)
-            self._study.tell(trial, values, state, skip_if_finished=True)
+            with contextlib.suppress(UpdateFinishedTrialError):
+                for step, value in steps.items():
+                    trial.report(value, step)
+            told = self._study.tell(trial, values, state, skip_if_finished=True)
+            # Another process may have taken it for one that was left behind, and have said so.
+            if row is not None and told.state is not state and (trial_id, state) not in self._known_states():
+                self._study.add_trial(self._known(row))
+
+    def learn(self, row: Row) -> None:
+        """Learn from the row of a trial that another process ran."""
+        self._taken.add(row["trial_id"])
+        with _explained(self._storage):
+            if row["trial_id"] not in dict(self._known_states()):  # else that process tells of it
+                self._study.add_trial(self._known(row))
+
+    def _count(self, claimed: Collection[str], number: int = 0) -> int:
+        """How many trials are taken by now, with those before `number` that others are just asking for."""
+        asking = 0
+        for trial in self._study.get_trials(deepcopy=False):
+            trial_id = _id_of(trial)
+            if trial_id and (trial.number not in self._past or trial_id in claimed):
+                self._taken.add(trial_id)
+            asking += not trial_id and trial.state is TrialState.RUNNING and trial.number < number
+        return len(self._taken) + asking
+
+    def _known_states(self) -> set[tuple[str, TrialState]]:
+        return {(_id_of(trial), trial.state) for trial in self._study.get_trials(deepcopy=False)}
+
+    def _end(self, number: int) -> None:
+        """End a trial that nothing is learned from, unless another process did."""
+        self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
     def _enqueue_untried(self, claimed: Collection[str]) -> bool:
         """Try next what TPE leaves out, as it returns to what was good; False: the space has nothing else."""
-        tried = {*self._ended, *self._asked, *claimed}
+        tried = {*self._taken, *claimed}
         found = points(self._make, len(tried) + 1) or {}
         values = next((values for trial_id, values in found.items() if trial_id not in tried), None)
         if values is not None:
@@ -153,16 +193,18 @@ class Search:
 
         But for what is claimed: that counts, and is left alone.
         """
-        known = set()
+        known, ended = set(), set(self._taken)
         for trial in self._study.get_trials(deepcopy=False):
-            trial_id = trial.user_attrs.get("trial_id", "")
-            if trial.state is TrialState.RUNNING and trial_id in claimed:
-                self._left = max(0, self._left - (trial_id not in self._ended))
-            elif trial.state is TrialState.RUNNING:
-                self._study.tell(trial.number, state=TrialState.FAIL)
-                if trial_id and trial_id not in self._ended:
+            trial_id = _id_of(trial)
+            if trial.state is TrialState.RUNNING and trial_id not in claimed:
+                self._end(trial.number)
+                if trial_id and trial_id not in ended:
                     # The same values give the same trial, which continues from its own checkpoint.
                     self._study.enqueue_trial(trial.params)
+            if trial_id in claimed:
+                self._taken.add(trial_id)
+            elif trial.state is not TrialState.WAITING:
+                self._past.add(trial.number)
             known.add((trial_id, trial.state))
         missing = [row for row in rows if (row["trial_id"], _outcome(row, self._goal)[0]) not in known]
         self._study.add_trials([self._known(row) for row in missing])
@@ -343,6 +385,11 @@ def _readable(journal: Path) -> bool:
     except ValueError:
         return False
     return not content or content.endswith(b"\n")
+
+
+def _id_of(trial: FrozenTrial) -> str:
+    """Which of our trials it is; '' while it is being asked for."""
+    return str(trial.user_attrs.get("trial_id", ""))
 
 
 def _directions(goal: Goal) -> list[StudyDirection]:

@@ -19,6 +19,7 @@ from sweeper.audio.store import prepare
 from sweeper.execution.searches import Halving, SearchSource
 from sweeper.execution.worker import FoldClips, SweepContext
 from sweeper.results.attempts import attempt
+from sweeper.results.claims import Claim
 from sweeper.results.searching import Goal, read_searches
 from sweeper.results.store import Study
 from sweeper.search.suggest import Search, open_storage
@@ -226,3 +227,19 @@ def test_a_search_whose_space_has_no_more_points_does_not_end_the_others(study):
     assert [isinstance(found, dict) for found in given] == [True] * 4 + [False]
     assert given[-1] == source.FINISHED
     assert (small.left, small.budget, large.left) == (0, 1, 0)
+
+
+def test_what_another_command_committed_counts_also_where_optunas_storage_is_its_own(study):
+    """As in an object store."""
+    mine, theirs = open_search(4), open_search(4)
+    claims = SimpleNamespace(now=lambda: {"0" * 16: Claim("host", alive=True, yields=False)})
+    source = SearchSource({("full", 1): mine}, study, claims)
+    for _ in range(2):
+        spec = theirs.ask()
+        study.commit(row_of(spec), [], [])
+    study.commit(row_of(spec) | {"trial_id": "f" * 16, "arm": "garm"}, [], [])
+    study.commit(row_of(spec) | {"trial_id": "e" * 16, "stage": "replicate"}, [], [])
+    given = [source.suggest(f"tune-{number}") for number in range(3)]
+    assert given[-1] == source.FINISHED
+    assert len({found["trial_id"] for found in given[:-1]} | study.finished()) == 6
+    assert mine.left == 0

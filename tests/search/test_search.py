@@ -20,7 +20,8 @@ from sweeper.results.searching import Goal
 from sweeper.results.tables import StudyError
 from sweeper.search.suggest import JOURNAL, importances, open_storage
 from tests.benchmarks.search_vs_random import races
-from tests.search.conftest import row_of, run, stopped
+from tests.search.conftest import row_of, run, searching, stopped
+from tests.studies import STUDY
 
 
 def trials(storage):
@@ -66,6 +67,75 @@ def test_the_budget_is_the_total(open_search):
     assert len(rows) == 6
     assert open_search(rows, budget=6).ask() is None
     assert len(run(open_search(rows, budget=9))) == 3
+
+
+def test_two_commands_have_the_budget_together(tmp_path, open_search):
+    """Each had counted once, as it began: then both ran all of it."""
+    one, other = (open_search(storage=open_storage(tmp_path, None), budget=8) for _ in range(2))
+    rows = [*run(one, 3), *run(other, 3)]
+    running = one.ask()
+    rows += run(other)
+    assert len({row["trial_id"] for row in rows}) == len(rows) == 7, "one still runs"
+    assert (one.ask(), other.left) == (None, 0)
+    one.tell(running.trial_id, row_of(running))
+    assert states(open_storage(tmp_path, None)).count(TrialState.COMPLETE) == 8
+
+
+def test_of_two_that_ask_for_the_last_trial_at_once_one_gets_it(open_search, plan):
+    storage = optuna.storages.InMemoryStorage()
+    other, given = open_search(storage=storage, budget=4), []
+
+    def meanwhile(trial, base):
+        found = STUDY.space(trial, base)
+        given.append(other.ask())
+        return found
+
+    one = open_search(storage=storage, budget=4, plan=searching(plan, meanwhile))
+    run(other, 3)
+    assert one.ask() is not None
+    assert set(given) == {None}
+    assert TrialState.RUNNING in states(storage)
+
+
+def test_a_command_that_opens_while_another_asks_does_not_end_it(open_search, plan):
+    """It takes what runs and has no name yet for left behind."""
+    storage = optuna.storages.InMemoryStorage()
+    opened = []
+
+    def meanwhile(trial, base):
+        if not opened:
+            opened.append(open_search(storage=storage))
+        return STUDY.space(trial, base)
+
+    assert open_search(storage=storage, plan=searching(plan, meanwhile)).ask() is not None
+
+
+@pytest.mark.parametrize("tell", [row_of, stopped], ids=["complete", "stopped"])
+def test_what_another_command_took_for_left_behind_is_learned(tmp_path, open_search, tell):
+    """It waits for a worker, so nothing tells yet that somebody is at it."""
+    storage = open_storage(tmp_path, None)
+    one = open_search(storage=storage, budget=3)
+    waiting = one.ask()
+    other = open_search(storage=open_storage(tmp_path, None), budget=3)
+    row = tell(waiting)
+    one.tell(waiting.trial_id, row)
+    state = TrialState.COMPLETE if tell is row_of else TrialState.PRUNED
+    assert states(storage).count(state) == 1
+    rows = [row, *run(other), *run(one)]
+    assert len({row["trial_id"] for row in rows}) == len(rows) == 3
+    count = len(trials(storage))
+    open_search(rows, storage=open_storage(tmp_path, None), budget=3)
+    assert len(trials(open_storage(tmp_path, None))) == count, "nothing is remembered twice"
+
+
+def test_what_is_claimed_counts_and_is_not_asked_for(open_search):
+    storage = optuna.storages.InMemoryStorage()
+    running = open_search(storage=storage, budget=3).ask()
+    other = open_search(storage=storage, budget=3)  # before the first one's trial has a worker
+    claimed = {running.trial_id}
+    specs = [other.ask(claimed) for _ in range(3)]
+    assert [spec is None for spec in specs] == [False, False, True]
+    assert running.trial_id not in {spec.trial_id for spec in specs[:2]}
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["storage kept", "storage lost"])
