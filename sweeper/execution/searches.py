@@ -153,7 +153,7 @@ class Halving(InOrder):
     def __init__(self, epochs: Mapping[Key, int], sweep: SweepContext) -> None:
         super().__init__()
         self._sweep = sweep
-        self._points: dict[str, list[dict[str, Any]]] = {}
+        self._points: dict[str, dict[int, Point]] = {}  # by trial and epoch: one that is resumed tells them again
         self._asha: dict[Key, Any] = {
             key: AsyncHyperBandScheduler(
                 time_attr="epoch",
@@ -168,9 +168,12 @@ class Halving(InOrder):
         }
 
     def remember(self, curves: Mapping[Key, Mapping[str, Sequence[Point]]]) -> None:
-        """Take in the curves of earlier trials, as if they had just been run."""
+        """Take in the curves of earlier trials, as if they had just been run; but for those that have gaps."""
         for key, by_trial in curves.items():
             for trial_id, curve in by_trial.items():
+                followed = [point["epoch"] for point in curve if point["validation_accuracy"] is not None]
+                if followed != list(range(len(curve))):
+                    continue
                 ghost = _Ghost(trial_id)
                 self._asha[key].on_trial_add(None, ghost)
                 for point in curve:
@@ -186,11 +189,16 @@ class Halving(InOrder):
         if "validation_accuracy" not in result:  # it has only begun
             return str(TrialScheduler.CONTINUE)
         spec: TrialSpec = trial.config["spec"]
-        self._points.setdefault(spec.trial_id, []).append(result)
+        points = self._points.setdefault(spec.trial_id, {})
+        points[result["epoch"]] = result
+        curve = [points[epoch] for epoch in range(1, result["epoch"] + 1) if epoch in points]
+        # Where an earlier attempt was not followed, ASHA would take what comes next for its first rungs.
+        if len(curve) < result["epoch"]:
+            return str(TrialScheduler.CONTINUE)
         action = str(self._of(trial).on_trial_result(tune_controller, trial, result))
         if action != TrialScheduler.STOP or result["epoch"] >= spec.training.epochs:
             return str(TrialScheduler.CONTINUE)  # after the last epoch, nothing is saved by stopping
-        self._commit(spec, result)
+        self._commit(spec, curve)
         return action
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
@@ -207,15 +215,15 @@ class Halving(InOrder):
         spec: TrialSpec = trial.config["spec"]
         return self._asha[spec.arm, spec.data.fold]
 
-    def _commit(self, spec: TrialSpec, result: dict[str, Any]) -> None:
+    def _commit(self, spec: TrialSpec, points: Sequence[Point]) -> None:
         study = self._sweep.study
         there = circumstances(self._sweep, spec, threads=self._sweep.cpus)
-        row = stopped_row(spec, there, result["epoch"], result["validation_accuracy"])
-        seconds = sum(point["epoch_seconds"] for point in self._points[spec.trial_id])
+        row = stopped_row(spec, there, len(points), points[-1]["validation_accuracy"])
+        seconds = sum(point["epoch_seconds"] for point in points)
         cost = asdict(cost_of_running(study, spec.trial_id, complete=False))
         *_, attempt = read_attempts(study, spec.trial_id).to_pylist()
         place = {name: attempt[name] for name in ("device", "node")}  # where it ran, which needn't be here
-        study.commit(row | cost | place | {"seconds": seconds}, list(_curve(spec, self._points[spec.trial_id])), [])
+        study.commit(row | cost | place | {"seconds": seconds}, list(_curve(spec, points)), [])
 
 
 def _curve(spec: TrialSpec, points: Iterable[Point]) -> Iterable[dict[str, Any]]:

@@ -117,7 +117,8 @@ def fit(
         device: where to compute; bf16 autocast on CUDA as configured, float32 elsewhere.
         state: a checkpoint file to continue from and to keep; None for neither. Worker 0 writes, all read.
         on_state: called after `state` was written.
-        on_epoch: called after each epoch with its point of the curve.
+        on_epoch: called after each epoch with its point of the curve. With `validate` first with those of `state`: who
+            compares trials epoch by epoch may not have seen them.
         validate: called after each epoch with the network, which it may put into evaluation mode; returns an accuracy
             for the curve. What is trained does not depend on it.
         wish: called by worker 0 after each step; "keep" writes `state` once, "leave" writes it and raises `TrialLeft`.
@@ -150,6 +151,8 @@ def fit(
         if wished == "leave":
             raise TrialLeft
 
+    for point in run.curve if validate is not None else ():
+        on_epoch(point)
     while run.epoch < spec.training.epochs:
         point = run.train_epoch(keep)
         if validate is not None:

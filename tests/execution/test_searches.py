@@ -182,6 +182,45 @@ def test_a_trial_that_falls_behind_is_stopped_and_committed_as_such(halving, stu
     assert study.row(good.config["trial_id"]) is None
 
 
+def test_a_resumed_trial_is_compared_at_each_epoch_as_any_other(halving, study):
+    """Its first report was of the epoch after the resume, whose accuracy then stood for that of all before."""
+    whole, resumed, rival = map(tune_trial, specs(3))
+    for trial in (whole, resumed, rival):
+        halving.on_trial_add(None, trial)
+    for epoch in range(1, 9):
+        assert report(halving, whole, epoch, epoch / 10) == TrialScheduler.CONTINUE
+    for epoch in (*range(1, 5), *range(1, 9)):  # its worker died at epoch 4, and it began anew
+        assert report(halving, resumed, epoch, epoch / 10) == TrialScheduler.CONTINUE
+    with attempt(study, rival.config["trial_id"], device="cpu", cpus=1, gpus=0):
+        for epoch in (*range(1, 5), *range(2, 6)):
+            assert report(halving, rival, epoch, epoch / 10) == TrialScheduler.CONTINUE
+        assert report(halving, rival, 6, 0.59) == TrialScheduler.STOP
+    row = study.row(rival.config["trial_id"])
+    assert (row["stopped_epoch"], row["seconds"]) == (6, 12.0)
+    assert study.evidence.curve(row)["epoch"].to_pylist() == list(range(6))
+
+
+def test_a_trial_that_was_not_followed_from_its_beginning_is_not_compared(halving, study):
+    whole, later = map(tune_trial, specs(2))
+    for trial in (whole, later):
+        halving.on_trial_add(None, trial)
+    for epoch in (5, 6, 7, 8, 9, 5, 6, 7):
+        assert report(halving, later, epoch, 0.9) == TrialScheduler.CONTINUE
+    for epoch in range(1, 8):
+        assert report(halving, whole, epoch, epoch / 10) == TrialScheduler.CONTINUE
+
+
+@pytest.mark.parametrize(
+    "gap", [[{"epoch": 4, "validation_accuracy": 0.8}], [{"epoch": 0, "validation_accuracy": None}]]
+)
+def test_earlier_curves_with_gaps_are_not_compared_with(halving, study, gap):
+    halving.remember({("full", 1): {"earlier": gap}})
+    trial = tune_trial(specs(1)[0])
+    halving.on_trial_add(None, trial)
+    for epoch in (1, 2, 3):
+        assert report(halving, trial, epoch, 0.1) == TrialScheduler.CONTINUE
+
+
 def test_each_search_halves_for_itself_and_no_trial_is_stopped_after_its_last_epoch(halving, study):
     (spec,) = specs(1)
     full = tune_trial(spec)
@@ -189,8 +228,9 @@ def test_each_search_halves_for_itself_and_no_trial_is_stopped_after_its_last_ep
     object.__setattr__(other.config["spec"], "arm", "garm")
     for trial in (full, other):
         halving.on_trial_add(None, trial)
-    assert report(halving, full, 6, 0.9) == TrialScheduler.CONTINUE
-    assert report(halving, other, 6, 0.1) == TrialScheduler.CONTINUE, "another arm is no rival"
+    for epoch in range(1, 12):
+        assert report(halving, full, epoch, 0.9) == TrialScheduler.CONTINUE
+        assert report(halving, other, epoch, 0.1) == TrialScheduler.CONTINUE, "another arm is no rival"
     assert report(halving, full, 12, 0.0) == TrialScheduler.CONTINUE
     assert study.finished() == set()
 
@@ -201,6 +241,7 @@ def test_earlier_trials_count_when_a_search_goes_on(halving, study):
     trial = tune_trial(specs(1)[0])
     halving.on_trial_add(None, trial)
     with attempt(study, trial.config["trial_id"], device="cpu", cpus=1, gpus=0):
+        assert report(halving, trial, 1, 0.3) == TrialScheduler.CONTINUE
         assert report(halving, trial, 2, 0.3) == TrialScheduler.STOP
 
 

@@ -350,6 +350,24 @@ def test_a_search_follows_its_validation_clips_and_trains_as_ever(make_spec, tra
         assert torch.equal(ours, theirs)
 
 
+def test_one_that_is_resumed_tells_what_it_was_followed_by_before(make_spec, train, test_clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
+    spec = replace(make_spec(epochs=3), kind="search", stage="explore")
+    seen, again = [], []
+
+    def fatal(point):
+        seen.append(point)
+        if point.epoch == 2:
+            raise Killed
+
+    run = functools.partial(run_trial, spec, train, lambda: [test_clips], device=CPU, state=tmp_path / "s", follow=True)
+    with pytest.raises(Killed):
+        run(on_epoch=fatal)
+    result, _ = run(on_epoch=again.append)
+    assert again[:2] == seen[:2]
+    assert tuple(again) == result.curve
+
+
 def test_test_clips_are_never_followed(make_spec, train, test_clips):
     with pytest.raises(ValueError, match="opened after training"):
         run_trial(make_spec(), train, lambda: [test_clips], device=CPU, follow=True)
