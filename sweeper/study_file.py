@@ -214,16 +214,14 @@ def _fetch(digest: str, storage: Storage, cache: Path) -> None:
 
 
 def _class_in(root: Path, entry: str, network: str, shown: str, sources: Mapping[str, bytes]) -> type[Network]:
-    found: Any = _run(root, entry, shown, sources)[0]
-    for part in network.split("."):
-        found = _attribute(found, part)
+    package, parts = _run(root, entry, shown, sources)[0].__name__.partition(".")[0], network.split(".")
+    stems = ["/".join(parts[:end]) for end in range(len(parts))]
+    # The longest that is a file's, as a file may also define what has its own name.
+    end = max(end for end, stem in enumerate(stems) if {f"{stem}.py", f"{stem}/__init__.py"} & sources.keys())
+    found: Any = importlib.import_module(".".join([package, *parts[:end]]))
+    for part in parts[end:]:
+        found = getattr(found, part)
     return found  # type: ignore[no-any-return]
-
-
-def _attribute(found: Any, name: str) -> Any:
-    if isinstance(found, ModuleType) and not hasattr(found, name):
-        return importlib.import_module(f"{found.__name__.partition('.')[0]}.{name}")
-    return getattr(found, name)
 
 
 def _placed(contents: Mapping[str, bytes], digest: str, cache: Path) -> Path:

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from sweeper.plan import Described, PlanError, build_plan
 from sweeper.results.store import Study
-from sweeper.study_file import find, load, save, with_network
+from sweeper.study_file import find, load, save, shipped, with_network
 
 FILES = Path(__file__).with_name("study_files")
 STUDIES = ("mel", "two_files", "transformer", "fraction", "training_alone")
@@ -138,6 +138,12 @@ def test_a_users_model_py_is_the_users(folder):
     import sweeper.model.config as ours
 
     assert ours.SIZES and statistics.mean([1, 3]) == 2
+
+
+def test_a_file_may_define_what_has_its_own_name(folder):
+    (folder / "mel.py").write_text((folder / "mel.py").read_text() + "\n\ndef mel(x):\n    return x\n")
+    with shipped(load(folder / "mel.py").code) as network:
+        assert network.__name__ == "MelNet"
 
 
 @pytest.mark.parametrize(

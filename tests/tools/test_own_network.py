@@ -1,6 +1,7 @@
 """Weights of a study's own network: they name the code that they need, and run none that isn't given."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import soundfile
 import torch
 from torch import nn
 
+from sweeper.cli import model
 from sweeper.plan import build_plan
 from sweeper.search_spaces.recipes import quick
 from sweeper.study import Network
@@ -20,6 +22,7 @@ from tests.networks import Tiny
 from tests.studies import ARMS, PAPER
 from tests.training.conftest import make_clips
 
+ROOT = Path(__file__).parents[2]
 CLASSES = ("low", "middle", "high")
 CLIP = {"classes": 3, "sample_rate": 8000, "samples": 2000}
 
@@ -133,3 +136,16 @@ def test_a_network_that_cannot_be_traced_is_told(file, tmp_path):
         export(classifier, tmp_path / "bark.pt2")
     assert len(str(raised.value).splitlines()) == 1
     assert not (tmp_path / "bark.pt2").exists()
+
+
+def test_code_that_the_study_kept_is_taken_though_it_has_another_digest_today(tmp_path, capsys):
+    """An earlier version gave some files other digests than this one does."""
+    needs = Needs("MelNet", "0123456789abcdef", "mel.py", "barks")
+    kept, other = (tmp_path / "code" / name / "mel.py" for name in (needs.digest, "elsewhere"))
+    for place in (kept, other):
+        place.parent.mkdir(parents=True)
+        place.write_bytes((ROOT / "tests/study_files/mel.py").read_bytes())
+    with pytest.raises(WeightsError, match=f"holds other code .* code/{needs.digest}"):
+        model._code(other)(needs)
+    assert model._code(kept)(needs).__name__ == "MelNet"
+    assert "as the name of its folder says" in capsys.readouterr().err
