@@ -54,7 +54,10 @@ def floors(folds: dict[int, FoldData], classes: int) -> dict[int, FoldFloor]:
         features = {key: statistics(part) for key, part in parts.items()}
 
         def side(clips: Sequence[Clips]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-            return np.concatenate([features[id(p)] for p in clips]), np.concatenate([p.targets for p in clips])
+            # In the data set's order, however the clips are parted: rounding must not tell one command from another.
+            order = np.argsort(np.concatenate([p.rows for p in clips]), kind="stable")
+            known, labels = [features[id(p)] for p in clips], [p.targets for p in clips]
+            return np.concatenate(known)[order], np.concatenate(labels)[order]
 
         return {fold: _floor(*side(sides.train), *side(sides.scored), classes) for fold, sides in folds.items()}
 

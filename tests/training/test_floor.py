@@ -5,6 +5,7 @@ import pytest
 
 from sweeper.audio.clips import Clips
 from sweeper.audio.fold_data import FoldData
+from sweeper.training import floor
 from sweeper.training.floor import BANDS, floors, statistics
 
 RATE = 8000
@@ -46,6 +47,17 @@ def test_it_is_the_same_each_time_and_folds_do_not_touch_one_another():
         assert np.array_equal(both[fold].confusion, again[fold].confusion)
     assert np.array_equal(both[2].confusion, alone[2].confusion)
     assert both[1].confusion.trace() == 4, "it learned the labels of the training clips: those here are turned round"
+
+
+def test_it_does_not_depend_on_how_clips_are_parted(monkeypatch):
+    seen = []
+    monkeypatch.setattr(floor, "_floor", lambda known, labels, *_: seen.append((known, labels)))
+    whole, asked = clips(TONES), clips(TONES, seed=1)
+    parted = (whole.take([1, 5, 11]), whole.take([0, 2, 3, 4, 6, 7, 8, 9, 10]))
+    for train in ((whole,), parted, parted[::-1]):
+        floors({1: FoldData(train, (asked,), "")}, 3)
+    for known, labels in seen[1:]:
+        assert np.array_equal(known, seen[0][0]) and np.array_equal(labels, seen[0][1])
 
 
 def test_a_class_without_training_clips_is_missed_and_counted():
