@@ -7,6 +7,8 @@ import sys
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+# Not a traceback of Ray's own code for each worker that died: why it did is told, and recorded, once (`deaths`).
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 # Seconds between copies of Tune's own state, which nothing reads: a large sweep's takes seconds to write.
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", str(10**9))
 # Seconds that the end of a trial may take (a stopped one sends its state to an object store) before the next one in its

@@ -124,6 +124,12 @@ class Progress(Callback):
             self._cell[trial_id] = Text("kept", "dim")
             self._forget(trial_id)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Say that a worker died; its trial begins anew."""
+        for spec in specs_of(trial.config):
+            if spec.trial_id not in self._done:
+                self.say(f"{self._name(spec.trial_id)}: its worker died; the trial is tried again")
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Mark a trial whose worker died too often."""
         for spec in specs_of(trial.config):

@@ -9,7 +9,7 @@ import functools
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from sweeper.audio.fold_data import FoldData
 from sweeper.audio.store import ClipStore
 from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, nodes, trial_resources
+from sweeper.execution.deaths import cause_of, note_death, record_death
 from sweeper.execution.fits import Machine, TrialResources, share_of_batch, workers_on
 from sweeper.execution.fused_worker import train_seeds
 from sweeper.execution.in_order import InOrder
@@ -183,7 +184,10 @@ def run_trials(
         source, scheduler = make(sweep)
         source.waiting = waiting if grows() else 1
         stopper = Ending(source, machine.grace)
-        deaths, beside = _Deaths(), Meanwhile(None if meanwhile is None else functools.partial(meanwhile, view.say))
+        deaths, beside = (
+            _Deaths(sweep),
+            Meanwhile(None if meanwhile is None else functools.partial(meanwhile, view.say)),
+        )
         # `auto` measures how fast trials are, with nothing beside them: then it waits for their end.
         while_trials_run = [] if machine.seeds == "auto" else [beside]
         tuner = tune.Tuner(
@@ -215,7 +219,7 @@ def run_trials(
         finally:
             view.close()
             stopper.end()
-        return *_failures(results, deaths.reasons, machine.max_failures), *deaths.of_seeds
+        return *_failures(results, deaths.reasons), *deaths.of_seeds
 
 
 def _at_once_of_one(
@@ -255,26 +259,28 @@ def _name(trial: Any) -> str:
     return str(trial.config["trial_id"])
 
 
-def _failures(results: Any, died: Mapping[str, str], max_failures: int) -> tuple[Failure, ...]:
+def _failures(results: Any, died: Mapping[str, str]) -> tuple[Failure, ...]:
     failures = {}
     for result in results:
         specs = specs_of(result.config) if result.config else ()
         for spec in specs:
             if spec.trial_id in died:
-                reason = f"its worker died {max_failures + 1} times: {died[spec.trial_id]}"
-                failures[spec.trial_id] = Failure(spec, reason)
+                failures[spec.trial_id] = Failure(spec, died[spec.trial_id])
         if (result.metrics or {}).get("outcome") == "failed":
             failures.setdefault(specs[0].trial_id, Failure(specs[0], result.metrics["error"]))
     return tuple(failures.values())
 
 
 class _Deaths(Callback):
-    """Notes the trials that Tune gave up; of those whose workers never began, its results say nothing.
+    """Records the trials that Tune gave up, as their workers can't; of those that never began, its results say nothing.
 
     Also the seeds that failed in a program of several, of which results tell the end alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sweep: SweepContext) -> None:
+        # Without the clips: Tune keeps a copy of its callbacks, which would hold them for ever.
+        folds = {fold: FoldClips((), (), clips.leak) for fold, clips in sweep.folds.items()}
+        self._sweep = replace(sweep, folds=folds)
         self.reasons: dict[str, str] = {}
         self.of_seeds: list[Failure] = []
         self._ended: set[str] = set()
@@ -292,9 +298,14 @@ class _Deaths(Callback):
             if row.get("outcome") == "failed":
                 self.of_seeds.append(Failure(by_id[row["trial"]], row["error"]))
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tune calls this when a worker died and its trial is to begin anew."""
+        for spec in specs_of(trial.config):
+            note_death(self._sweep, spec)
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune calls this after the last try."""
-        error = trial.get_error()
         for spec in specs_of(trial.config):
             if spec.trial_id not in self._ended:
-                self.reasons[spec.trial_id] = str(error or "it could not begin").strip().splitlines()[-1]
+                reason = record_death(self._sweep, spec, trial.num_failures, cause_of(trial))
+                self.reasons[spec.trial_id] = reason

@@ -141,6 +141,28 @@ def read_attempts(study: Study, trial_id: str = "", doubts: Doubts | None = None
     return table.sort_by([("started", "ascending"), ("attempt_id", "ascending")])
 
 
+def end_dead(study: Study, trial_id: str, run: str) -> list[dict[str, Any]]:
+    """End a run's attempts at a trial as lost, now that their process is known to be gone: it can't say so itself.
+
+    It died after its last heartbeat and before the next one.
+
+    Returns:
+        the run's attempts at the trial, oldest first.
+
+    Raises:
+        StudyError: what says so can't be read.
+    """
+    rows = read_attempts(study, trial_id, Doubts()).to_pylist()
+    rows = [row for row in rows if row["attempt_id"].startswith(run)]
+    now = datetime.datetime.now(datetime.UTC)
+    between = datetime.timedelta(seconds=HEARTBEAT_SECONDS * study.storage.patience)
+    for row in rows:
+        if row["outcome"] == "running":
+            row |= {"outcome": "lost", "ended": min(max(now, row["ended"]), row["ended"] + between)}
+            study.write_table(study.attempts.path(f"{trial_id}-{row['attempt_id']}"), [row], schema.ATTEMPT)
+    return rows
+
+
 def possible(attempts: pa.Table) -> pa.Table:
     """The attempts with times and amounts that there can be."""
     amounts = [pc.and_(pc.is_finite(attempts[name]), pc.greater_equal(attempts[name], 0)) for name in ("cpus", "gpus")]

@@ -66,6 +66,7 @@ def status(study: Study) -> Status:
     wrong += [f"impossible row: {line}" for line in doubts.unsound]
     wrong += [f"impossible row: {study.file_of(name)}: {reason}" for name, reason in contradicting.items()]
     wrong += [f"stray file: {name!a}" for name in doubts.strays]
+    failed = states.keys() - finished
     running: dict[str, tuple[str, int, int, str, float]] = {}
     searching: set[str] = set()
     for row in attempts:  # oldest first: a newer one of the same trial runs because that before was killed
@@ -78,7 +79,7 @@ def status(study: Study) -> Status:
     return Status(
         planned=len(planned),
         finished=len(finished),
-        failed=len(states) - len(finished),
+        failed=len(failed - running.keys()),  # what failed once may be tried again now
         running=tuple(running.values()),
         attempts=Counter(row["outcome"].split(":")[0] for row in attempts),
         device_seconds=sum(map(held, attempts)),

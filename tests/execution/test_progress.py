@@ -194,6 +194,16 @@ def test_a_program_that_is_begun_anew_does_not_tell_again_what_had_ended(monkeyp
     assert "seed 1: failed: its worker died" in told.printed()[-1]
 
 
+def test_a_worker_that_died_is_told(monkeypatch):
+    (spec,) = trials(arms=("full",), replicates=1)
+    told = Told([spec], monkeypatch)
+    told.view.begin(1)
+    trial = together(spec)
+    told.view.on_trial_start(0, [], trial)
+    told.view.on_trial_recover(0, [], trial)
+    assert told.printed()[-1] == "full fold 1 seed 0: its worker died; the trial is tried again"
+
+
 def test_why_seeds_run_one_by_one_is_said_once_for_each_arm(monkeypatch):
     specs = trials(arms=("full",), replicates=4)
     told = Told(specs, monkeypatch)

@@ -9,9 +9,11 @@ from sweeper.execution.interrupt import Ending
 from sweeper.execution.seed_groups import PlannedSeeds
 from sweeper.execution.seeds_at_once import most_alike, programs, that_keep_busy
 from sweeper.execution.sweep import _Deaths, _failures
-from sweeper.execution.worker import tune_config
+from sweeper.execution.worker import FoldClips, SweepContext, tune_config
 from sweeper.plan import PlanError
+from sweeper.results.attempts import new_run
 from sweeper.results.claims import Claim
+from sweeper.results.store import Study
 from tests.training.fusing import trials as real_trials
 
 
@@ -110,21 +112,30 @@ def test_the_end_of_a_seed_does_not_stop_the_others():
     assert stopper("1", ended("a1") | {"outcome": "complete"})
 
 
-def test_failures_are_told_of_each_seed():
-    notes, specs = _Deaths(), plan("a", 3)
-    tuned = SimpleNamespace(config=tune_config(specs[0], specs[1:]), get_error=lambda: "died")
-    notes.on_trial_result(0, [], tuned, ended("a0"))
-    notes.on_trial_result(0, [], tuned, {"seeds": [{"trial": "a1", "outcome": "failed", "error": "why"}]})
+@pytest.fixture
+def sweep(tmp_path):
+    study = Study(tmp_path / "s")
+    study.create()
+    return SweepContext(study, {1: FoldClips((), (), "")}, ("a",), True, "x", 1, 0.0, 0, run=new_run(), seeds=3)
+
+
+def test_failures_are_told_of_each_seed(sweep):
+    notes, specs = _Deaths(sweep), real_trials(seeds=3)
+    tuned = SimpleNamespace(config=tune_config(specs[0], specs[1:]), num_failures=1, error_file=None)
+    notes.on_trial_result(0, [], tuned, ended(specs[0].trial_id))
+    failed = {"trial": specs[1].trial_id, "outcome": "failed", "error": "why"}
+    notes.on_trial_result(0, [], tuned, {"seeds": [failed]})
     assert [(failure.spec, failure.error) for failure in notes.of_seeds] == [(specs[1], "why")]
     notes.on_trial_error(0, [], tuned)
-    (failure,) = _failures([SimpleNamespace(config=tuned.config, metrics=None)], notes.reasons, 0)
-    assert (failure.spec, failure.error) == (specs[2], "its worker died 1 times: died")
+    (failure,) = _failures([SimpleNamespace(config=tuned.config, metrics=None)], notes.reasons)
+    assert (failure.spec, failure.error) == (specs[2], "its worker died 1 time, before the trial began")
+    assert sweep.study.failures.single().keys() == {specs[2].trial_id}, "the others' own workers saw to theirs"
 
 
-def test_seeds_that_train_apart_are_not_begun_again_together():
+def test_seeds_that_train_apart_are_not_begun_again_together(sweep):
     first, *others = plan("a", 3)
     tuned = SimpleNamespace(config=tune_config(first, others))
-    _Deaths().on_trial_result(0, [], tuned, {"apart": "why"})
+    _Deaths(sweep).on_trial_result(0, [], tuned, {"apart": "why"})
     assert tuned.config == tune_config(first)
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from sweeper.results import attempts, schema
-from sweeper.results.attempts import Cost, attempt, cost_of_running, costs, read_attempts
+from sweeper.results.attempts import Cost, attempt, cost_of_running, costs, end_dead, read_attempts
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.tools.status import describe, status
@@ -66,6 +66,30 @@ def test_a_killed_attempt_ends_at_its_last_heartbeat(study, monkeypatch):
     cost = costs(study)[A]
     assert cost.attempts == 1
     assert cost.waste_device_seconds == cost.device_seconds == pytest.approx(2 * held)
+
+
+def test_attempts_of_a_process_that_is_gone_end_with_it(study):
+    mine, other = "abcdef", "fedcba"
+    with attempt(study, A, **HELD, run=mine):
+        pass
+    with attempt(study, A, **HELD, run=mine), attempt(study, A, **HELD, run=other), attempt(study, B, **HELD, run=mine):
+        time.sleep(0.1)
+        assert [row["outcome"] for row in end_dead(study, A, mine)] == ["complete", "lost"]
+        found = {(row["trial_id"], row["attempt_id"][:6]): row for row in read_attempts(study).to_pylist()}
+        assert found[A, other]["outcome"] == found[B, mine]["outcome"] == "running"
+        lost = found[A, mine]
+        assert lost["outcome"] == "lost"
+        assert 0.1 <= (lost["ended"] - lost["started"]).total_seconds() < attempts.HEARTBEAT_SECONDS
+        end_dead(study, A, mine)
+        assert lost in read_attempts(study).to_pylist(), "it ends once"
+
+
+def test_a_death_that_is_noticed_late_was_before_the_next_heartbeat(study, monkeypatch):
+    with attempt(study, A, **HELD, run="abcdef"):
+        monkeypatch.setattr(attempts, "HEARTBEAT_SECONDS", 0.05)
+        time.sleep(0.2)
+        (row,) = end_dead(study, A, "abcdef")
+        assert (row["ended"] - row["started"]).total_seconds() <= 0.1
 
 
 def test_waste_is_what_did_not_complete(study, monkeypatch):

@@ -49,6 +49,13 @@ def test_a_dead_attempt_does_not_run(study, monkeypatch):
     assert now.attempts["lost"] == 1
 
 
+def test_a_failed_trial_that_is_tried_again_runs(study):
+    study, rows = study
+    with attempt(study, rows[1]["trial_id"], device="cpu", cpus=1, gpus=0):
+        assert describe(status(study))[0] == "1 of 5 trials finished, 1 running, 0 failed, 3 waiting"
+    assert status(study).failed == 1
+
+
 def test_a_folder_without_a_plan(tmp_path):
     with pytest.raises(StudyError, match="no run has begun"):
         status(Study(tmp_path))
