@@ -10,6 +10,7 @@ from sweeper.report.cells import count, number
 from sweeper.report.tables import distinct
 from sweeper.results.attempts import Cost, costs
 from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.row_files import Doubts
 from sweeper.results.variance import VARIANCE
 
 Row = dict[str, Any]
@@ -104,16 +105,19 @@ def _span(text: str) -> str:
 
 
 def cost_sentence(board: Leaderboard, price: float | None = None) -> str:
-    """What the trials with a row held, retries included, and at `price` per device-hour what that cost.
+    """What all attempts held, also those at trials that did not finish, and at `price` per device-hour what that cost.
 
-    From the rows alone: attempts that never became one are in `cost_table`, which has to read a file for each.
+    As `status` and a budget count it. Of a trial whose attempts are gone, or can't be read, its row says it.
     """
     if board.plan.get("imported"):
         seconds = pc.sum(board.trials.column("seconds")).as_py()
         return "cost: not imported" if seconds is None else f"cost: {seconds:,.0f} seconds of training, as imported"
-    held, wasted = (
-        pc.sum(board.trials.column(name)).as_py() or 0.0 for name in ("device_seconds", "waste_device_seconds")
-    )
+    spent = costs(board.study, Doubts())
+    rows = board.trials.select(["trial_id", "device_seconds", "waste_device_seconds"]).to_pylist()
+    rows = [row for row in rows if row["trial_id"] not in spent]
+    held = sum(cost.device_seconds for cost in spent.values()) + sum(row["device_seconds"] or 0.0 for row in rows)
+    wasted = sum(cost.waste_device_seconds for cost in spent.values())
+    wasted += sum(row["waste_device_seconds"] or 0.0 for row in rows)
     unit = "core" if set(board.trials.column("device").to_pylist()) == {"cpu"} else "GPU"
     money = "" if price is None else f"; {held / 3600 * price:,.2f} at {price:g} per {unit}-hour"
     return f"cost: {held:,.0f} {unit}-seconds held, {wasted:,.0f} of them by attempts that did not complete{money}"
@@ -130,6 +134,9 @@ def cost_table(board: Leaderboard, price: float | None = None) -> tuple[tuple[st
     unfinished = {"kind": "ablation", "status": "missing", "seconds": None, "evaluation_seconds": None}
     trials += [unfinished | trial for trial in board.plan.get("trials", ()) if trial["trial_id"] not in present]
     spent = costs(board.study)
+    # A search's are not planned: they count among all.
+    planned = {trial["trial_id"] for trial in trials}
+    trials += [unfinished | {"kind": "search", "arm": "", "trial_id": name} for name in spent.keys() - planned]
     header = ("arm", "M par.", "GFLOP", "trials", "failed", "training s", "evaluation s", *_ATTEMPTS)
     money = () if price is None else (f"at {price:g} per device-hour",)
     rows = []

@@ -172,7 +172,7 @@ def possible(attempts: pa.Table) -> pa.Table:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a trial held over its attempts; `waste` is the part that did not complete it.
+    """What a trial held over its attempts; `waste` is the part of those that ended without completing it.
 
     In device-seconds: seconds × GPUs where it held any, else seconds × CPUs.
     """
@@ -182,19 +182,21 @@ class Cost:
     waste_device_seconds: float
 
 
-def costs(study: Study) -> dict[str, Cost]:
-    """Cost until now of all trials of a study, by trial id.
+def costs(study: Study, doubts: Doubts | None = None) -> dict[str, Cost]:
+    """Cost until now of all trials of a study, also of those that did not finish, by trial id.
+
+    Args:
+        study: whose.
+        doubts: see `read_attempts`.
 
     Raises:
         StudyError: a file is damaged.
     """
     by_trial = defaultdict(list)
-    for row in read_attempts(study).to_pylist():
-        by_trial[row["trial_id"]].append((held(row), row["outcome"] == "complete"))
+    for row in read_attempts(study, doubts=doubts).to_pylist():
+        by_trial[row["trial_id"]].append((held(row), row["outcome"] not in ("complete", "running")))
     return {
-        trial_id: Cost(
-            len(found), sum(cost for cost, _ in found), sum(cost for cost, complete in found if not complete)
-        )
+        trial_id: Cost(len(found), sum(cost for cost, _ in found), sum(cost for cost, wasted in found if wasted))
         for trial_id, found in by_trial.items()
     }
 

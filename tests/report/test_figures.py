@@ -1,6 +1,7 @@
 """Numbers on their way into figures."""
 
 import contextlib
+import os
 import re
 import time
 from functools import partial
@@ -25,6 +26,7 @@ from sweeper.results.attempts import attempt, costs
 from sweeper.results.leaderboard import derive
 from sweeper.results.tables import StudyError
 from sweeper.search_spaces.published import CITATION
+from sweeper.tools.status import status
 from tests.report.conftest import EPOCHS
 from tests.results.rows import grid, study_of
 from tests.studies import ARMS
@@ -284,7 +286,8 @@ def test_the_cost_of_attempts_is_counted(board):
 
 
 def test_cost_in_money(board):
-    held, wasted = (sum(board.trials.column(f"{name}device_seconds").to_pylist()) for name in ("", "waste_"))
+    spent = costs(board.study).values()
+    held, wasted = (sum(getattr(cost, f"{name}device_seconds") for cost in spent) for name in ("", "waste_"))
     sentence = facts.cost_sentence(board, 36_000.0)
     assert f"cost: {held:,.0f} core-seconds held, {wasted:,.0f} of them" in sentence
     assert sentence.endswith(f"; {held * 10:,.2f} at 36000 per core-hour")
@@ -305,6 +308,44 @@ def test_an_attempt_that_never_became_a_row_still_costs(spoiled):
     held = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
     assert int(held["fusion-sum"]["of it wasted"]) == int(held["all"]["of it wasted"]) >= 20
     assert held["garm"]["attempts"] == "–"
+
+
+def test_the_sentence_of_the_cost_counts_attempts_of_trials_that_did_not_finish(spoiled):
+    (unfinished,) = {trial["trial_id"] for trial in spoiled.read_plan()["trials"]} - spoiled.finished()
+    rows = spoiled.trials().to_pylist()
+    without = sum(row["device_seconds"] for row in rows)
+    wasted = sum(row["waste_device_seconds"] for row in rows)
+    assert f"cost: {without:,.0f} core-seconds held, {wasted:,.0f} of them" in facts.cost_sentence(derive(spoiled))
+    explored = "e" * 16  # by a search, which plans no trial
+    for trial_id, outcome in ((unfinished, "stopped"), (unfinished, "lost"), (explored, "stopped")):
+        with attempt(spoiled, trial_id, device="cpu", cpus=100_000.0, gpus=0.0) as running:
+            time.sleep(0.01)
+            running.outcome = outcome
+    ended = sum(cost.device_seconds for cost in costs(spoiled).values())
+    assert ended > 3000
+    assert status(spoiled).device_seconds == pytest.approx(ended)
+    board = derive(spoiled)
+    # The trials with a row have no attempts in this copy: theirs is what their rows say, and nothing is counted twice.
+    sentence = facts.cost_sentence(board, 36_000.0)
+    assert f"cost: {without + ended:,.0f} core-seconds held, {wasted + ended:,.0f} of them" in sentence
+    assert f"; {(without + ended) * 10:,.2f} at 36000 per core-hour" in sentence
+    header, table = facts.cost_table(board)
+    assert float(dict(zip(header, table[-1], strict=True))["device-s held"]) == pytest.approx(ended, abs=1)
+
+
+def test_what_runs_has_a_cost_and_is_no_waste(spoiled):
+    (unfinished,) = {trial["trial_id"] for trial in spoiled.read_plan()["trials"]} - spoiled.finished()
+    with attempt(spoiled, unfinished, device="cpu", cpus=100_000.0, gpus=0.0):
+        path = spoiled.folder / "attempts" / next(iter(spoiled.storage.files("attempts")))
+        os.utime(path, (time.time() + 1, time.time() + 1))  # its heartbeat
+        cost = costs(spoiled)[unfinished]
+        assert cost.device_seconds > 90_000 and cost.waste_device_seconds == 0
+
+
+def test_a_damaged_attempt_does_not_keep_its_cost_from_being_told(spoiled):
+    (spoiled.folder / "attempts").mkdir()
+    (spoiled.folder / "attempts" / f"{'a' * 16}-{'b' * 12}.parquet").write_bytes(b"?")
+    assert facts.cost_sentence(derive(spoiled)).startswith("cost: ")
 
 
 def test_the_citation_is_the_repositorys():
