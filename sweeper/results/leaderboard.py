@@ -15,7 +15,7 @@ from sweeper.results.importing import imported_problems
 from sweeper.results.looks import SEQUENTIAL
 from sweeper.results.row_files import Doubts
 from sweeper.results.score_grid import REFERENCE_KIND, ScoreGrid, score_grid, trial_frame
-from sweeper.results.soundness import leave_out, unplanned
+from sweeper.results.soundness import RENAMED, leave_out, unplanned
 from sweeper.results.store import Study
 from sweeper.results.study_arms import StudyArms, study_arms
 from sweeper.results.summary import MARGIN, Row, summarise
@@ -134,18 +134,7 @@ def _floor(study: Study, plan: Mapping[str, Any]) -> tuple[Floor | None, list[Pr
 
 def _doubtful(doubts: Doubts) -> list[Problem]:
     """What is wrong with the study's files, by kind."""
-    found = [
-        Problem(
-            "impossible row",
-            f"{line}: left out; "
-            + (
-                "restore it from a copy"
-                if "/pack-" in line.partition(":")[0]
-                else "delete it and run the command again"
-            ),
-        )
-        for line in doubts.unsound[:SHOWN]
-    ]
+    found = [Problem("impossible row", f"{line}: left out{_remedy(line)}") for line in doubts.unsound[:SHOWN]]
     if len(doubts.unsound) > SHOWN:
         found.append(Problem("impossible row", f"and {len(doubts.unsound) - SHOWN} more"))
     if doubts.strays:
@@ -153,3 +142,11 @@ def _doubtful(doubts: Doubts) -> list[Problem]:
         more = f", and {len(doubts.strays) - SHOWN} more" if len(doubts.strays) > SHOWN else ""
         found.append(Problem("stray file", f"{names}{more}: no trial's, and not read; move it out of the study"))
     return found
+
+
+def _remedy(line: str) -> str:
+    """What can be done about an impossible row, unless the line says it."""
+    if line.endswith(RENAMED):
+        return ""
+    packed = "/pack-" in line.partition(":")[0]
+    return "; restore it from a copy" if packed else "; delete it and run the command again"

@@ -105,15 +105,26 @@ def plan_bytes(plan: Mapping[str, Any]) -> bytes:
     return (json.dumps(plan, indent=1, sort_keys=True) + "\n").encode()
 
 
-def merge(old: Mapping[str, Any], new: Mapping[str, Any], study: str) -> dict[str, Any]:
+def merge(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    study: str,
+    row: Callable[[str], Mapping[str, Any] | None] = lambda _trial_id: None,
+) -> dict[str, Any]:
     """One plan with the trials, searches and looks of both; where they differ, in these or in all else, the new counts.
 
     Looks are the exception, planned or taken: the old plan's stay, as they may not depend on what was seen since.
 
+    Args:
+        old, new: the plans.
+        study: what messages call it.
+        row: a trial's row, if it has one. A name that the old plan does not give its arm is taken if the row has it.
+
     Raises:
-        StudyError: they are of another design or other data, which must not be mixed; the message names the `study`.
+        StudyError: they are of another design or other data, which must not be mixed, or call an arm by two names.
     """
     _refuse_mixture(study, old, new)
+    _refuse_renamed(study, old, new, row)
     merged = {**old, **new, "trials": _joined(old, new, "trials", lambda trial: trial["trial_id"])}
     if "searches" in merged:
         merged["searches"] = _joined(old, new, "searches", lambda search: (search["arm"], search["fold"]))
@@ -143,6 +154,20 @@ def _refuse_mixture(study: str, old: Mapping[str, Any], new: Mapping[str, Any]) 
         )
     if names := _differences(*_comparable(old.get("design") or {}, new["design"])):
         raise StudyError(f"{study} holds trials of another design ({', '.join(names)}): {remedy}")
+
+
+def _refuse_renamed(
+    study: str, old: Mapping[str, Any], new: Mapping[str, Any], row: Callable[[str], Mapping[str, Any] | None]
+) -> None:
+    """A trial's row keeps the name under which it was trained: under another one the plan would miss it for ever."""
+    known = {trial["trial_id"]: trial["arm"] for trial in old.get("trials", ())}
+    for trial in new.get("trials", ()):
+        trial_id, name = trial["trial_id"], trial["arm"]
+        if known.get(trial_id, name) != name and (row(trial_id) or {}).get("arm") != name:
+            raise StudyError(
+                f"{study} has arm {known[trial_id]!r}, which is {name!r} now and has the same trials (such as "
+                f"{trial_id}): give it its old name, or use --study NAME to start another study"
+            )
 
 
 def _comparable(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

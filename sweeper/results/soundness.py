@@ -28,6 +28,8 @@ _OF_COMPLETE = ("accuracy", "accuracy_ema", "train_clips", "test_clips", "parame
 _OF_OWN = ("epochs", "sample_rate", "clip_seconds", "threads")  # of every trial that was not imported
 _OF_STOPPED = ("stopped_epoch", "stopped_score")
 _TIMES = (0, 7_258_118_400_000)  # 1970, as on a machine that has no clock, to 2200, in ms
+# A row keeps the name under which it was trained, and earlier versions took a new name into the plan all the same.
+RENAMED = " (if it was renamed: its old name and the same command bring the trial back)"
 _PLANNED = ("kind", "arm", "fold", "replicate")  # what the plan says of a trial, too
 
 
@@ -97,6 +99,7 @@ def unplanned(rows: pa.Table, plan: Mapping[str, Any]) -> dict[str, str]:
         trial = planned.get(row["trial_id"], row)
         if differing := [name for name in _PLANNED if row[name] != trial.get(name, row[name])]:
             found[row["trial_id"]] = "; ".join(f"{n} is {row[n]!r}, {trial[n]!r} in the plan" for n in differing)
+            found[row["trial_id"]] += RENAMED if differing == ["arm"] else ""
     return found
 
 

@@ -274,12 +274,13 @@ class Study:
         A study grows by arms, folds and seeds, and by nothing else.
 
         Raises:
-            StudyError: the study holds trials of another design or other data, which must not be mixed.
+            StudyError: the study holds trials of another design or other data, which must not be mixed, or calls an
+                arm by another name.
         """
 
         def change(data: bytes | None) -> bytes:
             old = None if data is None else parse_plan(data, f"{self}/plan.json")
-            return plan_bytes(plan if old is None else merge(old, plan, str(self)))
+            return plan_bytes(plan if old is None else merge(old, plan, str(self), self.row))
 
         self.storage.update("plan.json", change)
 

@@ -105,7 +105,7 @@ def plan_grid(options: AblationOptions, say: Say, known: Source | None = None) -
     missing = tuple(trial for trial in plan.trials if trial.trial_id not in done)
     for line in describe(plan, len(missing), run):  # first: what follows takes seconds
         say(line)
-    check_begin(options, run.results, plan.describe()["design"], missing)
+    check_begin(options, run.results, plan.describe(), missing)
     return Grid(options, run, plan, missing, extended)
 
 

@@ -85,7 +85,7 @@ def _check_seeds_per_trial(options: AblationOptions) -> None:
 def check_begin(
     options: RunOptions,
     study: Study,
-    design: Mapping[str, Any],
+    plan: Mapping[str, Any],
     trials: Sequence[TrialSpec],
 ) -> None:
     """Refuse a run that could not begin, or not go on.
@@ -93,7 +93,8 @@ def check_begin(
     Args:
         options: the command line.
         study: where its results will go.
-        design: what all trials of the run have in common, as the study's plan says it.
+        plan: what the study's plan is to say of the run: at least what all trials have in common, and the trials that
+            are known.
         trials: those that are to run, or some like them; none where all is done.
 
     Raises:
@@ -101,7 +102,7 @@ def check_begin(
     """
     if (old := study.read_plan()) is not None:
         digest = old.get("data_digest")  # of our own data it is known only once they are decoded
-        merge(old, {"design": design, "data_digest": digest, "trials": ()}, str(study))
+        merge(old, {**plan, "data_digest": digest}, str(study), study.row)
     if isinstance(options, SearchOptions) and options.storage is not None:
         from sweeper.search.suggest import check_database  # Optuna takes a second to import
 

@@ -106,7 +106,7 @@ def _plan(options: AblationOptions, found: Sequence[tuple[Commit, Source]], say:
     missing = tuple(trial for trial in plan.trials if trial.trial_id not in done)
     for line in describe(plan, len(missing), run):
         say(line)
-    check_begin(options, run.results, plan.describe()["design"], missing)
+    check_begin(options, run.results, plan.describe(), missing)
     grid = Grid(options, run, plan, missing, extensions(run.results, plan, done))
     return grid, {"commits": _facts(at, names, same, old)}
 

@@ -59,7 +59,7 @@ def run_search(options: SearchOptions, say: Say) -> Outcome:
     trials = expected()
     for line in describe_searches(searches, options, run):  # first: what follows takes seconds
         say(line)
-    check_begin(options, study, search_design(searches[0], options), trials)
+    check_begin(options, study, {"design": search_design(searches[0], options)}, trials)
     if options.dry_run:
         for line in describe_space(searches[0]):
             say(line)

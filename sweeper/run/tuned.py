@@ -45,7 +45,7 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
     trials = _expected(searches, options, study)
     for line in describe_searches(searches, options, run):  # first: what follows takes seconds
         say(line)
-    check_begin(options, study, design, trials)
+    check_begin(options, study, {"design": design}, trials)
     if options.dry_run:
         _describe_dry(searches, trials, options, run, say)
         return Outcome(OK, None)

@@ -54,7 +54,7 @@ def run_until_decided(options: AblationOptions, run: Run, say: Say, budget: Budg
     most = state.most(options.max_seeds)
     specs = _grid(plan, arms, run.folds)
     first = [of_arm[0] for of_arm in specs]
-    check_begin(options, study, plan.describe()["design"], first)
+    check_begin(options, study, plan.describe(), first)
     for line in [_describe(state, options, study), *describe_data(first[0], run.folds, run)]:
         say(line)
     if options.dry_run:

@@ -38,7 +38,7 @@ def run_variance(options: VarianceOptions, say: Say) -> Outcome:
         say(line)
     if len(run.folds) == 1:
         say("one fold: how much folds differ is not told; name several with --folds")
-    check_begin(options, study, plan.describe()["design"], missing)
+    check_begin(options, study, plan.describe(), missing)
     if options.dry_run:
         for line in expected_cost(missing, run.dataset):
             say(line)

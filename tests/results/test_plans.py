@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.results import folder
+from sweeper.results import folder, leaderboard
 from sweeper.results.folder import Folder, StorageError
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
+from sweeper.tools.status import describe, status
+from tests.results.rows import plan_of, study_of, trial_row
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = """
@@ -95,6 +97,38 @@ def test_what_the_new_plan_does_not_say_stays(tmp_path):
     study.write_plan(plan(2) | {"notes": ["n"]})
     found = study.read_plan()
     assert (found["searches"], found["fixed_study"], found["notes"], len(found["trials"])) == (searches, "f", ["n"], 2)
+
+
+def test_an_arm_that_was_renamed_is_refused(tmp_path):
+    """Its trials' rows keep the name that they were trained under."""
+    study, row = Study(tmp_path), trial_row("full", evidence="")
+    study.create()
+    study.write_plan(plan_of([row]) | {"design": {}})
+    renamed = plan_of([row | {"arm": "whole"}]) | {"design": {}}
+    for _ in range(2):  # before a trial is finished, as it may run, and after that
+        with pytest.raises(
+            StudyError,
+            match=rf"has arm 'full', which is 'whole' now and has the same trials \(such as {row['trial_id']}\): give "
+            "it its old name, or use --study NAME",
+        ):
+            study.write_plan(renamed)
+        study.commit(row, [], [])
+    assert study.read_plan()["trials"][0]["arm"] == "full"
+
+
+def test_a_plan_that_took_a_new_name_takes_the_old_one_again(tmp_path):
+    """As earlier versions left it: the table names the row and no longer says to delete it."""
+    row, other = trial_row("full", evidence=""), trial_row("garm", evidence="")
+    study = study_of(tmp_path, [row, other], plan_of([row | {"arm": "whole"}, other]))
+    (problem,) = [problem for problem in leaderboard.derive(study).problems if problem.kind == "impossible row"]
+    assert problem.message.endswith(
+        "arm is 'full', 'whole' in the plan (if it was renamed: its old name and the same command bring the trial "
+        "back): left out"
+    )
+    assert any("bring the trial back" in line for line in describe(status(study)))
+    study.write_plan(plan_of([row, other]) | {"design": {}})
+    assert leaderboard.derive(study).trials.num_rows == 2
+    assert not [problem for problem in leaderboard.derive(study).problems if problem.kind == "impossible row"]
 
 
 def test_a_damaged_plan_is_not_written_over(tmp_path):

@@ -209,10 +209,8 @@ def test_a_packed_row_that_contradicts_the_plan_names_its_pack(study, small_pack
     (pack,) = (study.folder / "trials").glob("pack-*")
     study.commit(trial_row("full", 9), [], [])
     assert main(["leaderboard", str(study), "--strict"]) == 1
-    assert (
-        f"trials/{pack.name}: arm is 'macem-a', 'full' in the plan: left out; restore it from a copy"
-        in capsys.readouterr().err
-    )
+    told = f"trials/{pack.name}: arm is 'macem-a', 'full' in the plan (if it was renamed: its old name and the same"
+    assert f"{told} command bring the trial back): left out\n" in capsys.readouterr().err
 
 
 PLANS = {

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.plan import PlanError
+from sweeper.results.tables import StudyError
 from sweeper.run.ablations import plan_grid
 from sweeper.run.options import AblationOptions, SearchOptions
 from sweeper.run.prepare import prepare_run
@@ -152,6 +153,17 @@ def test_a_search_needs_a_space(file, tmp_path):
         "smoothing": "0 to 0.2",
         "max_lr": "0.0001 to 0.1, log",
     }
+
+
+def test_an_arm_that_was_renamed_is_refused_before_anything_is_made(file, tmp_path):
+    asked = options(file, tmp_path)
+    grid = plan_grid(asked, print)
+    grid.run.results.write_plan({**grid.plan.describe(), "data_digest": "d"})
+    before = sorted((tmp_path / "results").rglob("*"))
+    file.write_text(file.read_text().replace('"mean-pool"', '"flat"'))
+    with pytest.raises(StudyError, match="has arm 'mean-pool', which is 'flat' now and has the same trials"):
+        plan_grid(asked, print)
+    assert sorted((tmp_path / "results").rglob("*")) == before
 
 
 @pytest.mark.parametrize("seeds", [2, "auto"])
