@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
+import numpy as np
+
 from sweeper.results import schema
 from sweeper.results.attempts import read_attempts
 from sweeper.results.budget import BUDGET
 from sweeper.results.evidence import FOLDERS
+from sweeper.results.floors import FILE, Floor, read_floor, write_floor
+from sweeper.results.folder import Folder
 from sweeper.results.plans import merge
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError, table_bytes
@@ -22,7 +26,7 @@ def merge_studies(parts: Sequence[Study], whole: Study) -> int:
     """Put the trials of some studies into a new one; returns how many there are.
 
     Raises:
-        StudyError: they can't be one study, one of them is still at work, or the new one is there already.
+        StudyError: they can't be one study, one is named twice or still at work, or the new one is there already.
     """
     if whole.exists():
         raise StudyError(f"{whole} is there already; name another one with --study")
@@ -30,16 +34,30 @@ def merge_studies(parts: Sequence[Study], whole: Study) -> int:
     for part, plan in zip(parts[1:], plans[1:], strict=True):
         _refuse_other_code(str(parts[0]), plans[0], str(part), plan)
     together = reduce(lambda old, new: merge(old, new, "together they are no study: the first"), plans)
+    _refuse_twice(parts)
     for part in parts:
         if "running" in set(read_attempts(part)["outcome"].to_pylist()):
             raise StudyError(f"{part} is still at work; wait for its end, or for half a minute if it was killed")
+    floor = _floor(parts, together)
     whole.create()
     # What a budget left out of a part is a hole of the whole.
     whole.write_plan(together | {"study": whole.name} | ({BUDGET: {}} if BUDGET in together else {}))
+    if floor is not None:
+        write_floor(whole, floor, together["data_digest"])
     taken: set[str] = set()
     for part in parts:
         _copy(part, whole, taken)
     return len(taken)
+
+
+def _refuse_twice(parts: Sequence[Study]) -> None:
+    seen = set()
+    for part in parts:
+        there = part.storage
+        place = str(there.path.resolve()) if isinstance(there, Folder) else there.url
+        if place in seen:
+            raise StudyError(f"{part} is named twice; name each study once")
+        seen.add(place)
 
 
 def _plan(part: Study) -> dict[str, Any]:
@@ -57,6 +75,35 @@ def _refuse_other_code(first: str, one: dict[str, Any], second: str, other: dict
         values = [plan.get("software", {}).get(name) for plan in (one, other)]
         if values[0] != values[1]:
             raise StudyError(f"{first} and {second} are of other code ({name} {values[0]} and {values[1]})")
+
+
+def _floor(parts: Sequence[Study], plan: dict[str, Any]) -> Floor | None:
+    """What the parts say of the floor of each fold; it follows from the data, which they share.
+
+    Raises:
+        StudyError: two of them say different things of a fold.
+    """
+    of_fold: dict[int, tuple[Study, Floor]] = {}
+    for part in parts:
+        floor = read_floor(part, plan)
+        if floor is None:
+            continue
+        for fold in floor.confusions:
+            other, known = of_fold.setdefault(fold, (part, floor))
+            alike = (known.method, known.train_clips[fold]) == (floor.method, floor.train_clips[fold])
+            if not (alike and np.array_equal(known.confusions[fold], floor.confusions[fold])):
+                raise StudyError(
+                    f"{other} and {part} have the same data and say different things of the floor of fold {fold}: "
+                    f"delete {FILE} of the one that is wrong, and run its command again"
+                )
+    if not of_fold:
+        return None
+    floors = {fold: floor for fold, (_, floor) in of_fold.items()}
+    return Floor(
+        next(iter(floors.values())).method,
+        {fold: floor.confusions[fold] for fold, floor in floors.items()},
+        {fold: floor.train_clips[fold] for fold, floor in floors.items()},
+    )
 
 
 def _copy(part: Study, whole: Study, taken: set[str]) -> None:

@@ -1,9 +1,11 @@
 """Two half studies are one whole, row for row; what can't be one study is refused, and nothing is begun."""
 
+import numpy as np
 import pytest
 
 from sweeper.results import leaderboard
 from sweeper.results.attempts import attempt
+from sweeper.results.floors import Floor, write_floor
 from sweeper.results.merging import merge_studies
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
@@ -71,6 +73,39 @@ def test_what_cannot_be_one_study_is_refused(tmp_path, rows, plan, words):
     with pytest.raises(StudyError, match=words):
         merge_studies(parts, merged := Study(tmp_path / "merged"))
     assert not merged.exists()
+
+
+def floor_of(wrong, *folds):
+    return Floor("m", {fold: np.array([[8, 2], [wrong, 10 - wrong]]) for fold in folds}, dict.fromkeys(folds, 80))
+
+
+def test_the_floor_of_each_fold_comes_along(tmp_path, rows):
+    parts = [make(tmp_path / str(fold), [row for row in rows if row["fold"] == fold]) for fold in (3, 1, 2)]
+    write_floor(parts[0], floor_of(4, 3, 2), "x")
+    write_floor(parts[1], floor_of(4, 1, 2), "x")  # what a fold's floor is follows from the data: both know fold 2
+    write_floor(parts[2], floor_of(0, 2), "of other data, which were there before")
+    merge_studies(parts, merged := Study(tmp_path / "merged"))
+    found = leaderboard.derive(merged).floor
+    assert list(found.confusions) == [1, 2, 3] and found.train_clips == {1: 80, 2: 80, 3: 80}
+    assert (found.method, found.accuracy()) == ("m", pytest.approx(0.7))
+
+
+def test_floors_that_disagree_about_a_fold_are_refused(tmp_path, rows):
+    parts = [make(tmp_path / str(seed), [row for row in rows if row["replicate"] == seed]) for seed in (0, 1)]
+    for part, wrong in zip(parts, (4, 5), strict=True):
+        write_floor(part, floor_of(wrong, 1), "x")
+    with pytest.raises(StudyError, match=r"0 and .*1 have the same data and say different things of the floor of fold"):
+        merge_studies(parts, merged := Study(tmp_path / "merged"))
+    assert not merged.exists()
+
+
+def test_a_study_with_itself_is_refused(tmp_path, rows):
+    study = make(tmp_path / "1", rows[:2])
+    (tmp_path / "link").symlink_to(tmp_path / "1")
+    for other in (Study(tmp_path / "1"), Study(tmp_path / "link")):
+        with pytest.raises(StudyError, match="is named twice"):
+            merge_studies([study, other], merged := Study(tmp_path / "merged"))
+        assert not merged.exists()
 
 
 def test_a_study_at_work_or_a_name_that_is_taken_is_refused(tmp_path, rows):
