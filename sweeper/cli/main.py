@@ -152,14 +152,14 @@ def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     status.set_defaults(command=_status)
 
 
-def _show(outcome: "Outcome", margin: float) -> None:
+def _show(outcome: "Outcome", margin: float, price: float | None) -> None:
     from sweeper.cli import report as report_cli
 
     asked = signals.asked()
     if asked is not None and asked.urgent:
         return  # whoever sends SIGTERM does not wait long
     if outcome.study is not None and outcome.study.finished():
-        report_cli.print_tables(outcome.study, margin)
+        report_cli.print_tables(outcome.study, margin, price)
 
 
 def _status(args: argparse.Namespace) -> int:

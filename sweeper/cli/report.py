@@ -109,9 +109,9 @@ def _named(given: str, results: str) -> "Iterator[Study]":
         yield study_of(results, given)
 
 
-def print_tables(study: "Study", margin: float) -> None:
-    """Derive the study's tables and print them for a terminal; `margin` in points."""
-    _print_leaderboard(study, "table", None, margin)
+def print_tables(study: "Study", margin: float, price: float | None = None) -> None:
+    """Derive the study's tables and print them for a terminal; `margin` in points, `price` of a device for an hour."""
+    _print_leaderboard(study, "table", price, margin)
 
 
 def add_margin(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:

@@ -18,7 +18,8 @@ END_SECONDS = 30.0  # after the grace: for trials to leave and for Ray to shut d
 
 
 def add_parser(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", show: Callable[[Outcome, float], None]
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    show: Callable[[Outcome, float, float | None], None],
 ) -> None:
     """Add `run` to a command line; the parsed arguments carry `command`. `show` prints a study that has trials."""
     run = commands.add_parser("run", help="train what a study is missing")
@@ -114,7 +115,7 @@ def _set(
     parser: argparse.ArgumentParser,
     options: type[RunOptions],
     run: Callable[[RunOptions, Say], Outcome],
-    show: Callable[[Outcome, float], None],
+    show: Callable[[Outcome, float, float | None], None],
 ) -> None:
     def command(args: argparse.Namespace) -> int:
         if args.list:
@@ -126,7 +127,7 @@ def _set(
 
         with signals.deadline(args.grace + END_SECONDS), own_ray.ahead():
             outcome = run(options(**given), say)
-        show(outcome, args.margin)
+        show(outcome, args.margin, getattr(args, "price_per_hour", None))
         return outcome.code
 
     parser.set_defaults(command=command)

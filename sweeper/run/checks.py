@@ -18,7 +18,7 @@ from sweeper.results.folder import Folder, StorageError, check_links
 from sweeper.results.plans import merge
 from sweeper.results.store import FOLDERS, Study
 from sweeper.results.tables import StudyError
-from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, VarianceOptions, machine
+from sweeper.run.options import AblationOptions, RunOptions, SearchOptions, TunedOptions, VarianceOptions, machine
 from sweeper.waiting import waiting
 
 # The least and the most of each number, both included. The most is more than anybody means and less than what would
@@ -55,6 +55,7 @@ def check_numbers(options: RunOptions) -> None:
             raise PlanError(f"{option} {value}: at least {least}")
         if value > most:
             raise PlanError(f"{option} {value}: at most {most}")
+    _check_unused(options)
     if isinstance(options, VarianceOptions) and not 2 <= options.seeds <= 10:
         raise PlanError(f"--seeds {options.seeds}: of each source 2 to 10 are crossed; more folds tell more, too")
     if options.folds is not None:
@@ -63,6 +64,15 @@ def check_numbers(options: RunOptions) -> None:
         if twice := [fold for fold, times in Counter(options.folds).items() if times > 1]:
             listed = ",".join(map(str, options.folds))
             raise PlanError(f"--folds {listed}: fold {twice[0]} is named twice; --seeds repeats folds")
+
+
+def _check_unused(options: RunOptions) -> None:
+    """Refuse an option that would be heeded by nothing beside the others."""
+    most = options.max_seeds if isinstance(options, AblationOptions) and options.until is None else None
+    if most not in (None, AblationOptions.max_seeds):
+        raise PlanError(f"--max-seeds {most}: add --until decided, or give --seeds instead")
+    if isinstance(options, AblationOptions | TunedOptions) and options.arms and options.table != "all":
+        raise PlanError(f"--table {options.table}: leave it out, or --arm, which names single arms")
 
 
 def _check_seeds_per_trial(options: AblationOptions) -> None:

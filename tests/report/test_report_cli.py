@@ -14,6 +14,7 @@ from sweeper.cli.main import main
 from sweeper.report import tables
 from sweeper.report.rerun import rerun_command
 from sweeper.results import schema
+from sweeper.run.options import OK, Outcome
 from tests.report.conftest import ARMS
 from tests.results.rows import grid, study_of
 
@@ -46,6 +47,11 @@ def test_published_values_stand_beside_their_own_data_set_only(capsys, study, tm
     page = tmp_path / "page.html"
     printed(capsys, "report", esc50.folder, "--output", page)
     assert "93.25" in page.read_text() and "</svg>as published" not in page.read_text()
+
+
+def test_a_run_says_what_its_study_cost(capsys, monkeypatch, study):
+    monkeypatch.setattr("sweeper.run.ablations.run_ablations", lambda _options, _say: Outcome(OK, study))
+    assert " at 2.5 per core-hour" in printed(capsys, "run", "ablations", "--price-per-hour", "2.5").out
 
 
 def test_no_line_of_a_table_is_cut_off_in_a_narrow_terminal(capsys, monkeypatch, study):

@@ -8,7 +8,7 @@ import pytest
 from sweeper.plan import PlanError
 from sweeper.results.tables import StudyError
 from sweeper.run.ablations import plan_grid
-from sweeper.run.options import AblationOptions, SearchOptions
+from sweeper.run.options import AblationOptions, SearchOptions, TunedOptions
 from sweeper.run.prepare import prepare_run
 
 FILES = Path(__file__).parents[1] / "study_files"
@@ -130,6 +130,10 @@ def test_what_a_network_reads_and_no_worker_would_have_is_told(file, tmp_path, m
         ({"peers": ("ast",)}, "unknown peer 'ast'; the peers are: eat-s, acdnet, envnet-v2, "),
         ({"epochs": 0}, "--epochs 0: at least 1"),
         ({"seeds": 0}, "--seeds 0: at least 1"),
+        ({"max_seeds": 3}, "--max-seeds 3: add --until decided, or give --seeds instead"),
+        ({"max_seeds": 0}, "--max-seeds 0: at least 1"),
+        ({"table": "arms", "arms": ("full",)}, "--table arms: leave it out, or --arm, which names single arms"),
+        ({"kind": TunedOptions, "table": "arms", "arms": ("full",)}, "--table arms: leave it out, or --arm"),
         ({"folds": (9,)}, "the official split of demo has the folds 1,2,3,4,5"),
     ],
 )
