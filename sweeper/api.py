@@ -47,6 +47,7 @@ class StudyResults:
         data: str | Path | None = None,
         price: float | None = None,
         tsne: str | Path | None = None,
+        study: str | Path | None = None,
     ) -> str:
         """Write one HTML page that needs nothing else; returns where it lies.
 
@@ -55,11 +56,14 @@ class StudyResults:
             data: where the data set lies, for maps of its features.
             price: of a GPU, or without GPUs of a core, for an hour.
             tsne: also draws the maps there, as PNG, SVG or PDF.
+            study: your file that defines the network, for maps of your own study; its code is run.
         """
         from sweeper.report.page import write_page
+        from sweeper.tools.own_code import own_code
 
+        code = None if study is None else own_code(Path(study))
         page, clips, maps = (None if place is None else Path(place) for place in (output, data, tsne))
-        return write_page(self._board.study, page, clips, price, margin=self._board.margin, tsne=maps)
+        return write_page(self._board.study, page, clips, price, margin=self._board.margin, tsne=maps, code=code)
 
     def __str__(self) -> str:
         from sweeper.report.formats import FORMATS

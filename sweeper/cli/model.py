@@ -14,15 +14,15 @@ from sweeper.report.escaping import csv as csv_cell
 from sweeper.results.redaction import redact
 from sweeper.search_spaces import NAMES as STUDIES
 from sweeper.search_spaces.published import INFERENCE_COST
+from sweeper.tools.own_code import own_code
 from sweeper.waiting import waiting
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sweeper.study import Network
     from sweeper.tools.predict import Prediction
     from sweeper.tools.profile import Profile
-    from sweeper.training.weights import Classifier, Loader, Needs
+    from sweeper.training.weights import Classifier
 
 USAGE_ERROR, FAILURE = 2, 1
 BEST = 3  # classes that the table shows of a file
@@ -96,6 +96,11 @@ def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_ema(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ema", action="store_true", help="the weights' moving average instead of the last epoch's")
+    add_own_code(parser)
+
+
+def add_own_code(parser: argparse.ArgumentParser) -> None:
+    """Add --study, the file that defines the network."""
     parser.add_argument(
         "--study",
         type=Path,
@@ -237,35 +242,10 @@ def _load(args: argparse.Namespace) -> "Classifier | None":
         from sweeper.training import weights  # torch takes seconds to import: a missing file is told without it
 
         try:
-            return weights.load(path, averaged=args.ema, code=None if args.study is None else _code(args.study))
+            return weights.load(path, averaged=args.ema, code=None if args.study is None else own_code(args.study))
         except weights.WeightsError as error:
             _complain(str(error))
             return None
-
-
-def _code(file: Path) -> "Loader":
-    """Loads a network's class from a study's file, which must be as it was when the weights were trained.
-
-    What the study keeps of it is taken as it is, and that is said: an earlier version gave some files other digests.
-    """
-
-    def load(needs: "Needs") -> "type[Network]":
-        from sweeper.study_file import load, network_class
-        from sweeper.training.weights import WeightsError
-
-        code = load(file).code
-        network = network_class(code)
-        kept = file.absolute().parent.name == needs.digest
-        if network is not None and kept and code != needs.digest:
-            print(f"note: {file} is taken for the code of the weights, as the name of its folder says", file=sys.stderr)
-        elif network is None or code != needs.digest:
-            raise WeightsError(
-                f"{file} holds other code ({code or 'none of a network'}) than the weights were trained with "
-                f"({needs.digest}); the study {needs.study} keeps that in its folder code/{needs.digest}"
-            )
-        return network
-
-    return load
 
 
 def _complain(message: str) -> int:

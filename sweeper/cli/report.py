@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweeper.cli.model import add_own_code
+from sweeper.tools.own_code import own_code
+
 if TYPE_CHECKING:
     from sweeper.results.store import Study
 
@@ -59,6 +62,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     report.add_argument(
         "--tsne", type=Path, metavar="FILE", help="also draw the t-SNE (the paper's Fig. 7) as a PNG, SVG or PDF"
     )
+    add_own_code(report)
     add_price(report)
     add_margin(report)
     report.add_argument(
@@ -278,6 +282,8 @@ def _report(args: argparse.Namespace) -> int:
             ("--against", args.against),
             ("--data", args.data),
             ("--price-per-hour", args.price_per_hour),
+            ("--study", args.study),
+            ("--tsne", args.tsne),
         ):
             if value is not None:
                 from sweeper.results.tables import StudyError
@@ -288,7 +294,15 @@ def _report(args: argparse.Namespace) -> int:
         return 0
     against = None if args.against is None else resolve_study(args.against, args.results)
     path = write_page(
-        studies[0], args.output, args.data, args.price_per_hour, against, args.margin / 100, _complain, args.tsne
+        studies[0],
+        args.output,
+        args.data,
+        args.price_per_hour,
+        against,
+        args.margin / 100,
+        _complain,
+        args.tsne,
+        None if args.study is None else own_code(args.study),
     )
     print(f"{path}: one file, opens in any browser, without a network")
     if args.tsne is not None:

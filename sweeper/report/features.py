@@ -29,7 +29,7 @@ from sweeper.results.evidence import mark_of
 from sweeper.results.leaderboard import Leaderboard
 
 if TYPE_CHECKING:
-    from sweeper.training.weights import Classifier
+    from sweeper.training.weights import Classifier, Loader
 
 MAX_CLIPS = 5000  # the paper's four test sets have at most 1746; from here on, t-SNE takes minutes
 DIMENSIONS = 50  # that t-SNE is given
@@ -88,6 +88,7 @@ def feature_maps(
     data: Path | None,
     known: KnownMaps | None = None,
     meanwhile: Callable[[], None] = lambda: None,
+    code: "Loader | None" = None,
 ) -> FeatureMaps:
     """Recompute features from the reference arm's weights, for the test clips of its first block.
 
@@ -96,6 +97,7 @@ def feature_maps(
         data: the data set's folder; None where none is needed, or nobody said.
         known: maps that were made before, by trial, where a page is made again and again; the new one is put there.
         meanwhile: called before the part that takes seconds or minutes, if it comes to that.
+        code: finds the network's class where that is the study's own, as for `weights.load`.
 
     Raises:
         Unavailable: no weights, or the data isn't at hand or not the same.
@@ -103,12 +105,16 @@ def feature_maps(
     trial = _trial(board)
     known, key = {} if known is None else known, (trial["trial_id"], trial["evidence"])
     if key not in known:
-        known[key] = _recomputed(board, trial, data, meanwhile)
+        known[key] = _recomputed(board, trial, data, meanwhile, code)
     return known[key]
 
 
 def _recomputed(
-    board: Leaderboard, trial: Mapping[str, Any], data: Path | None, meanwhile: Callable[[], None]
+    board: Leaderboard,
+    trial: Mapping[str, Any],
+    data: Path | None,
+    meanwhile: Callable[[], None],
+    code: "Loader | None",
 ) -> FeatureMaps:
     whose = f"the weights of {trial['arm']}, fold {trial['fold']}, seed {trial['replicate']}"
     if not board.study.evidence.has_weights(trial):
@@ -122,7 +128,7 @@ def _recomputed(
         if not path.exists():
             raise Unavailable(f"{whose} are gone")
         try:
-            classifier = weights.load(path)
+            classifier = weights.load(path, code=code)
         except weights.WeightsError as error:
             raise Unavailable(str(error)) from None
     if classifier.trial_id != trial["trial_id"] or classifier.mark not in ("", mark_of(trial)):
@@ -131,7 +137,7 @@ def _recomputed(
     if len(np.unique(targets)) < 2 or len(targets) < 4:
         raise Unavailable(f"{len(targets)} test clips of {len(np.unique(targets))} classes are too few")
     with threadpool_limits(1):
-        maps = [_map(STAGES[name], features.pop(name), targets) for name in list(features)]
+        maps = [_map(STAGES.get(name, name), features.pop(name), targets) for name in list(features)]
     return FeatureMaps(tuple(maps), targets, trial, tested)
 
 
@@ -172,7 +178,7 @@ def _features(
     targets = np.concatenate([part.targets for part in parts])
     chosen = np.unique(np.linspace(0, len(targets) - 1, min(MAX_CLIPS, len(targets))).astype(np.int64))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = classifier.network.to(device)
+    classifier.network.to(device)
     batches = Batches(parts, round(classifier.sample_rate * classifier.seconds), device)
     raw = np.empty((len(chosen), batches.length), np.float32)  # large: not to be put together from parts
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in STAGES}
@@ -183,8 +189,9 @@ def _features(
             rows = chosen[start : start + BATCH]
             waveforms = batches.gather(rows, np.full(len(rows), 0.5)).waveforms
             raw[start : start + BATCH] = waveforms.squeeze(1).cpu().numpy()
-            for name, values in network(waveforms).features.items():
-                found[name].append(values.cpu().numpy())
+            answer = classifier.answer(waveforms)
+            for name, values in (answer.features or {"logits": answer.logits}).items():  # of a network without stages
+                found.setdefault(name, []).append(values.flatten(1).float().cpu().numpy())
     stages = {name: np.concatenate(values) for name, values in found.items() if values}
     return {"raw": raw} | stages, targets[chosen], len(targets)
 

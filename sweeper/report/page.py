@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
@@ -30,6 +30,9 @@ from sweeper.results.store import Study
 from sweeper.results.summary import MARGIN
 from sweeper.results.tables import StudyError
 
+if TYPE_CHECKING:
+    from sweeper.training.weights import Loader
+
 _HERE = files("sweeper.report")
 
 
@@ -42,6 +45,7 @@ def write_page(
     margin: float = MARGIN,
     say: Callable[[str], None] = lambda _line: None,
     tsne: Path | None = None,
+    code: "Loader | None" = None,
 ) -> str:
     """Write the report of a study.
 
@@ -54,6 +58,7 @@ def write_page(
         margin: largest difference that doesn't matter, as a fraction of 1.
         say: takes a line about a study that may be read and not written.
         tsne: also draws the maps of its features there, as PNG, SVG or PDF.
+        code: finds the network's class for the maps, where that is the study's own; its code is run.
 
     Returns:
         where the page lies.
@@ -64,7 +69,7 @@ def write_page(
     if tsne is not None:
         check_map_file(tsne)
     board = leaderboard.derive(study, margin)
-    html = render(board, data, price, against, tsne=tsne)
+    html = render(board, data, price, against, tsne=tsne, code=code)
     if output is None:
         try:
             study.storage.write("report.html", html.encode())
@@ -94,6 +99,7 @@ def render(
     live: int = 0,
     known_maps: KnownMaps | None = None,
     tsne: Path | None = None,
+    code: "Loader | None" = None,
 ) -> str:
     """The page as text; other arguments as for `write_page`.
 
@@ -102,7 +108,7 @@ def render(
         known_maps: as for `features.feature_maps`.
     """
     with Beside(_content, board, price, against) as content:
-        maps = page_figures.maps(board, data, known_maps, tsne, _begin(content, board, against))
+        maps = page_figures.maps(board, data, known_maps, tsne, _begin(content, board, against), code)
         made = content.result()
     made["tables"] += [maps["map_table"]] if maps["map_table"] else []
     return page("page.html", live=live, **made | {"plots": made["plots"] | maps})

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from sweeper.report.map_file import draw_maps
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.searching import read_searches
 from sweeper.results.tables import StudyError
+
+if TYPE_CHECKING:
+    from sweeper.training.weights import Loader
 
 Row = dict[str, Any]
 Sections = dict[str, Any]
@@ -158,20 +161,21 @@ def maps(
     known: features.KnownMaps | None,
     file: Path | None,
     meanwhile: Callable[[], None],
+    code: "Loader | None" = None,
 ) -> Sections:
     """The section of Fig. 7, or why it is missing.
 
     Args:
         board: the study.
         data: where the data set lies.
-        known, meanwhile: as for `features.feature_maps`.
+        known, meanwhile, code: as for `features.feature_maps`.
         file: that the maps are also drawn to, if any.
 
     Raises:
         StudyError: there is to be a file, and there are no maps, or it can't be written.
     """
     try:
-        found = features.feature_maps(board, data, known, meanwhile)
+        found = features.feature_maps(board, data, known, meanwhile, code)
     except features.Unavailable as reason:
         if file is not None:
             raise StudyError(f"can't draw {file}: {reason}") from None

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from sweeper.model.build import KINDS, build, is_of_this_package
+from sweeper.model.output import as_output
 from sweeper.plan import TrialSpec
-from sweeper.study import Network
+from sweeper.study import Network, Output
 from sweeper.training import checkpoint
 from sweeper.training.fit import Fitted
 
@@ -61,6 +62,10 @@ class Classifier:
     seconds: float
     trial_id: str
     mark: str = ""
+
+    def answer(self, waveforms: torch.Tensor) -> Output:
+        """What the network says of clips `[batch, 1, samples]`."""
+        return as_output(self.network(waveforms))
 
 
 def save(
@@ -148,7 +153,8 @@ def _kind(path: Path, header: dict[str, Any], code: Loader | None) -> Any:
     if code is None:
         raise WeightsError(
             f"{path} holds weights of {needs.network}, which is not ours: pass the file of study {needs.study} that "
-            f"defines it, --study {needs.file or 'FILE.py'} (code {needs.digest[:12] or 'unknown'}); it will be run"
+            f"defines it to predict, export or report, --study {needs.file or 'FILE.py'} (code "
+            f"{needs.digest[:12] or 'unknown'}); it will be run"
         )
     return code(needs)
 

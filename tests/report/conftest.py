@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,12 +15,14 @@ from sweeper.results import leaderboard
 from sweeper.results.attempts import attempt
 from sweeper.results.store import Study
 from sweeper.search_spaces.recipes import quick
+from sweeper.study_file import load
 from sweeper.training import weights
 from sweeper.training.fit import Fitted
 from tests.results.rows import trial_row
 from tests.studies import PAPER
 
 ARMS = ("semantic-only", "garm", "full", "fusion-sum")
+FILE = Path(__file__).parents[1] / "study_files" / "mel.py"
 EPOCHS = 5  # not the recipe's
 GAIN = {"semantic-only": -0.3, "garm": -0.1, "full": 0.0, "fusion-sum": 0.02}
 
@@ -92,6 +95,30 @@ def study(tmp_path_factory, demo_store):
 @pytest.fixture(scope="session")
 def board(study):
     return leaderboard.derive(study)
+
+
+@pytest.fixture
+def own(spoiled, demo_store):
+    """`spoiled`, with weights of a network that a file of the user's defines."""
+    source = load(FILE)
+    row = next(row for row in spoiled.trials().to_pylist() if row["arm"] == "full" and row["replicate"] == 0)
+    plan = build_plan(
+        study="barks",
+        source=source,
+        arms=source.study.arms[:1],
+        recipe=source.study.recipes[0],
+        dataset="demo",
+        split="official",
+        folds=(1,),
+        classes=10,
+        replicates=1,
+    )
+    vars(spec := plan.trials[0])["trial_id"] = row["trial_id"]  # as if this network had been trained there
+    network = build(spec.model, seed=0)
+    (spoiled.folder / "weights").mkdir()
+    path = spoiled.folder / "weights" / f"{row['trial_id']}.safetensors"
+    weights.save(path, Fitted(network, network, (), 0.0), spec, demo_store.dataset.classes, file=FILE.name)
+    return spoiled
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sweeper.report import tables
 from sweeper.report.rerun import rerun_command
 from sweeper.results import schema
 from sweeper.run.options import OK, Outcome
-from tests.report.conftest import ARMS
+from tests.report.conftest import ARMS, FILE
 from tests.results.rows import grid, study_of
 
 
@@ -47,6 +47,25 @@ def test_published_values_stand_beside_their_own_data_set_only(capsys, study, tm
     page = tmp_path / "page.html"
     printed(capsys, "report", esc50.folder, "--output", page)
     assert "93.25" in page.read_text() and "</svg>as published" not in page.read_text()
+
+
+def test_the_map_of_a_network_of_ones_own_needs_its_file(capsys, own, demo_store, tmp_path):
+    drawn = tmp_path / "fig7.png"
+    words = ["report", own.folder, "--output", tmp_path / "page.html", "--tsne", drawn]
+    said = printed(capsys, *words, code=2).err
+    assert "holds weights of MelNet, which is not ours: pass the file of study barks" in said and not drawn.exists()
+    (tmp_path / "mel.py").write_text(FILE.read_text().replace(".relu()", ".tanh()"))
+    said = printed(capsys, *words, "--study", tmp_path / "mel.py", code=2).err
+    assert "holds other code" in said and not drawn.exists()
+    printed(capsys, *words, "--study", FILE)
+    assert drawn.exists()
+    assert re.findall(r"t-SNE, ([\w ]+) · silhouette", (tmp_path / "page.html").read_text()) == ["raw audio", "logits"]
+
+
+def test_what_is_of_one_study_is_refused_for_several(capsys, study):
+    for option in ("--tsne", "--study"):
+        said = printed(capsys, "report", study.folder, study.folder, option, "x.png", code=2).err
+        assert f"{option} is for the report of one study, and here are 2" in said
 
 
 def test_a_run_says_what_its_study_cost(capsys, monkeypatch, study):

@@ -9,11 +9,11 @@ import soundfile
 import torch
 from torch import nn
 
-from sweeper.cli import model
 from sweeper.plan import build_plan
 from sweeper.search_spaces.recipes import quick
 from sweeper.study import Network
 from sweeper.tools.export import ExportError, export
+from sweeper.tools.own_code import own_code
 from sweeper.tools.predict import predict
 from sweeper.training import weights
 from sweeper.training.fit import fit
@@ -146,6 +146,6 @@ def test_code_that_the_study_kept_is_taken_though_it_has_another_digest_today(tm
         place.parent.mkdir(parents=True)
         place.write_bytes((ROOT / "tests/study_files/mel.py").read_bytes())
     with pytest.raises(WeightsError, match=f"holds other code .* code/{needs.digest}"):
-        model._code(other)(needs)
-    assert model._code(kept)(needs).__name__ == "MelNet"
+        own_code(other)(needs)
+    assert own_code(kept)(needs).__name__ == "MelNet"
     assert "as the name of its folder says" in capsys.readouterr().err
