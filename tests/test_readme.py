@@ -1,12 +1,15 @@
 """What README and CONTRIBUTING promise of studies, done."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from sweeper.cli.main import main
 from sweeper.plan import build_plan
 from sweeper.results.study_arms import study_arms
+from sweeper.run.ablations import plan_grid
 from sweeper.run.options import AblationOptions
 from sweeper.run.prepare import prepare_run
 from sweeper.study_file import load
@@ -65,6 +68,18 @@ def test_to_add_an_arm_a_table_or_a_recipe_is_a_line_in_the_study(study, tmp_pat
         "norm": ("full", "no-norm"),
         "others": ("wide", "no-ema"),
     }
+
+
+def test_what_is_decided_within_a_budget_follows_the_main_job(tmp_path, capsys):
+    """In README's order, where the main job has planned a fixed study by then."""
+    options = AblationOptions(results=str(tmp_path), dry_run=True)
+    grid = plan_grid(options, print)
+    grid.run.results.write_plan({**grid.plan.describe(), "data_digest": "d"})
+    lines = re.findall(r"^python -m sweeper (run ablations --until .*)$", (ROOT / "README.md").read_text(), re.M)
+    assert len(lines) == 2
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        assert main([*words, "--results", str(tmp_path), "--dry-run"]) == 0, capsys.readouterr().err
 
 
 def test_contributing_names_what_there_is():
