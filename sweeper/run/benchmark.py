@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sweeper import signals
-from sweeper.audio.datasets import NAMES
+from sweeper.audio.datasets import NAMES, DatasetError
 from sweeper.definition import PlanError, Source
 from sweeper.results.store import Study
 from sweeper.run.ablations import Grid, begin, plan_grid, train
@@ -52,7 +52,7 @@ def run_benchmark(asked: Benchmark, say: Say) -> tuple[int, list[Study]]:
     for name in names:
         options = replace(asked.options, dataset=name, data=asked.folders.get(name))
         options, notes = _with_networks(options, asked.networks)
-        grids.append(plan_grid(options, say, SOURCE))
+        grids.append(_plan(options, say))
         for note in notes:
             say(note)
     if asked.options.dry_run:
@@ -69,6 +69,14 @@ def _datasets(asked: Benchmark) -> list[str]:
     if unused := [name for name in asked.folders if name not in names]:
         raise PlanError(f"--data {unused[0]}={asked.folders[unused[0]]}: add --dataset {unused[0]}, or leave it out")
     return names
+
+
+def _plan(options: BenchmarkOptions, say: Say) -> Grid:
+    """As `plan_grid`, whose remedies name a folder as commands on one data set take it, and this one doesn't."""
+    try:
+        return plan_grid(options, say, SOURCE)
+    except DatasetError as error:
+        raise DatasetError(str(error).replace("--data ", f"--data {options.dataset}=")) from None
 
 
 def _with_networks(options: BenchmarkOptions, names: Sequence[str]) -> tuple[BenchmarkOptions, list[str]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sweeper.audio.datasets import DatasetError
 from sweeper.plan import PlanError
 from sweeper.run import benchmark
 from sweeper.run.benchmark import Benchmark, run_benchmark
@@ -35,6 +36,16 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path, asked, message):
         ask(tmp_path, **asked)
     assert message in str(raised.value)
     assert not (tmp_path / "results").exists()
+
+
+def test_a_folder_is_asked_for_as_this_command_takes_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEPER_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(DatasetError, match="nowhere: no such folder; pass the data set's folder with --data esc50=DIR"):
+        ask(tmp_path, folders={"esc50": tmp_path / "nowhere"})
+    with pytest.raises(DatasetError, match="no folder for esc50: pass --data esc50=DIR, or get it with"):
+        ask(tmp_path, datasets=("esc50",))
+    with pytest.raises(DatasetError, match="demo is synthesised and takes no folder; leave out --data demo=x"):
+        ask(tmp_path, folders={"demo": Path("x")})
 
 
 def test_a_dry_run_says_what_it_costs_and_writes_nothing(tmp_path, monkeypatch):
