@@ -336,11 +336,13 @@ class Study:
             if unknown := sorted((table.columns or {}).keys() - known):
                 raise ValueError(f"table {table.name!r} has a column {unknown[0]!r}, which no arm switches")
         known = {f.name for f in fields(self.network)}
+        own = type(self.network)
+        bare = "" if "__dataclass_fields__" in vars(own) else f"; is @dataclass(…) missing above class {own.__name__}?"
         for arm in self.arms:
             if unknown := sorted(arm.network.keys() - known):
                 raise ValueError(
-                    f"arm {arm.name!r} switches {unknown[0]!r}, which is not a field of {type(self.network).__name__}; "
-                    f"it has: {', '.join(sorted(known - {*FILLED, HEADS}))}"
+                    f"arm {arm.name!r} switches {unknown[0]!r}, which is not a field of {own.__name__}; "
+                    f"it has: {', '.join(sorted(known - {*FILLED, HEADS})) or 'none of its own'}{bare}"
                 )
         self._check_twins()
 

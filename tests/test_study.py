@@ -27,6 +27,10 @@ class Other(Network):
     pass
 
 
+class Bare(Network):
+    width: int = 8
+
+
 def study(**changes):
     return Study(
         **({"network": Net(), "arms": (Arm("full"), Arm("b", network={"norm": False})), "recipes": (RECIPE,)} | changes)
@@ -39,6 +43,10 @@ def study(**changes):
         ({"arms": (Arm("a"),)}, "reference='full' is no arm; the arms are: a; name one of them"),
         ({"arms": (Arm("full"), Arm("full"))}, "two arms are called 'full'"),
         ({"arms": (Arm("full"), Arm("x", network={"nrm": 1}))}, "arm 'x' switches 'nrm', .* Net; it has: norm, width"),
+        (
+            {"network": Bare(), "arms": (Arm("full"), Arm("x", network={"width": 1}))},
+            r"not a field of Bare; it has: none of its own; is @dataclass\(…\) missing above class Bare\?",
+        ),
         ({"tables": (Table("t", ("full", "c")),)}, "table 't' names 'c'; the arms are: full, b"),
         ({"tables": (Table("t", ("full",), columns={"width": "w"}),)}, "column 'width', which no arm switches"),
         ({"tables": (Table("t", ("full",), against="u"),)}, "'t' is held against 'u', which is no table"),
