@@ -149,7 +149,7 @@ def test_a_unit_that_is_not_clear_is_refused_unless_it_is_said(tmp_path):
 @pytest.mark.parametrize(
     ("change", "columns", "words"),
     [
-        ({}, {"seed": "sead"}, r"no column 'sead'; its columns are: arm, acc, seed, state; .*--columns seed=COLUMN"),
+        ({}, {"seed": "sead"}, r"no column 'sead'; its columns are: arm, acc, seed, State; .*--columns seed=COLUMN"),
         ({}, {"sede": "seed"}, "--columns sede=…: unknown; known are arm, score, seed"),
         ({}, {"score": ""}, "lacks score=COLUMN"),
         ({"acc": "high"}, {}, r"line 2, column 'acc': 'high' is not a number"),
@@ -158,7 +158,7 @@ def test_a_unit_that_is_not_clear_is_refused_unless_it_is_said(tmp_path):
         ({"seed": "first"}, {}, r"line 2: 'first' is not a number \(column 'seed'\)"),
         ({"seed": ""}, {}, r"line 2, column 'seed': '' is empty"),
         ({"arm": ""}, {}, r"line 2, column 'arm': '' is no arm's name"),
-        ({"State": "done?"}, {}, r"line 2, column 'state': 'done\?' is neither one of finished"),
+        ({"State": "done?"}, {}, r"line 2, column 'State': 'done\?' is neither one of finished"),
         ({"seed": 0}, {}, r"full fold 1 seed 0 twice: line 2 \(score 0.9\) and line 3 .*--columns fold=COLUMN"),
         ({"State": "crashed"}, {}, "no run has a score"),
     ],

@@ -50,7 +50,7 @@ def is_parquet(path: Path) -> bool:
 
 
 def column_names(path: Path, columns: tuple[str, ...]) -> list[str]:
-    """Names of a table's columns; of text in lower case, with the separator that finds most of `columns`.
+    """Names of a table's columns; of text, with the separator that finds most of `columns`.
 
     Raises:
         DatasetError: it can't be read.
@@ -107,7 +107,7 @@ def rows(path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -
     separator, names = _header(path, content, columns)
     wanted = {}
     for column in (*columns, *optional):
-        places = [place for place, name in enumerate(names) if name == column.casefold()]
+        places = [place for place, name in enumerate(names) if name.casefold() == column.casefold()]
         if len(places) > 1:
             raise DatasetError(f"{path}: {len(places)} columns are named {column!r}; keep one")
         if places:
@@ -172,8 +172,9 @@ def _header(path: Path, content: str, columns: tuple[str, ...]) -> tuple[str, li
     lines = [line for line in lines if not _is_hint([line.strip('"')])][:1]
     best: tuple[int, str, list[str]] = (-1, ",", [])
     for separator in SEPARATORS:
-        names = [name.strip().casefold() for fields in csv.reader(lines, delimiter=separator) for name in fields]
-        count = sum(column.casefold() in names for column in columns)
+        names = [name.strip() for fields in csv.reader(lines, delimiter=separator) for name in fields]
+        known = {name.casefold() for name in names}
+        count = sum(column.casefold() in known for column in columns)
         if count > best[0]:
             best = (count, separator, names)
     while best[2] and not best[2][-1]:
