@@ -68,6 +68,17 @@ def test_folds_of_the_table_are_the_official_ones(table, frame, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["clips.csv", "clips.parquet"])
+def test_columns_that_are_not_used_are_named(table, frame, name):
+    frame = frame.drop(columns="split").rename(columns={"group": "Speaker", "label": "Label"})
+    assert load("table", table(frame, name)).notes == (
+        "no column group: every file counts as a recording of its own",
+        "not used: column Speaker",
+    )
+    more = frame.assign(group=frame["Speaker"], **{"Room ": 1})
+    assert load("table", table(more, name)).notes[0].replace("Room ", "Room") == "not used: columns Speaker, Room"
+
+
+@pytest.mark.parametrize("name", ["clips.csv", "clips.parquet"])
 def test_train_validation_and_test_of_the_table(table, frame, name, tmp_path):
     dataset = load("table", table(frame.drop(columns="fold"), name))
     assert dataset.folds == (1,)

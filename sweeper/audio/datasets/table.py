@@ -16,7 +16,7 @@ from pathlib import Path
 from sweeper.audio.datasets.base import VALIDATION, Clip, DatasetError, Definition, Reading, shorten
 from sweeper.audio.datasets.drawn import draw_folds
 from sweeper.audio.datasets.files import entries, key, preference, suffixes, text
-from sweeper.audio.datasets.tables import number, records, refuse_error, whole
+from sweeper.audio.datasets.tables import column_names, number, records, refuse_error, whole
 
 REQUIRED, OPTIONAL = ("path", "label"), ("group", "fold", "split")
 MOST_FOLDS = 1000
@@ -52,6 +52,8 @@ def read(root: Path | None) -> Reading:
     targets = [classes.index(label) for label in labels]
     groups = [_filled(row, "group") for row in table] if "group" in columns else ids
     notes = [] if "group" in columns else ["no column group: every file counts as a recording of its own"]
+    if unused := [name for name in column_names(root, REQUIRED) if name and name.strip().casefold() not in columns]:
+        notes.append(f"not used: {'column' if len(unused) == 1 else 'columns'} {shorten(unused)}")
     if "fold" in columns:
         folds = [_fold(row) for row in table]
     elif "split" in columns:
