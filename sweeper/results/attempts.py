@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -192,9 +193,14 @@ def costs(study: Study, doubts: Doubts | None = None) -> dict[str, Cost]:
     Raises:
         StudyError: a file is damaged.
     """
+    table = read_attempts(study, doubts=doubts)
+    # By columns, as `held` does for a row: a large study has a hundred thousand.
+    seconds = (table["ended"].to_numpy() - table["started"].to_numpy()) / np.timedelta64(1, "s")
+    cpus, gpus = table["cpus"].to_numpy(), table["gpus"].to_numpy()
+    spent = np.maximum(0.0, seconds * np.where(gpus != 0, gpus, cpus)).tolist()
     by_trial = defaultdict(list)
-    for row in read_attempts(study, doubts=doubts).to_pylist():
-        by_trial[row["trial_id"]].append((held(row), row["outcome"] not in ("complete", "running")))
+    for trial_id, cost, outcome in zip(table["trial_id"].to_pylist(), spent, table["outcome"].to_pylist(), strict=True):
+        by_trial[trial_id].append((cost, outcome not in ("complete", "running")))
     return {
         trial_id: Cost(len(found), sum(cost for cost, _ in found), sum(cost for cost, wasted in found if wasted))
         for trial_id, found in by_trial.items()

@@ -56,7 +56,8 @@ def _holes(trials: pa.Table, plan: Mapping[str, Any]) -> Iterable[Problem]:
     present = set(trials.filter(pc.not_equal(trials["kind"], "search"))["trial_id"].to_pylist())
     planned = {trial["trial_id"]: trial for trial in plan["trials"]}
     needed = {trial["trial_id"] for trial in needed_trials(plan)}
-    if missing := [trial for name, trial in planned.items() if name in needed - present]:
+    gone = needed - present
+    if missing := [trial for name, trial in planned.items() if name in gone]:
         yield Problem("missing", f"{len(missing)} of {_trials(len(needed))}: {_listed(missing)}")
     if unplanned := present - planned.keys():
         yield Problem("unplanned", f"{_trials(len(unplanned))} not in plan.json: {_short(sorted(unplanned))}")

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from sweeper.results import schema
-from sweeper.results.row_files import PACK_ROWS
+from sweeper.results.row_files import PACK_ROWS, _pack_name
 from sweeper.results.store import Study
 from sweeper.results.tables import table_bytes
 from tests.results.rows import trial_row
@@ -46,10 +46,11 @@ def attempts(trials: pa.Table) -> pa.Table:
     """A complete attempt at each of the trials."""
     began = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     row = {"started": began, "ended": began + datetime.timedelta(minutes=1), "outcome": "complete", "device": "cpu"}
-    row |= {"cpus": 1.0, "gpus": 0.0, "process": 1, "node": "node", "process_space": None}
+    row |= {"cpus": 1.0, "gpus": 0.0, "process": 1, "node": "node"}
     ids = trials["trial_id"]
+    own = pa.array([trial_id[:12] for trial_id in ids.to_pylist()])
     columns = [
-        ids if f.name.endswith("_id") else pa.repeat(pa.scalar(row[f.name], f.type), len(trials))
+        {"trial_id": ids, "attempt_id": own}.get(f.name, pa.repeat(pa.scalar(row.get(f.name), f.type), len(trials)))
         for f in schema.ATTEMPT
     ]
     return pa.Table.from_arrays(columns, schema=schema.ATTEMPT)
@@ -63,16 +64,18 @@ def make(folder: Path, trials: int, *, packed: bool) -> Study:
     listed = table.select(["trial_id", "arm", "fold", "replicate", "seed"]).to_pylist()
     plan = {"study": study.name, "kind": "ablation", "design": {}, "data_digest": "x", "trials": listed}
     (folder / "plan.json").write_text(json.dumps(plan))
-    for files, content in ((study.rows, table), (study.attempts, attempts(table))):
-        whole = len(table) // PACK_ROWS * PACK_ROWS if packed else 0
+    whole = len(table) // PACK_ROWS * PACK_ROWS if packed else 0
+    for place, content in (("trials", table), ("attempts", attempts(table))):
+        columns = ("trial_id",) if place == "trials" else ("trial_id", "attempt_id")
+        names = ["-".join(name) for name in zip(*(content[column].to_pylist() for column in columns), strict=True)]
         for start in range(0, whole, PACK_ROWS):
-            (folder / files.path(f"pack-{start:016x}")).write_bytes(
-                table_bytes(content.slice(start, PACK_ROWS), content.schema)
-            )
+            pack = _pack_name(names[start : start + PACK_ROWS])
+            part = table_bytes(content.slice(start, PACK_ROWS), content.schema)
+            (folder / place / pack).write_bytes(part)
         for start in range(whole, len(table)):
-            row = content.slice(start, 1)
-            one = "-".join(row[column][0].as_py() for column in row.column_names[: 1 if files is study.rows else 2])
-            (folder / files.path(one)).write_bytes(table_bytes(row, content.schema))
+            (folder / place / f"{names[start]}.parquet").write_bytes(
+                table_bytes(content.slice(start, 1), content.schema)
+            )
     return study
 
 
@@ -84,7 +87,9 @@ def measure(command: str, study: Study, *options: str) -> str:
     )
     began = time.perf_counter()
     line = [sys.executable, "-c", code, command, str(study.folder), *options]
-    done = subprocess.run(line, check=True, capture_output=True, text=True)
+    done = subprocess.run(line, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
     seconds, memory = time.perf_counter() - began, float(done.stderr.split()[-1])
     return f"{' '.join((command, *options))}: {seconds:.1f} s, peak {memory:.2f} GB"
 
