@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweeper.report.cells import count, number
@@ -107,17 +108,18 @@ def _span(text: str) -> str:
 def cost_sentence(board: Leaderboard, price: float | None = None) -> str:
     """What all attempts held, also those at trials that did not finish, and at `price` per device-hour what that cost.
 
-    As `status` and a budget count it. Of a trial whose attempts are gone, or can't be read, its row says it.
+    Of a finished trial its row says it, of others their attempts, as of those that have no row.
     """
     if board.plan.get("imported"):
         seconds = pc.sum(board.trials.column("seconds")).as_py()
         return "cost: not imported" if seconds is None else f"cost: {seconds:,.0f} seconds of training, as imported"
-    spent = costs(board.study, Doubts())
-    rows = board.trials.select(["trial_id", "device_seconds", "waste_device_seconds"]).to_pylist()
-    rows = [row for row in rows if row["trial_id"] not in spent]
-    held = sum(cost.device_seconds for cost in spent.values()) + sum(row["device_seconds"] or 0.0 for row in rows)
+    finished = board.trials.filter(pc.not_equal(board.trials["status"], "failed"))
+    spent = costs(board.study, Doubts(), but=set(finished["trial_id"].to_pylist()))
+    # A trial that failed may be tried again: its row knows nothing of that.
+    rows = board.trials.filter(pc.invert(pc.is_in(board.trials["trial_id"], pa.array(list(spent), pa.string()))))
+    held = sum(cost.device_seconds for cost in spent.values()) + (pc.sum(rows["device_seconds"]).as_py() or 0.0)
     wasted = sum(cost.waste_device_seconds for cost in spent.values())
-    wasted += sum(row["waste_device_seconds"] or 0.0 for row in rows)
+    wasted += pc.sum(rows["waste_device_seconds"]).as_py() or 0.0
     unit = "core" if set(board.trials.column("device").to_pylist()) == {"cpu"} else "GPU"
     money = "" if price is None else f"; {held / 3600 * price:,.2f} at {price:g} per {unit}-hour"
     return f"cost: {held:,.0f} {unit}-seconds held, {wasted:,.0f} of them by attempts that did not complete{money}"

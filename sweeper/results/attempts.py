@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,7 +108,9 @@ def _beat(study: Study, name: str, content: pa.Buffer, stop: threading.Event) ->
             study.storage.touch(name, content)
 
 
-def read_attempts(study: Study, trial_id: str = "", doubts: Doubts | None = None) -> pa.Table:
+def read_attempts(
+    study: Study, trial_id: str = "", doubts: Doubts | None = None, *, but: Collection[str] = ()
+) -> pa.Table:
     """Attempts at all trials, or at one that is not finished, oldest first.
 
     One that runs ends at its last heartbeat; without one for long, it is `lost`.
@@ -117,12 +119,17 @@ def read_attempts(study: Study, trial_id: str = "", doubts: Doubts | None = None
         study: whose.
         trial_id: of the one trial; '': of all.
         doubts: takes what is wrong with files, instead of an error for the first that is damaged.
+        but: finished trials, whose attempts are not read; only theirs are in packs.
 
     Raises:
         StudyError: a file is damaged.
+        FileNotFoundError: with `trial_id` or `but`, one went while they were read.
     """
     touched = study.attempts.single(f"{trial_id}-" if trial_id else "")
-    table = study.attempts.read_single(touched, doubts) if trial_id else study.attempts.read(doubts)
+    if but:
+        touched = {name: beat for name, beat in touched.items() if name.partition("-")[0] not in but}
+    some = trial_id or but
+    table = study.attempts.read_single(touched, doubts) if some else study.attempts.read(doubts)
     everything, table = table, possible(table)
     if doubts is not None and len(table) < len(everything):
         names = set(zip(everything["trial_id"].to_pylist(), everything["attempt_id"].to_pylist(), strict=True))
@@ -183,17 +190,21 @@ class Cost:
     waste_device_seconds: float
 
 
-def costs(study: Study, doubts: Doubts | None = None) -> dict[str, Cost]:
+def costs(study: Study, doubts: Doubts | None = None, *, but: Collection[str] = ()) -> dict[str, Cost]:
     """Cost until now of all trials of a study, also of those that did not finish, by trial id.
 
     Args:
         study: whose.
         doubts: see `read_attempts`.
+        but: finished trials that are not asked for, as their rows tell what they cost: their attempts are not read.
 
     Raises:
         StudyError: a file is damaged.
     """
-    table = read_attempts(study, doubts=doubts)
+    try:
+        table = read_attempts(study, doubts=doubts, but=but)
+    except FileNotFoundError:  # its trial has finished since it was listed, and it was packed
+        table = read_attempts(study, doubts=doubts)
     # By columns, as `held` does for a row: a large study has a hundred thousand.
     seconds = (table["ended"].to_numpy() - table["started"].to_numpy()) / np.timedelta64(1, "s")
     cpus, gpus = table["cpus"].to_numpy(), table["gpus"].to_numpy()

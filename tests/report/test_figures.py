@@ -286,8 +286,7 @@ def test_the_cost_of_attempts_is_counted(board):
 
 
 def test_cost_in_money(board):
-    spent = costs(board.study).values()
-    held, wasted = (sum(getattr(cost, f"{name}device_seconds") for cost in spent) for name in ("", "waste_"))
+    held, wasted = (sum(board.trials.column(f"{name}device_seconds").to_pylist()) for name in ("", "waste_"))
     sentence = facts.cost_sentence(board, 36_000.0)
     assert f"cost: {held:,.0f} core-seconds held, {wasted:,.0f} of them" in sentence
     assert sentence.endswith(f"; {held * 10:,.2f} at 36000 per core-hour")
