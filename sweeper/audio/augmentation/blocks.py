@@ -1,7 +1,7 @@
 """A CPU computes a batch a few clips at a time, so that what lies between two operations stays in its cache.
 
-A batch of 64 clips of 4 s is 23 MB: from memory, each operation on it takes several times as long as it computes. A GPU
-is given all clips at once.
+A batch of 64 clips of 4 s is 23 MB: from memory, operations on it take up to twice as long. A GPU is given all clips at
+once.
 """
 
 from __future__ import annotations
