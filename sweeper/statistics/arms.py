@@ -244,10 +244,12 @@ def _adjusted_p(found: Differences, level: float) -> Vector:
     for i in np.flatnonzero(np.isfinite(found.half)):
         # From the half-width, so that p follows the interval, also where that is wider than `critical` says.
         t = found.critical[i] * abs(found.diff[i]) / found.half[i]
-        value = largest_t_p(t, coarse(float(found.df[i])), found.loading, len(p) - 1) * level / found.level[i]
+        value = largest_t_p(t, coarse(float(found.df[i])), found.loading, len(p) - 1)
+        # The raised level is called `level`, and 1 stays 1.
+        p[i] = np.interp(value, (0.0, found.level[i], 1.0), (0.0, level, 1.0))
         # The same function gave the interval, so that they agree but for rounding at the very edge.
         outside = abs(found.diff[i]) > found.half[i]
-        p[i] = min(value, level) if outside else min(max(value, math.nextafter(level, 1)), 1.0)
+        p[i] = min(p[i], level) if outside else max(p[i], math.nextafter(level, 1))
     return p
 
 

@@ -108,13 +108,14 @@ def effects(
         error, df = math.sqrt(4 / runs * squared[0]), coarse(float(left[0]))
         # Equal variances make the effects independent; unequal ones correlate them, and the bound holds (Šidák 1967).
         leniency = 1 + 0.1 / (units - 1)  # what the guard of `_variance` costs where noise is equal
-        critical = critical_t((1 - confidence) * leniency, df, 0.0, len(labels))
+        edge = 1 - confidence
+        critical = critical_t(edge * leniency, df, 0.0, len(labels))
         half = np.full(len(labels), critical * error)
         if not np.nan_to_num(layout.residual).any():  # no spread is shown: none is known
             half = np.maximum(half, np.abs(estimate) + layout.step)
         t = critical * np.abs(estimate) / half
-        p = np.array([min(largest_t_p(value, df, 0.0, len(labels)) / leniency, 1.0) for value in t])
-        edge = 1 - confidence
+        p = np.array([largest_t_p(value, df, 0.0, len(labels)) for value in t])
+        p = np.interp(p, (0.0, edge * leniency, 1.0), (0.0, edge, 1.0))  # as in `arms`
         p = np.where(np.abs(estimate) > half, np.minimum(p, edge), np.maximum(p, math.nextafter(edge, 1)))
     return Effects(
         names=labels,

@@ -192,6 +192,7 @@ def test_equal_scores_are_not_certain(arms):
     found = compare_arms(np.full((arms, 1, 3), 0.7), 0, **ONE_FOLD, limits=(0, 1))
     assert (found.diff[1:] == 0).all() and not found.significant.any()
     assert (found.high > found.low)[1:].all() and (found.mean_high > found.mean_low).all()
+    assert found.p[1:] == pytest.approx(1)  # whatever the level was raised to
     assert_agree(found)
 
 

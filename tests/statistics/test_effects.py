@@ -49,6 +49,11 @@ def test_an_effect_is_twice_as_sure_as_a_single_difference():
     assert error**2 == pytest.approx(variance / (2 * 50), rel=0.05)
 
 
+def test_no_effect_has_a_p_of_one():
+    scores = np.tile(RNG(4).normal(size=2), (8, 1))[:, None]
+    assert effects(scores, CUBE, **ONE_FOLD).p == pytest.approx(1)
+
+
 def test_a_noisy_arm_leaves_few_degrees_of_freedom():
     scores = RNG(3).normal(size=(8, 1, 6))
     plain = effects(scores, CUBE, **ONE_FOLD)
