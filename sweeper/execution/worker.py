@@ -31,6 +31,7 @@ with staying():
     from sweeper.study_file import file_name, with_network
     from sweeper.training import weights
     from sweeper.training.fit import Diverged, Epoch, Fitted, TrialLeft, Wish
+    from sweeper.training.raised import place_in_code
     from sweeper.training.trial import TrialResult, run_trial
 
 REPORT_SECONDS = 0.5
@@ -174,9 +175,10 @@ def begin_try(failures: int) -> None:
 
 
 def failed_try(error: Exception) -> Exception:
-    """What went wrong in a try, to be kept; raises it again if only a new process could go on."""
+    """What went wrong in a try, and where, to be kept; raises it again if only a new process could go on."""
     if isinstance(error, torch.AcceleratorError):
         raise error
+    error.add_note(place_in_code(error))
     # Without its frames: they hold the network and all that it had put on the GPU.
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
@@ -189,7 +191,7 @@ def completed(row: Row) -> Row:
 
 def failed(sweep: SweepContext, spec: TrialSpec, failure: Exception) -> Row:
     """Record a trial's failure; returns what Tune is told of it."""
-    reason = f"{type(failure).__name__}: {failure}"
+    reason = f"{type(failure).__name__}: {failure}{getattr(failure, '__notes__', [''])[-1]}"
     if isinstance(failure, torch.OutOfMemoryError):
         reason += " Give each trial more of a GPU (--gpus-per-trial), or choose a smaller recipe."
     curve = curve_rows(spec.trial_id, failure.curve) if isinstance(failure, Diverged) else []

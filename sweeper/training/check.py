@@ -6,9 +6,7 @@ be paired, weights that can't be read back, an answer that differs from one eval
 
 import contextlib
 import json
-import sysconfig
 import tempfile
-import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -31,6 +29,7 @@ from sweeper.training.distributed import check_shareable
 from sweeper.training.ema import EMA
 from sweeper.training.loss import training_loss
 from sweeper.training.optimiser import optimiser
+from sweeper.training.raised import place_in_code
 from sweeper.training.slabs import apart
 from sweeper.training.weights import restored
 from sweeper.training_config import TrainingConfig
@@ -294,12 +293,4 @@ def _told(what: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         message = " ".join(f"{type(error).__name__}: {error}".split())
-        raise NetworkError(f"{what}: {message[:LONGEST]}{_place(error)}") from error
-
-
-def _place(error: BaseException) -> str:
-    """` (file:line)` of the innermost frame that is neither ours nor a library's; empty if there is none."""
-    ours, libraries = str(Path(__file__).parents[1]), sysconfig.get_paths()
-    others = (ours, libraries["purelib"], libraries["platlib"], libraries["stdlib"], "<")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(others)]
-    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+        raise NetworkError(f"{what}: {message[:LONGEST]}{place_in_code(error)}") from error
