@@ -221,6 +221,7 @@ def add_price(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> No
 
 def _leaderboard(args: argparse.Namespace) -> int:
     if args.benchmark:
+        _refuse_options_of_one(args, "table", "not for --benchmark")
         problems = print_benchmark(resolve_benchmark(args.studies, args.results), args.format, args.margin)
     else:
         problems = _print_leaderboard(_one(args), args.format, args.price_per_hour, args.margin)
@@ -259,6 +260,7 @@ def _complain(line: str) -> None:
 
 def _report(args: argparse.Namespace) -> int:
     if args.benchmark:
+        _refuse_options_of_one(args, "report", "not for --benchmark")
         return _report_benchmark(args)
     from sweeper.results.tables import StudyError
 
@@ -278,17 +280,7 @@ def _report(args: argparse.Namespace) -> int:
             raise
         raise StudyError(f"the report needs {package}: pip install {package}") from None
     if len(studies) > 1:
-        for option, value in (
-            ("--against", args.against),
-            ("--data", args.data),
-            ("--price-per-hour", args.price_per_hour),
-            ("--study", args.study),
-            ("--tsne", args.tsne),
-        ):
-            if value is not None:
-                from sweeper.results.tables import StudyError
-
-                raise StudyError(f"{option} is for the report of one study, and here are {len(studies)}")
+        _refuse_options_of_one(args, "report", f"and here are {len(studies)}")
         path = write_data_sets(studies, args.output, args.margin / 100, _complain)
         print(f"{path}: one file, opens in any browser, without a network")
         return 0
@@ -308,6 +300,15 @@ def _report(args: argparse.Namespace) -> int:
     if args.tsne is not None:
         print(args.tsne)
     return 0
+
+
+def _refuse_options_of_one(args: argparse.Namespace, what: str, instead: str) -> None:
+    """Raises StudyError for an option that only one study's table or report, `what`, obeys."""
+    from sweeper.results.tables import StudyError
+
+    for option in ("against", "data", "price_per_hour", "study", "tsne"):
+        if getattr(args, option, None) is not None:
+            raise StudyError(f"--{option.replace('_', '-')} is for the {what} of one study, {instead}")
 
 
 def _report_benchmark(args: argparse.Namespace) -> int:

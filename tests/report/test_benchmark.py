@@ -187,6 +187,16 @@ def test_the_command_line_shows_all_that_lie_in_a_folder(tmp_path, capsys, monke
 
 
 @pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [("leaderboard", "--price-per-hour", "1"), ("report", "--price-per-hour", "1"), ("report", "--tsne", "map.png")],
+)
+def test_what_is_of_one_study_is_refused_for_a_benchmark(command, option, value, capsys):
+    assert main([command, "--benchmark", option, value]) == 2
+    what = {"leaderboard": "table"}.get(command, command)
+    assert f"{option} is for the {what} of one study, not for --benchmark" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "garbled", [{}, [], {"networks": {}}, printed("esc50") | {"rows": [{}]}, printed("esc50") | {"table_5": {"f1": 1}}]
 )
 def test_a_plan_that_garbles_what_was_printed_is_told(tmp_path, garbled):
