@@ -26,6 +26,7 @@ from sweeper.study import Arm, Network, Recipe
 from sweeper.study_file import find, save
 
 DEMO_BYTES = 2**26  # more than its clips take at any rate
+_SHOWN = 3  # clips that can't be read
 _SOME = 3  # folds that tell how much folds differ, where none were named
 
 
@@ -79,6 +80,10 @@ class Run:
         """
         say("preparing audio")
         store = prepare(self.dataset, self.recipe.sample_rate, bad_clips=options.bad_clips)
+        for _clip_id, reason in store.skipped[:_SHOWN]:
+            say(f"left out: {reason}")
+        if len(store.skipped) > _SHOWN:
+            say(f"left out in all: {len(store.skipped)} clips that can't be read, named in the plan and the report")
         check_clips(store, options, self.folds)
         self.results.create()
         if self.source.code:

@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from sweeper.plan import PlanError
 from sweeper.results.tables import StudyError
@@ -176,3 +178,20 @@ def test_several_seeds_at_once_of_a_recipe_that_compiles_are_refused(file, tmp_p
     with pytest.raises(PlanError, match=f"--seeds-per-trial {seeds}: the recipe compiles its networks"):
         plan_grid(options(file, tmp_path, seeds_per_trial=seeds), print)
     assert not (tmp_path / "results").exists()
+
+
+def test_clips_that_cannot_be_read_are_named_when_they_are_left_out(file, tmp_path):
+    sounds = tmp_path / "sounds"
+    rng = np.random.default_rng(0)
+    for name in ("hiss", "hum"):
+        (sounds / name).mkdir(parents=True)
+        for i in range(12):
+            soundfile.write(sounds / name / f"{i:02}.wav", rng.normal(0, 0.1, 8000), 8000)
+    for i in range(5):
+        (sounds / "hum" / f"{i:02}.wav").write_bytes(b"not audio")
+    asked = options(file, tmp_path, dataset="folder", data=sounds, bad_clips="skip", dry_run=False)
+    said = []
+    assert len(prepare_run(asked).open(asked, said.append).skipped) == 5
+    named = {f"left out: {sounds}/hum/0{i}.wav" for i in range(5)}
+    assert len({line.partition(": neither WAV nor FLAC")[0] for line in said[1:4]} & named) == 3
+    assert said[4:] == ["left out in all: 5 clips that can't be read, named in the plan and the report"]
