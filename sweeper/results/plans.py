@@ -125,6 +125,7 @@ def merge(
     """
     _refuse_mixture(study, old, new)
     _refuse_renamed(study, old, new, row)
+    _refuse_renamed_searches(study, old, new)
     merged = {**old, **new, "trials": _joined(old, new, "trials", lambda trial: trial["trial_id"])}
     if "searches" in merged:
         merged["searches"] = _joined(old, new, "searches", lambda search: (search["arm"], search["fold"]))
@@ -168,6 +169,19 @@ def _refuse_renamed(
                 f"{study} has arm {known[trial_id]!r}, which is {name!r} now and has the same trials (such as "
                 f"{trial_id}): give it its old name, or use --study NAME to start another study"
             )
+
+
+def _refuse_renamed_searches(study: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """A search's trials are known by their arm's name: under another one it would begin anew."""
+    before, now = ({arm["name"]: arm for arm in plan.get("definition", {}).get("arms", ())} for plan in (old, new))
+    gone = {search["arm"] for search in old.get("searches", ())} & (before.keys() - now.keys())
+    for name in now.keys() - before.keys() if gone else ():
+        for former in gone:
+            if all(now[name].get(part) == before[former].get(part) for part in ("network", "training", "switches")):
+                raise StudyError(
+                    f"{study} has searched arm {former!r}, which is {name!r} now: give it its old name, or use "
+                    "--study NAME to start another study"
+                )
 
 
 def _comparable(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

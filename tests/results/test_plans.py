@@ -116,6 +116,26 @@ def test_an_arm_that_was_renamed_is_refused(tmp_path):
     assert study.read_plan()["trials"][0]["arm"] == "full"
 
 
+def test_an_arm_that_was_searched_and_renamed_is_refused(tmp_path):
+    """Its search would begin anew, beside the old one's trials that no table shows."""
+    study = Study(tmp_path)
+    about = {"goal": {"objective": "accuracy", "cost": None}, "top": 1, "trials": 1}
+
+    def searched(**arms):
+        rows = [
+            {"name": name, "removes": "", "switches": switches, "published": None} for name, switches in arms.items()
+        ]
+        searches = [{"arm": name, "fold": 1, "recipe_params": "{}"} for name in arms]
+        return plan(1) | {"definition": {"arms": rows}, "searches": searches, "search": about}
+
+    study.write_plan(searched(full={}, bare={"garm": False}))
+    with pytest.raises(StudyError, match="has searched arm 'bare', which is 'naked' now: give it its old name, or use"):
+        study.write_plan(searched(full={}, naked={"garm": False}))
+    study.write_plan(searched(full={}, other={"garm": True}))  # another arm in its place
+    study.write_plan(searched(full={}, bare={"garm": False}, other={"garm": True}))
+    assert len(study.read_plan()["searches"]) == 3
+
+
 def test_a_plan_that_took_a_new_name_takes_the_old_one_again(tmp_path):
     """As earlier versions left it: the table names the row and no longer says to delete it."""
     row, other = trial_row("full", evidence=""), trial_row("garm", evidence="")
