@@ -1,12 +1,17 @@
 """A call that a thread makes while trials run."""
 
+import atexit
+import ctypes
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Callback
 
 from sweeper import signals
+
+END_SECONDS = 5.0  # for the thread to end with the process
 
 
 class Meanwhile(Callback):
@@ -46,6 +51,16 @@ class Meanwhile(Callback):
             self._thread = threading.Thread(target=self._run, daemon=True)
             with signals.held_back(*signals.SIGNALS):  # which are for the main thread
                 self._thread.start()
+            atexit.register(self._abandon)
+
+    def _abandon(self) -> None:
+        """End the thread: in an interpreter that ends, one that is within torch's code would abort the process."""
+        assert self._thread is not None
+        over = time.monotonic() + END_SECONDS
+        while self._thread.is_alive() and time.monotonic() < over:
+            end = ctypes.py_object(SystemExit)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident or 0), end)
+            self._thread.join(0.05)
 
     def _run(self) -> None:
         assert self._call is not None

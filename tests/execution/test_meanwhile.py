@@ -1,5 +1,7 @@
 """What a thread does while trials run."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -58,3 +60,22 @@ def test_who_was_asked_to_end_does_not_wait(monkeypatch):
     late.end()
     never.set()
     assert late._thread is None and not calls, "not begun any more"
+
+
+def test_a_process_that_ends_takes_the_thread_along():
+    """An interpreter that ends stops a thread where it is; within torch, that aborted the process."""
+    code = """
+import sys, threading, torch
+from sweeper.execution.meanwhile import Meanwhile
+begun = threading.Event()
+def call():
+    while True:
+        torch.ones(300000).log()
+        begun.set()
+Meanwhile(call).on_trial_result(0, [], None, {})
+begun.wait()
+sys.exit(143)
+"""
+    for _ in range(3):
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        assert (ended.returncode, ended.stderr) == (143, "")
