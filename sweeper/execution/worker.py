@@ -191,9 +191,10 @@ def completed(row: Row) -> Row:
 
 def failed(sweep: SweepContext, spec: TrialSpec, failure: Exception) -> Row:
     """Record a trial's failure; returns what Tune is told of it."""
-    reason = f"{type(failure).__name__}: {failure}{getattr(failure, '__notes__', [''])[-1]}"
+    more = getattr(failure, "__notes__", [""])[-1]
     if isinstance(failure, torch.OutOfMemoryError):
-        reason += " Give each trial more of a GPU (--gpus-per-trial), or choose a smaller recipe."
+        more = " Give each trial more of a GPU (--gpus-per-trial), or choose a smaller recipe."
+    reason = f"{type(failure).__name__}: {failure}{more}"
     curve = curve_rows(spec.trial_id, failure.curve) if isinstance(failure, Diverged) else []
     with contextlib.suppress(OSError):  # a full disk, say, which may be the very reason
         row = failed_row(spec, circumstances(sweep, spec), reason)
