@@ -6,9 +6,6 @@ import os
 import sys
 
 import pytest
-import torch
-from loky import cpu_count
-from threadpoolctl import threadpool_limits
 
 LONGEST = (
     "execution/test_run.py",
@@ -26,7 +23,7 @@ LONGEST = (
 )
 _numbers = itertools.count()
 
-# Hundreds of processes are started that import the package: where nothing else says so, only the first compiles it.
+# Hundreds of processes are started that import the package and what it needs: only the first compiles each module.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -36,6 +33,8 @@ def pytest_xdist_auto_num_workers(config):
 
     One alone where tests are chosen that kill processes or set up hosts: they need the machine for themselves.
     """
+    from loky import cpu_count
+
     alone = not {"not chaos", "not cluster"} <= set(config.option.markexpr.split(" and "))
     return 0 if alone else min(4, max(2, cpu_count()))
 
@@ -65,6 +64,9 @@ def pytest_collection():
 def a_core_each():
     """As there is a process for each core, threads of one would only wait for each other; programs that it starts may
     have as many as ever."""
+    import torch  # not with this file: pytest's own process, which runs no test, needs none of it
+    from threadpoolctl import threadpool_limits
+
     torch.get_num_threads()  # or torch, asked for the first time, would forget the limit
     with threadpool_limits(1):
         yield
