@@ -1,6 +1,6 @@
 """An actor with a Ray Train run, whose workers take one piece of work after another; stopped, it leaves no trace.
 
-A Train run takes ten seconds to start on two cores: a controller and its three helpers, then the workers, which all
+A Train run takes ten seconds to start on two cores: a controller and its helpers, then the workers, which all
 import what they need. So the run stays when a piece of work is done, and its workers ask for the next, until there has
 been none for a while. One that fails, or is stopped, ends the run: the next piece begins with new processes.
 
@@ -318,10 +318,13 @@ def create(index: int) -> Actor:
     tag = 2 + derive_seed(context.get_job_id(), index) % (TAGS - 2)
     # Train's helper asks the Ray instance that was started last on the machine whether the controller lives, and if
     # that one knows of none, removes the placement group. With the address it asks the right one.
+    # Its watcher of nodes that are about to be taken away, one more process of a run, would start workers anew: a lost
+    # worker ends the run, and the trial goes on from its checkpoint, whatever the reason.
     # torch's own log says on every worker when a network, which might leave parameters unused, used them all.
     environment = {
         "RAY_ADDRESS": context.gcs_address,
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": str(POLL_SECONDS),
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         VARIABLE: uuid.uuid4().hex,
     }

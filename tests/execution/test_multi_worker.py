@@ -271,10 +271,12 @@ def test_a_run_serves_many_trials_hears_all_they_tell_and_leaves_nothing(address
     anew, third = outcome(run, token).value
     assert anew != process, "the other workers of one that failed may wait for it for ever"
     assert left_over()[0] != []
-    deadline = time.monotonic() + train_run.IDLE_SECONDS + 15
+    deadline, helpers = time.monotonic() + train_run.IDLE_SECONDS + 15, set()
     while left_over()[0] != []:
         assert time.monotonic() < deadline, "what nobody works with is given back"
+        helpers |= {name.partition(".")[0] for name in processes().values()}
         time.sleep(0.2)
+    assert "PlacementGroupCleaner" in helpers and "PreemptionWatcher" not in helpers
     # As controllers that hang in their exit, of which Ray knows no more.
     assert all(map(lives, (stray, other, third)))
     assert ray.get(run.close.remote(20.0))
