@@ -29,15 +29,15 @@ sys.dont_write_bytecode = False
 
 
 def pytest_xdist_auto_num_workers(config):
-    """A process per core, of which the container's share counts, and one that works while others wait for what they
-    started; more than four would need much memory.
+    """A process per core, of which the container's share counts; more than four would need much memory. One more than
+    cores takes longer, on two.
 
     One alone where tests are chosen that kill processes or set up hosts: they need the machine for themselves.
     """
     from loky import cpu_count
 
     alone = not {"not chaos", "not cluster"} <= set(config.option.markexpr.split(" and "))
-    return 0 if alone else min(4, cpu_count() + 1)
+    return 0 if alone else min(4, max(2, cpu_count()))
 
 
 def pytest_collection_modifyitems(items):
