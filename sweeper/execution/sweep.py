@@ -188,6 +188,7 @@ def run_trials(
             _Deaths(sweep),
             Meanwhile(None if meanwhile is None else functools.partial(meanwhile, view.say)),
         )
+        packing = Packing(study)
         # `auto` measures how fast trials are, with nothing beside them: then it waits for their end.
         while_trials_run = [] if machine.seeds == "auto" else [beside]
         tuner = tune.Tuner(
@@ -206,7 +207,7 @@ def run_trials(
                 storage_path=scratch,
                 verbose=0,
                 stop=stopper,
-                callbacks=[Beginnings(source), view, deaths, Watchdog(), Packing(study), *watching, *while_trials_run],
+                callbacks=[Beginnings(source), view, deaths, Watchdog(), packing, *watching, *while_trials_run],
                 failure_config=tune.FailureConfig(max_failures=machine.max_failures),
             ),
         )
@@ -219,6 +220,7 @@ def run_trials(
         finally:
             view.close()
             stopper.end()
+            packing.end()
         return *_failures(results, deaths.reasons), *deaths.of_seeds
 
 

@@ -1,5 +1,6 @@
 """Rows are packed while the sweep goes on, and what goes wrong with that does not end it."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,7 @@ def finish(study, callback, folds):
     for fold in folds:
         study.commit(trial_row("full", fold), [], [])
         callback.on_trial_complete(0, [], SimpleNamespace(config={"spec": None}))
+    callback.end()
 
 
 def test_rows_are_packed_as_trials_finish(tmp_path):
@@ -42,3 +44,19 @@ def test_a_row_that_cannot_be_read_ends_no_sweep(tmp_path):
     damaged.write_bytes(b"PAR1")
     finish(study, callback, (3,))
     assert len(study.rows.single()) == 3
+
+
+def test_no_trial_waits_for_it(tmp_path, monkeypatch):
+    study, packed, go_on = Study(tmp_path / "s"), [], threading.Event()
+    monkeypatch.setattr(Study, "pack", lambda _study: packed.append(go_on.wait(10)))
+    callback, trial = Packing(study), SimpleNamespace(config={"spec": None})
+    for _ in range(7):
+        callback.on_trial_complete(0, [], trial)
+    assert not packed
+    go_on.set()
+    callback.end()
+    assert packed == [True], "one at a time; the next takes what came meanwhile"
+    for _ in range(2):
+        callback.on_trial_complete(0, [], trial)
+    callback.end()
+    assert packed == [True, True]
