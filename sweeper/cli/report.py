@@ -213,13 +213,27 @@ def add_price(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> No
     """Add --price-per-hour."""
     parser.add_argument(
         "--price-per-hour",
-        type=float,
+        type=_price,
         metavar="X",
         help="price of an hour of a GPU, or of a core if there is none, in your currency: shows what a study costs",
     )
 
 
+def _price(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a price above 0, such as 2.50")
+    return value
+
+
 def _leaderboard(args: argparse.Namespace) -> int:
+    if args.price_per_hour is not None and args.format != "table":
+        from sweeper.results.tables import StudyError
+
+        raise StudyError(f"--price-per-hour: the cost stands under a table, and not in --format {args.format}")
     if args.benchmark:
         _refuse_options_of_one(args, "table", "not for --benchmark")
         problems = print_benchmark(resolve_benchmark(args.studies, args.results), args.format, args.margin)

@@ -42,6 +42,7 @@ with staying():
     from sweeper.results.attempts import Attempt
     from sweeper.training.distributed import Worker
     from sweeper.training.fit import TrialLeft, Wish
+    from sweeper.training.raised import place_in_code
     from sweeper.training.trial import run_trial
 
 SEARCH_SECONDS = 1.0  # between looks for an actor that is free
@@ -166,7 +167,11 @@ def train_loop(config: dict[str, Any]) -> Row | None:
             )
             return None if running is None else commit_result(sweep, result, fitted, running)
 
-    if worker.rank:
-        return run(None)
-    with recorded(sweep, spec, worker.world_size) as running:
-        return run(running)
+    try:
+        if worker.rank:
+            return run(None)
+        with recorded(sweep, spec, worker.world_size) as running:
+            return run(running)
+    except Exception as error:
+        error.add_note(place_in_code(error))  # its frames stay in this process
+        raise

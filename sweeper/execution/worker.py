@@ -178,7 +178,8 @@ def failed_try(error: Exception) -> Exception:
     """What went wrong in a try, and where, to be kept; raises it again if only a new process could go on."""
     if isinstance(error, torch.AcceleratorError):
         raise error
-    error.add_note(place_in_code(error))
+    if place := place_in_code(error):
+        error.add_note(place)
     # Without its frames: they hold the network and all that it had put on the GPU.
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
@@ -191,7 +192,7 @@ def completed(row: Row) -> Row:
 
 def failed(sweep: SweepContext, spec: TrialSpec, failure: Exception) -> Row:
     """Record a trial's failure; returns what Tune is told of it."""
-    more = getattr(failure, "__notes__", [""])[-1]
+    more = next((note for note in reversed(getattr(failure, "__notes__", [])) if note.startswith(" (")), "")
     if isinstance(failure, torch.OutOfMemoryError):
         more = " Give each trial more of a GPU (--gpus-per-trial), or choose a smaller recipe."
     reason = f"{type(failure).__name__}: {failure}{more}"

@@ -1,6 +1,5 @@
 """What a study found, in sentences; and where its design can't decide, what it finds and the command that could."""
 
-import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -117,15 +116,20 @@ def _remedy(board: Leaderboard) -> list[str]:
 def _going_on(board: Leaderboard) -> list[str]:
     """How a study that ended at its budget, or at its last look, goes on."""
     if (stop := read_stop(board.plan)) is not None:
-        return [f"It stopped at its budget of {stop.words}. To go on without one:", rerun_command(board.plan)]
+        return [f"It stopped at its budget of {stop.words}. To go on without one:", _again(board)]
     sequential = read_sequential(board.plan)
     assert sequential is not None
     after = [look for look in sequential.schedule.looks if look > sequential.end]
     if not after:
         return ["No further look is planned."]
     seeds = after[0] // len(sequential.folds)
-    command = rerun_command(board.plan, seeds=seeds)
+    command = _again(board, seeds=seeds)
     return [f"To go on to {count(seeds, 'seed')}, where the next look is planned:", command]
+
+
+def _again(board: Leaderboard, seeds: int | None = None, folds: int | None = None) -> str:
+    results = str(board.study).rpartition("/")[0]
+    return rerun_command(board.plan, seeds=seeds, folds=folds, margin=board.margin, results=results)
 
 
 def _grid(design: Design) -> str:
@@ -133,13 +137,13 @@ def _grid(design: Design) -> str:
 
 
 def _points(size: float) -> str:
-    return "no size" if math.isinf(size) else f"{100 * size:.1f} points"
+    return "no size" if size > 1 else f"{100 * size:.1f} points"
 
 
 def _command(board: Leaderboard, design: Design) -> str:
     if board.plan.get("imported"):
         return "They are run where the others ran, and imported with these into another study."
-    return rerun_command(board.plan, seeds=design.seeds, folds=design.folds) or "(the study has no plan.json)"
+    return _again(board, seeds=design.seeds, folds=design.folds) or "(the study has no plan.json)"
 
 
 def _outweighed(board: Leaderboard) -> list[str]:

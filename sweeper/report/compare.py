@@ -38,7 +38,8 @@ def compare(study_a: Study, study_b: Study) -> str:
         "B − A: change of the mean, in points, with the 95 % interval of each arm alone, "
         + ("block by block, as both have the same data" if paired else "not paired, as they share no blocks")
         + ("" if fields else "; the studies differ in nothing but chance"),
-        "to full: each study's own paired difference to its full network, with the 95 % interval of all its arms",
+        f"to {a.arms.reference}: each study's own paired difference to its reference, with the 95 % interval of all "
+        "its arms",
     ]
     if not fields:
         notes.insert(0, "Design, data and software are the same.")
@@ -142,7 +143,8 @@ def _arms(a: Leaderboard, b: Leaderboard, paired: Mapping[str, Change]) -> Paper
                 *(NONE if row is None else difference(row) for row in sides),
             )
         )
-    header = ("arm", "n A", "n B", "acc % A", "acc % B", "B − A [95 %]", "A to full [95 %]", "B to full [95 %]")
+    to = [f"{side} to {board.arms.reference} [95 %]" for side, board in (("A", a), ("B", b))]
+    header = ("arm", "n A", "n B", "acc % A", "acc % B", "B − A [95 %]", *to)
     return PaperTable(
         "Arms",
         header,
@@ -150,7 +152,7 @@ def _arms(a: Leaderboard, b: Leaderboard, paired: Mapping[str, Change]) -> Paper
         frozenset({"arm"}),
         reference=a.arms.reference,
         repeats=frozenset({"n A", "n B"}),
-        least=("n A", "n B", "acc % A", "acc % B", "A to full [95 %]", "B to full [95 %]"),
+        least=("n A", "n B", "acc % A", "acc % B", *to),
     )
 
 

@@ -6,23 +6,35 @@ from typing import Any
 
 from sweeper.results.looks import read_sequential
 from sweeper.results.study_arms import study_arms
+from sweeper.results.summary import MARGIN
+
+RESULTS = "results"  # where studies lie, unless the user says otherwise
 
 
-def rerun_command(plan: Mapping[str, Any], *, seeds: int | None = None, folds: int | None = None) -> str:
+def rerun_command(
+    plan: Mapping[str, Any],
+    *,
+    seeds: int | None = None,
+    folds: int | None = None,
+    margin: float = MARGIN,
+    results: str = RESULTS,
+) -> str:
     """The command that runs the study's plan again, or adds what it lacks; '' where the plan doesn't say enough.
 
     Args:
         plan: the study's `plan.json`.
         seeds: paired repetitions instead of the plan's.
         folds: how many instead of the plan's; more than it has are all that the data set has.
+        margin: largest difference that doesn't matter, as a fraction of 1; of a sequential study, its last look's.
+        results: folder or URL of the studies.
     """
     try:
-        return _command(plan, seeds, folds)
+        return _command(plan, seeds, folds, margin, results)
     except (KeyError, TypeError, AttributeError):  # an older version's, or a stranger's
         return ""
 
 
-def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> str:
+def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None, margin: float, results: str) -> str:
     names: dict[str, list[str]] = {}
     for trial in plan.get("trials", ()):
         names.setdefault(trial.get("kind", "ablation"), []).append(trial["arm"])
@@ -47,6 +59,7 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> s
     words += ["--dataset", dataset]
     words += [] if plan.get("synthetic") else ["--data", f"{dataset}=DIR" if benchmark else "DIR"]
     words += ["--split", design["data"]["split"], "--folds", ",".join(map(str, chosen))]
+    words += ["--bad-clips", "skip"] if plan.get("skipped") else []
     if not searches or tuned:
         run = [trial["replicate"] for trial in plan["trials"] if trial.get("kind", "ablation") != "search"]
         if crossed:
@@ -54,19 +67,22 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None) -> s
         elif (sequential := read_sequential(plan)) is not None:
             most = seeds or sequential.end // len(sequential.folds)
             words += ["--until", "decided", "--max-seeds", str(most)]
+            margin = [margin, *(look["margin"] for look in plan.get("looks", ()))][-1]
         else:
             words += ["--seeds", str(seeds or max(run) + 1)] if run else []
     words += ["--recipe", name]
     words += ["--epochs", str(epochs)] if study.recipes.get(name) != epochs else []
+    place = [] if results in ("", RESULTS) else ["--results", results]
     if benchmark:  # its name follows from the rest
-        return shlex.join([*words, "--networks", *arms, *dict.fromkeys(names.get("peer", ()))])
+        return shlex.join([*words, *place, "--networks", *arms, *dict.fromkeys(names.get("peer", ()))])
+    words += [] if margin == MARGIN else ["--margin", f"{100 * margin:g}"]
     if commits := plan.get("commits"):
         words += ["--code", *(commit["name"] if commit["name"] in commit["sha"] else "." for commit in commits["of"])]
         arms = commits["arms"]
     words += ["--arm", *arms] if commits or (not crossed and len(arms) < len(study.switches)) else []
     words += ["--peers", *dict.fromkeys(names["peer"])] if "peer" in names else []
     words += _search_words(plan["search"], tuned) if searches else []
-    return shlex.join([*words, "--study", plan["study"]])
+    return shlex.join([*words, "--study", plan["study"], *place])
 
 
 def _search_words(search: Mapping[str, Any], tuned: bool) -> list[str]:

@@ -84,6 +84,7 @@ def document(board: Leaderboard) -> Document:
 def heading(board: Leaderboard) -> str:
     """The study in one line: data, split, folds, seeds, recipe, device."""
     first = board.trials.slice(0, 1).to_pylist()[0]
+    name = board.plan.get("study", first["study"])  # of a merged one, rows have those that they came from
     folds = sorted(distinct(board, "fold"))
     devices = ", ".join(sorted(distinct(board, "device")))
     data = f"{first['dataset']}{' (synthetic sounds)' if first['synthetic'] else ''}"
@@ -92,9 +93,9 @@ def heading(board: Leaderboard) -> str:
         seeds = f"{count(crossed['seeds'], 'seed')} of each source"
     blocks = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}, {seeds}"
     if told := board.plan.get("imported"):
-        return f"{first['study']}: imported from {told['file']}, scores as {told['score']}; data set {data}, {blocks}"
+        return f"{name}: imported from {told['file']}, scores as {told['score']}; data set {data}, {blocks}"
     return (
-        f"{first['study']}: {data}, {first['split']} split, {blocks}, recipe {first['recipe']}, "
+        f"{name}: {data}, {first['split']} split, {blocks}, recipe {first['recipe']}, "
         f"{count(pc.max(board.trials['epochs']).as_py() or 0, 'epoch')}, {devices}"
     )
 

@@ -109,7 +109,7 @@ def _as_looked_at(sequential: Sequential, arm: str, margin: float) -> dict[str, 
     if said is None:
         return {"why": "no look has been taken at it yet"}
     words = verdict(said.low, said.high, said.significant, margin)
-    numbers = {"diff": said.diff, "low": said.low, "high": said.high}
+    numbers = {name: getattr(said, name) for name in ("diff", "low", "high") if np.isfinite(getattr(said, name))}
     return numbers | {"outcome": words or "undecided", "why": f"as the look after {blocks} blocks said"}
 
 

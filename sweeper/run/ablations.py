@@ -1,7 +1,7 @@
 """`sweeper run ablations`: data, plan, what is missing, sweep; in that order."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -79,11 +79,16 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
                 say(line)
         return Outcome(OK, None)
     spending = None if budget is None or not grid.missing else Spending(study, budget, grid.plan.trials)
-    if spending is not None and not spending.affords(grid.missing[0]):
-        say(f"Nothing to do: {describe_stop(spending.stop())}. No training was done.")
+    if budget is not None and spending is not None and not spending.affords(grid.missing[0]):
+        stop = spending.stop()
+        old = study.read_plan() or {"trials": ()}
+        left = stop.left & {trial["trial_id"] for trial in old["trials"]}
+        if left:  # a command that was interrupted may not have come to write it down
+            study.write_plan(old | {BUDGET: budget.record(replace(stop, left=left))})
+        say(f"Nothing to do: {describe_stop(stop)}. No training was done.")
         return Outcome(OK, study)
     with resumable(study):
-        store = begin(grid, say, budget_facts(study, budget))
+        store = begin(grid, say, budget_facts(study, budget) if grid.missing else {})
         code = train(grid, store, say, spending)
         if spending is not None and spending.refused and not signals.asked():
             stop = spending.stop()

@@ -13,6 +13,8 @@ def place_in_code(error: BaseException) -> str:
     theirs = [
         f" ({file.name}:{line})"
         for file, line in files
-        if not file.name.startswith("<") and not any(file.is_relative_to(folder) for folder in not_theirs)
+        if not file.name.startswith("<")
+        and not any(file.is_relative_to(folder) for folder in not_theirs)
+        and not {"site-packages", "dist-packages"} & set(file.parts)  # of the system or the user, beside this Python's
     ]
     return theirs[-1] if theirs else ""

@@ -2,10 +2,12 @@
 
 import io
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sweeper.audio.datasets import DatasetError
-from sweeper.audio.datasets.tables import number, rows, truth, whole
+from sweeper.audio.datasets.tables import number, records, rows, truth, whole
 
 COLUMNS = ("file", "fold", "class")
 TABLE = "file,fold,class\na.wav,1,Hündin\nb.wav,10,cat\n"
@@ -122,6 +124,24 @@ def test_truth_and_ids():
     with pytest.raises(DatasetError, match=r"t\.csv, line 2: 'WAHR' is neither True nor False \(column 'esc10'\)"):
         truth("WAHR", "t.csv, line 2", "esc10")
     assert [whole(t) for t in ("100.0", "100,00", "1e5", "a.0", "")] == ["100", "100", "1e5", "a.0", ""]
+
+
+def test_of_columns_of_a_parquet_file_the_one_that_is_written_alike_counts(tmp_path):
+    def parquet(*names):
+        path = tmp_path / "t.parquet"
+        columns = [pa.array(["a.wav"]), pa.array([1]), *(pa.array([str(i)]) for i in range(len(names)))]
+        pq.write_table(pa.Table.from_arrays(columns, names=["file", "Fold ", *names]), path)
+        return path
+
+    def found(path):
+        return [row for _where, row in records(path, COLUMNS)]
+
+    assert found(parquet("Class", "class")) == [{"file": "a.wav", "fold": "1", "class": "1"}]
+    assert found(parquet("class", "Class")) == [{"file": "a.wav", "fold": "1", "class": "0"}]
+    assert found(parquet("CLASS"))[0]["class"] == "0"
+    for names in (("class", "class"), ("Class", "CLASS")):
+        with pytest.raises(DatasetError, match="2 columns are named 'class'; keep one"):
+            found(parquet(*names))
 
 
 def test_pandas_own_export_is_read(table):

@@ -12,8 +12,10 @@ import pytest
 
 from sweeper.cli.main import main
 from sweeper.report import tables
+from sweeper.report.answer import answer
 from sweeper.report.rerun import rerun_command
 from sweeper.results import schema
+from sweeper.results.looks import plan_sequential
 from sweeper.run.options import OK, Outcome
 from tests.report.conftest import ARMS, FILE
 from tests.results.rows import grid, study_of
@@ -184,6 +186,31 @@ def test_the_command_to_run_again_means_the_same_trials(capsys, tmp_path, monkey
     assert words[:3] == ["python", "-m", "sweeper"]
     out = printed(capsys, *words[3:], "--results", board.study.folder.parent, "--dry-run").out
     assert "12 of them already committed" in out
+
+
+def test_the_command_to_go_on_has_what_the_study_was_run_with(board):
+    """Another margin would call other arms, another folder begin another study, another policy stop at a bad clip."""
+    assert not {"--margin", "--results", "--bad-clips"} & set(shlex.split(rerun_command(board.plan)))
+    plan = board.plan | {"skipped": [["a", "empty"]]}
+    command = rerun_command(plan, margin=0.03, results="s3://b/r")
+    assert "--bad-clips skip" in command and "--margin 3" in command and command.endswith("--results s3://b/r")
+    planned = plan_sequential(("full", "garm"), "full", (1,), 4)
+    look = {"blocks": planned["looks"][0], "end": 4, "level": 0.01, "margin": 0.08, "arms": {}}
+    assert "--margin 8" in rerun_command(plan | {"sequential": planned, "looks": [look]}, margin=0.03)
+    sentences = " ".join(answer(board))
+    assert f"--results {board.study.folder.parent}" in sentences
+
+
+@pytest.mark.parametrize("price", ["nan", "-3", "0", "inf", "much"])
+def test_a_price_is_a_number_above_0(capsys, price):
+    with pytest.raises(SystemExit) as raised:
+        main(["leaderboard", "s", f"--price-per-hour={price}"])
+    assert raised.value.code == 2 and f"'{price}' is not a price above 0" in capsys.readouterr().err
+
+
+def test_a_price_is_refused_where_no_cost_is_shown(capsys, study):
+    said = printed(capsys, "leaderboard", study.folder, "--price-per-hour", "2", "--format", "csv", code=2).err
+    assert "--price-per-hour: the cost stands under a table, and not in --format csv" in said
 
 
 @pytest.mark.parametrize("package", ["jinja2", "matplotlib"])

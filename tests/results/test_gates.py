@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from sweeper.results import looks
 from sweeper.results.gates import ERROR, GATES, ask_gate, passes
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
@@ -92,3 +93,15 @@ def test_what_was_spent_is_not_forgotten_where_the_file_is_damaged(study, conten
     (study.folder / GATES).write_text(content)
     with pytest.raises(StudyError, match=r"gates\.json is damaged"):
         ask_gate(study, "garm", None, MARGIN)
+
+
+def test_what_a_look_does_not_know_is_left_out(study):
+    """JSON has no NaN."""
+    add(study, {"full": noisy(0.6, 1), "garm": noisy(0.8, 1)})
+    planned = looks.plan_sequential(("full", "garm"), "full", (1,), 1)
+    said = {"significant": False, "outcome": "", "chance": 1.0}
+    taken = {"blocks": planned["looks"][-1], "end": 1, "level": 0.05, "margin": MARGIN, "arms": {"garm": said}}
+    study.write_plan(study.read_plan() | {looks.SEQUENTIAL: planned, looks.LOOKS: [taken]})
+    found = ask_gate(study, "garm", None, MARGIN)
+    assert found["outcome"] == "undecided" and "low" not in found
+    json.dumps(found, allow_nan=False)

@@ -102,6 +102,11 @@ def test_a_failed_run_makes_way_for_the_one_that_was_run_again(tmp_path):
     assert any("no-norm fold 1 seed 0: run more than once; crashed" in note for note in found.notes)
 
 
+def test_comparing_names_the_reference_that_there_is(tmp_path):
+    study = imported(tmp_path, frame(), reference="no-norm")
+    assert "A to no-norm" in compare(study, study) and "full network" not in compare(study, study)
+
+
 def test_holes_are_missing_and_pairs_that_do_not_exist_are_said(tmp_path):
     short = frame().drop(index=[8])
     board = derive(imported(tmp_path, short))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sweeper.report.tables import heading
 from sweeper.results import leaderboard
 from sweeper.results.attempts import attempt
 from sweeper.results.floors import Floor, write_floor
@@ -35,6 +36,7 @@ def test_two_halves_are_the_whole(tmp_path, rows):
     whole, merged = make(tmp_path / "whole", rows), Study(tmp_path / "merged")
     assert merge_studies(halves, merged) == len(rows)
     assert merged.trials().equals(whole.trials())
+    assert heading(leaderboard.derive(merged)).startswith("merged: ")
     expected, found = leaderboard.derive(whole), leaderboard.derive(merged)
     assert found.summary == expected.summary and found.problems == expected.problems == ()
     for row in rows:

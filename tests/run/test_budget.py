@@ -1,13 +1,16 @@
 """`--budget`: what it may say, and what the dry run makes of it and of earlier trials."""
 
 import re
+import time
 
 import pytest
 
 from sweeper.audio import datasets
 from sweeper.plan import PlanError
-from sweeper.results.budget import BUDGET
+from sweeper.results.attempts import attempt
+from sweeper.results.budget import BUDGET, read_stop
 from sweeper.results.store import Study
+from sweeper.run.ablations import plan_grid, run_ablations
 from sweeper.run.budget import budget_facts, read_budget
 from sweeper.run.conclusion import describe_conclusion
 from sweeper.run.options import AblationOptions
@@ -81,3 +84,20 @@ def test_blocks_hours_and_money_follow_from_an_earlier_study(demo, tmp_path):
 def test_a_factorial_says_the_width_of_its_effects(demo, tmp_path):
     arms = ("full", "garm", "macem-a", "macem-b", "fusion-sum")
     assert not any("factorial" in line for line in lines(demo, tmp_path, plan_of("s", arms)))
+
+
+def test_a_stop_that_an_interrupted_command_did_not_write_is_written_by_the_next(tmp_path, monkeypatch):
+    """Or the trials that the budget left out would be missing for ever, and nothing called."""
+    monkeypatch.setenv("SWEEPER_CACHE", str(tmp_path / "cache"))
+    said, spent = [], "0.000001h"
+    options = AblationOptions(results=str(tmp_path), study="s", arms=("full", "detail-only"), budget=spent)
+    grid = plan_grid(options, said.append)
+    study, trials = grid.run.results, {spec.trial_id for spec in grid.plan.trials}
+    study.create()
+    study.write_plan(grid.plan.describe() | {"data_digest": "x"})
+    with attempt(study, min(trials), device="cpu", cpus=1, gpus=0):
+        time.sleep(0.05)
+    assert read_stop(study.read_plan()) is None
+    assert run_ablations(options, said.append).code == 0
+    assert said[-1].startswith("Nothing to do: stopped at the budget")
+    assert read_stop(study.read_plan()).left == trials and study.read_plan()["data_digest"] == "x"

@@ -72,13 +72,21 @@ def _parquet(path: Path, columns: tuple[str, ...], optional: tuple[str, ...]) ->
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            found = {name.strip().casefold(): name for name in reversed(file.schema_arrow.names)}
-            if missing := [column for column in columns if column.casefold() not in found]:
-                names = ", ".join(file.schema_arrow.names)
+            there = file.schema_arrow.names
+            found: dict[str, str] = {}
+            for column in (*columns, *optional):
+                alike = [name for name in there if name == column]
+                alike = alike or [name for name in there if name.strip().casefold() == column.strip().casefold()]
+                if len(alike) > 1:
+                    raise DatasetError(f"{path}: {len(alike)} columns are named {column!r}; keep one")
+                if alike:
+                    found[column] = alike[0]
+            if missing := [column for column in columns if column not in found]:
+                names = ", ".join(there)
                 raise DatasetError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}, found {names}")
-            wanted = [column for column in (*columns, *optional) if column.casefold() in found]
-            table = file.read([found[column.casefold()] for column in wanted])
-            values = [[_written(value) for value in table[found[column.casefold()]].to_pylist()] for column in wanted]
+            wanted = [column for column in (*columns, *optional) if column in found]
+            table = file.read([found[column] for column in wanted])
+            values = [[_written(value) for value in table[found[column]].to_pylist()] for column in wanted]
     except pyarrow.ArrowException as error:
         raise _no_parquet(path, error) from None
     for several in zip(*values, strict=True):
