@@ -253,7 +253,9 @@ def _objection_to_trial(trial: object) -> str:
 def _objection_to_searches(plan: Mapping[str, Any]) -> str:
     """What is wrong with what it says of searches."""
     for search in plan["searches"]:
-        if not isinstance(search, dict) or not _has(search, arm=str, fold=int, recipe_params=str):
+        if not isinstance(search, dict) or not _has(
+            {"most": 1} | search, arm=str, fold=int, recipe_params=str, most=int
+        ):
             return f"{json.dumps(search)[:60]} is no search of an arm on a fold"
         try:
             values = json.loads(search["recipe_params"])

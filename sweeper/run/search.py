@@ -319,7 +319,10 @@ def write_search_plan(
     Raises:
         StudyError: the study holds trials of another design or other data.
     """
-    mine = [{"arm": s.arm.name, "fold": s.data.fold, "recipe_params": s.recipe_params} for s in searches]
+    mine = [
+        {"arm": s.arm.name, "fold": s.data.fold, "recipe_params": s.recipe_params, "most": s.most(options.trials)}
+        for s in searches
+    ]
     budget = {name: getattr(options, name) for name in ("trials", "top", "replicates", "halving")}
     described = {"search": {"goal": asdict(goal_of(options)), **budget}, "searches": mine}
     study.write_plan(

@@ -69,6 +69,8 @@ def status(study: Study) -> Status:
     failed = states.keys() - finished
     running: dict[str, tuple[str, int, int, str, float]] = {}
     searching: set[str] = set()
+    # As many as the space has points, where these are fewer than `--trials`.
+    most = {(each["arm"], each["fold"]): each["most"] for each in plan.get("searches", ()) if "most" in each}
     for row in attempts:  # oldest first: a newer one of the same trial runs because that before was killed
         trial_id = row["trial_id"]
         if row["outcome"] == "running" and trial_id in planned.keys() - finished:
@@ -84,7 +86,7 @@ def status(study: Study) -> Status:
         attempts=Counter(row["outcome"].split(":")[0] for row in attempts),
         device_seconds=sum(map(held, attempts)),
         searches=tuple(
-            (found.arm, found.fold, len(found.explored), plan["search"]["trials"])
+            (found.arm, found.fold, len(found.explored), most.get((found.arm, found.fold), plan["search"]["trials"]))
             for found in read_searches(study, rows)
         ),
         searching=len(searching),

@@ -70,4 +70,8 @@ def test_a_search_is_counted_against_its_budget(study):
     with attempt(study, "f" * 16, device="cpu", cpus=1, gpus=0):
         lines = describe(status(study))
     assert lines[:2] == ["search of full, fold 1: 1 of 4 trials explored", "1 trials of searches running"]
+    study.write_plan(plan | {"searches": [{"arm": "full", "fold": 1, "recipe_params": "{}", "most": 2}]})
+    assert describe(status(study))[0] == "search of full, fold 1: 1 of 2 trials explored", (
+        "its space has no more points"
+    )
     assert "the command that began the study continues it" in describe(status(study))[-1]
