@@ -43,6 +43,8 @@ class Meanwhile(Callback):
         self._begin()
         while self._thread is not None and self._thread.is_alive() and not signals.asked():
             self._thread.join(0.1)
+        if self._thread is None or not self._thread.is_alive():
+            atexit.unregister(self._abandon)  # or a process that stays would keep the call, and what it holds
         if self._error is not None:
             raise self._error
 

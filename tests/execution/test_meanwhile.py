@@ -1,8 +1,10 @@
 """What a thread does while trials run."""
 
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -37,6 +39,20 @@ def test_it_is_made_at_the_end_where_no_trial_began():
     Meanwhile(lambda: calls.append(1)).end()
     assert calls == [1]
     Meanwhile(None).end()
+
+
+def test_what_is_over_is_let_go():
+    class Clips:
+        def __call__(self):
+            pass
+
+    clips = Clips()
+    held, meanwhile = weakref.ref(clips), Meanwhile(clips)
+    report(meanwhile)
+    meanwhile.end()
+    del clips, meanwhile
+    gc.collect()
+    assert held() is None
 
 
 def test_its_error_is_raised_at_the_end():
