@@ -29,8 +29,7 @@ sys.dont_write_bytecode = False
 
 
 def pytest_xdist_auto_num_workers(config):
-    """A process per core, of which the container's share counts; more than four would need much memory. One more than
-    cores takes longer, on two.
+    """A process per core, of which the container's share counts; more than four would need much memory.
 
     One alone where tests are chosen that kill processes or set up hosts: they need the machine for themselves.
     """
