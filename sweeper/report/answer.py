@@ -3,12 +3,13 @@
 import statistics
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sweeper.plan import Stage
 from sweeper.report.cells import count, difference, points
 from sweeper.report.floor import floor_sentence
-from sweeper.report.rerun import rerun_command
+from sweeper.report.rerun import RESULTS, rerun_command
 from sweeper.results.budget import read_stop
 from sweeper.results.identity import IDENTICAL
 from sweeper.results.leaderboard import Leaderboard
@@ -99,7 +100,7 @@ def _remedy(board: Leaderboard) -> list[str]:
         return [f"{seen}, so no difference can be told from noise. To see some:", _command(board, further)]
     steps = steps_to(design, spread, board.margin)
     last, found = steps[-1]
-    finds = ", ".join(f"from {_points(size)} with {_grid(step)}" for step, size in steps)
+    finds = ", ".join(f"{_from(size)} with {_grid(step)}" for step, size in steps)
     sentence = f"True differences that 4 of 5 studies find, by simulation: {finds}"
     if last == design and found > board.margin:
         why = (
@@ -129,6 +130,7 @@ def _going_on(board: Leaderboard) -> list[str]:
 
 def _again(board: Leaderboard, seeds: int | None = None, folds: int | None = None) -> str:
     results = str(board.study).rpartition("/")[0]
+    results = RESULTS if results == str(Path(RESULTS).resolve()) else results
     return rerun_command(board.plan, seeds=seeds, folds=folds, margin=board.margin, results=results)
 
 
@@ -136,8 +138,8 @@ def _grid(design: Design) -> str:
     return f"{count(design.folds, 'fold')} × {count(design.seeds, 'seed')}"
 
 
-def _points(size: float) -> str:
-    return "no size" if size > 1 else f"{100 * size:.1f} points"
+def _from(size: float) -> str:
+    return "none" if size > 1 else f"from {100 * size:.1f} points"
 
 
 def _command(board: Leaderboard, design: Design) -> str:

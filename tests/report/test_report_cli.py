@@ -14,7 +14,7 @@ from sweeper.cli.main import main
 from sweeper.report import tables
 from sweeper.report.answer import answer
 from sweeper.report.rerun import rerun_command
-from sweeper.results import schema
+from sweeper.results import leaderboard, schema
 from sweeper.results.looks import plan_sequential
 from sweeper.run.options import OK, Outcome
 from tests.report.conftest import ARMS, FILE
@@ -188,7 +188,7 @@ def test_the_command_to_run_again_means_the_same_trials(capsys, tmp_path, monkey
     assert "12 of them already committed" in out
 
 
-def test_the_command_to_go_on_has_what_the_study_was_run_with(board):
+def test_the_command_to_go_on_has_what_the_study_was_run_with(board, tmp_path, monkeypatch):
     """Another margin would call other arms, another folder begin another study, another policy stop at a bad clip."""
     assert not {"--margin", "--results", "--bad-clips"} & set(shlex.split(rerun_command(board.plan)))
     plan = board.plan | {"skipped": [["a", "empty"]]}
@@ -199,6 +199,9 @@ def test_the_command_to_go_on_has_what_the_study_was_run_with(board):
     assert "--margin 8" in rerun_command(plan | {"sequential": planned, "looks": [look]}, margin=0.03)
     sentences = " ".join(answer(board))
     assert f"--results {board.study.folder.parent}" in sentences
+    monkeypatch.chdir(tmp_path)
+    here = study_of(tmp_path / "results" / "s", board.trials.to_pylist(), board.plan)
+    assert "--results" not in " ".join(answer(leaderboard.derive(here))), "as it is the usual folder, seen from here"
 
 
 @pytest.mark.parametrize("price", ["nan", "-3", "0", "inf", "much"])
