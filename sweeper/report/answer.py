@@ -87,7 +87,9 @@ def margin(board: Leaderboard) -> str:
 
 def _remedy(board: Leaderboard) -> list[str]:
     """What this design finds, and the command of one that would find the margin."""
-    if any(row["n"] < row["planned"] for row in board.ablation):
+    if lacking := [row["arm"] for row in board.ablation if row["n"] < row["planned"]]:
+        if read_sequential(board.plan) is not None:
+            return [f"Trials are missing ({', '.join(lacking)}), which a look waits for. To go on:", _again(board)]
         others = "run them where the others ran, and import all of them again into another study"
         remedy = others if board.plan.get("imported") else "the command that began the study continues it"
         return [f"Trials are missing, so nothing is called: {remedy}."]

@@ -286,7 +286,7 @@ def rule_notes(board: Leaderboard) -> list[str]:
     seeds = ", each the mean of its seeds" if first["unit"] == "fold" and len(board.grid.seeds) > 1 else ""
     notes = [f"difference: to {reference}, in points, paired over {span}{seeds}; {first['claim']}"]
     if (sequential := read_sequential(board.plan)) is not None:
-        looks = [look.blocks for look in sequential.taken]
+        looks = sorted({look.blocks for look in sequential.taken})
         notes += [
             f"{count(len(looks), 'look')}, as planned before the first, after {', '.join(map(str, looks))} "
             f"{sequential.unit}s; each arm's difference is that of the last look at it",

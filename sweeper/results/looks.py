@@ -1,7 +1,8 @@
 """A sequential study in its `plan.json`: looks that were planned once, by its first command, and those that were taken.
 
 `sequential` holds the arms, the folds and the schedule, and never changes; `looks` grows by one entry at each look,
-whoever takes it, and never loses or changes one. What was said of a decided arm is read from there, not derived again.
+whoever takes it, and never loses or changes one; arms that come to the last look late have an entry of their own. What
+was said of a decided arm is read from there, not derived again.
 """
 
 import math
@@ -99,8 +100,10 @@ def read_sequential(plan: Mapping[str, Any]) -> Sequential | None:
         if len(looks) != len(levels) or sum(levels) > 1 or any(level <= 0 for level in levels):
             raise ValueError("looks and levels")
         taken = tuple(_look(look, arms) for look in plan.get(LOOKS, ()))
-        if [look.blocks for look in taken] != [look for look in looks if look in {seen.blocks for seen in taken}]:
-            raise ValueError("looks that were not planned, or out of order")
+        order = [looks.index(look.blocks) for look in taken]
+        seen = [(look.blocks, arm) for look in taken for arm in look.arms]
+        if order != sorted(order) or len(seen) > len(set(seen)):
+            raise ValueError("looks that were not planned, or out of order, or at an arm twice")
         folds = tuple(map(int, told["folds"]))
         planned = Schedule(looks, levels)
         return Sequential(arms, arms.index(told["reference"]), folds, int(told["seeds"]), planned, taken)

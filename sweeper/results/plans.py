@@ -1,7 +1,7 @@
 """`plan.json`: what it must hold to be used, and how two commands' plans of one study become one."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sweeper.results.names import TRIAL
@@ -131,10 +131,18 @@ def merge(
         merged["searches"] = _joined(old, new, "searches", lambda search: (search["arm"], search["fold"]))
     merged |= {"sequential": old["sequential"]} if "sequential" in old else {}
     if "looks" in merged:
-        known = {look["blocks"] for look in old.get("looks", ())}
-        new_looks = [look for look in new.get("looks", ()) if look["blocks"] not in known]
-        merged["looks"] = sorted([*old.get("looks", ()), *new_looks], key=lambda look: int(look["blocks"]))
+        merged["looks"] = _all_looks(old.get("looks", ()), new.get("looks", ()))
     return merged
+
+
+def _all_looks(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """In order; of the new ones, arms that the old ones looked at after as many blocks are left out."""
+    known, looks = {(look["blocks"], arm) for look in old for arm in look["arms"]}, list(old)
+    for look in new:
+        arms = {arm: said for arm, said in look["arms"].items() if (look["blocks"], arm) not in known}
+        if arms or all(look["blocks"] != other["blocks"] for other in old):
+            looks.append({**look, "arms": arms})
+    return sorted(looks, key=lambda look: int(look["blocks"]))
 
 
 def _joined(

@@ -30,7 +30,6 @@ from sweeper.run.options import (
 )
 from sweeper.run.prepare import Run
 from sweeper.run.words import count
-from sweeper.statistics.sequential import open_arms
 
 
 def run_until_decided(options: AblationOptions, run: Run, say: Say, budget: Budget | None = None) -> Outcome:
@@ -104,8 +103,6 @@ def _sweep(
     if not here.step().look:
         floor(say)
         say(f"Nothing to do: no arm is left that --max-seeds {options.max_seeds} would decide. No training was done.")
-        if missed := _missed(study):
-            say(missed)
         return OK
     from sweeper.execution.until_decided import run_until_decided as run_trials  # Ray takes seconds to import
 
@@ -132,23 +129,9 @@ def _sweep(
         return interrupted()
     if spending is not None and spending.refused:
         _stop(study, spending, base, say)
+    elif failures:
+        say("No look was taken of an arm while a trial of it failed. The same command tries again, and takes it.")
     return FAILED if failures else OK
-
-
-def _missed(study: Study) -> str:
-    """Which arms were not at the last look, as they lacked trials, and what to do; '' if none."""
-    state = read_sequential(study.read_plan() or {})
-    if state is None or not state.taken:
-        return ""
-    last = state.taken[-1]
-    still = open_arms(state.taken, len(state.arms), last.end)
-    missed = [state.arms[arm] for arm in still if arm not in last.arms and arm != state.reference]
-    folds = len(state.folds)
-    later = next((n // folds for n in state.schedule.looks if n > last.blocks and n % folds == 0), None)
-    if not missed:
-        return ""
-    remedy = f"--max-seeds {later} looks at all again" if later else "--study NAME begins another study"
-    return f"Not at the last look, which is not taken again: {', '.join(missed)}; {remedy}."
 
 
 def _stop(study: Study, spending: Spending, base: dict[str, Any], say: Say) -> None:

@@ -5,7 +5,8 @@ each arm that is still open need all blocks before it. At the look, the rule of 
 and an arm that is worse, better or equivalent is decided: it gets no further trial, and what was said of it stays. One
 that would hardly be decided by the end either is given up, which spends nothing: if the end moves, it goes on.
 
-An arm whose trial failed is not looked at, and not decided, until that trial is there.
+An arm whose trial failed is not looked at, and not decided, until that trial is there. If that is after the last look,
+the look is taken for this arm alone: no arm is looked at twice after as many blocks, so nothing more is spent.
 """
 
 import math
@@ -60,7 +61,8 @@ class Look:
     Attributes:
         blocks: how many there were.
         end: the last look that was to be taken, in blocks, as it was then.
-        arms: what it says, by arm; arms that were decided or given up before, or lack a trial, are not there.
+        arms: what it says, by arm; arms that were decided or given up before, or lack a trial, are not there, nor are
+            those that it was taken for at another time.
     """
 
     blocks: int
@@ -90,14 +92,16 @@ def next_step(schedule: Schedule, taken: Sequence[Look], reference: int, done: F
 
     Args:
         schedule: its looks.
-        taken: those that were taken, in order.
+        taken: those that were taken, in order; the last one more than once, if arms came to it late.
         reference: index of the reference.
         done, failed: trials that are there, and that failed lately; `[arms, blocks]`, at least as many as the end has.
         most: no look with more blocks is taken.
     """
-    last = taken[-1].blocks if taken else 0
+    last, end = taken[-1].blocks if taken else 0, schedule.end(most)
     look, after = [*(look for look in schedule.looks if last < look <= most), 0, 0][:2]
-    still = [arm for arm in open_arms(taken, len(done), schedule.end(most)) if arm != reference]
+    still = [arm for arm in open_arms(taken, len(done), end) if arm != reference]
+    if not look and last == end:  # those that lacked a trial then
+        look, still = end, [arm for arm in still if not any(seen.blocks == end and arm in seen.arms for seen in taken)]
     if not look or not still or failed[reference, :look].any():
         return Step(0, (), (), ())
     sits = tuple(arm for arm in still if not failed[arm, :look].any())

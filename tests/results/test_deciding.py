@@ -84,6 +84,41 @@ def test_it_goes_from_look_to_look_and_stops(study):
     assert len(garm) == 4, "a decided arm gets no further trial"
 
 
+@pytest.fixture
+def to_the_end(monkeypatch):
+    """`macem-b` is worse by so little that it is there to the last look."""
+    monkeypatch.setitem(WORSE, "macem-b", 0.015)
+
+
+def test_the_last_look_is_taken_late_for_whom_it_lacked_and_then_the_study_is_over(study, to_the_end):
+    go_on(study, fails=[FAILS])
+    before = study.read_plan()["looks"]
+    assert before[-1]["blocks"] == SEEDS and "macem-a" not in read_sequential(study.read_plan()).said()
+    deciding = begin(study)
+    assert deciding.step().now[0] == (ARMS.index("macem-a"), FAILS[1])
+    assert {arm for arm, _ in deciding.left()} == {ARMS.index("macem-a")}
+    go_on(study)
+    *rest, late = study.read_plan()["looks"]
+    assert rest == before and (late["blocks"], list(late["arms"])) == (SEEDS, ["macem-a"])
+    found = read_sequential(study.read_plan()).said()["macem-a"][1]
+    diffs = [score("macem-a", seed) - score("full", seed) for seed in range(SEEDS)]
+    assert found.diff == pytest.approx(np.mean(diffs)) and found.chance == 0.0
+    assert go_on(study) == 0 and not begin(study).step().look
+    board = leaderboard.derive(study, 0.001)
+    assert board.problems == () and {row["arm"]: row["n"] for row in board.ablation}["macem-a"] == SEEDS
+
+
+def test_a_late_look_of_two_commands_is_the_firsts(study, to_the_end):
+    go_on(study, fails=[FAILS])
+    old = study.read_plan()
+    go_on(study)
+    plan = study.read_plan()
+    late = plan["looks"][-1]
+    other = {**late, "arms": {"macem-a": {**late["arms"]["macem-a"], "diff": 0.5}}}
+    assert merge(plan, {**old, "looks": [*old["looks"], other]}, "s")["looks"] == plan["looks"]
+    assert merge(old, {**old, "looks": [other]}, "s")["looks"] == [*old["looks"], other]
+
+
 def test_what_is_left_at_most_falls_to_nothing(study):
     deciding = begin(study)
     assert len(deciding.left()) == SEEDS * len(ARMS)

@@ -8,8 +8,7 @@ from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
 from sweeper.run.ablations import extensions, run_ablations
 from sweeper.run.options import AblationOptions
-from sweeper.run.until_decided import _missed, _planned
-from sweeper.statistics.sequential import GIVE_UP
+from sweeper.run.until_decided import _planned
 from tests.results.rows import plan_of, trial_row
 
 ARMS = ("full", "garm", "macem-a")
@@ -106,19 +105,3 @@ def test_fixed_seeds_pass_by_no_planned_look(study):
     study.write_plan({"trials": [], "design": {}, "data_digest": "x", **planned(None, study)})
     with pytest.raises(StudyError, match="use --until decided"):
         extensions(study, Planned((1, 0)), set())
-
-
-@pytest.mark.parametrize("chance", [0.9, 0.1])
-def test_who_missed_the_last_look_is_told(study, chance):
-    """And not who was given up before."""
-    study.create()
-    facts = planned(None, study)
-    first, second, third = facts[SEQUENTIAL]["looks"][:3]
-    said = {"diff": 0.0, "low": -0.1, "high": 0.1, "significant": False, "outcome": "undecided", "chance": 0.9}
-    looks = [
-        {"blocks": blocks, "end": 8, "level": 0.01, "margin": 0.01, "arms": arms}
-        for blocks, arms in ((first, {"garm": said, "macem-a": said | {"chance": chance}}), (second, {"garm": said}))
-    ]
-    study.write_plan({"trials": [], "design": {}, "data_digest": "x", **facts, "looks": looks})
-    told = f"Not at the last look, which is not taken again: macem-a; --max-seeds {third} looks at all again."
-    assert _missed(study) == (told if chance > GIVE_UP else "")

@@ -41,10 +41,10 @@ class Study:
         noise: as in `simulate`.
         folds: of ten, where there is more than one.
         at_once: trials that run at the same time.
-        then: blocks that somebody who saw it end raises it to, where an arm is undecided; 0: nobody does.
+        then: blocks that somebody who saw it end raises it to, where an arm is undecided, and pays; 0: nobody does.
         margin: in standard deviations; 0: none is equivalent.
         against: seeds of the fixed design that it is held against; 0: none.
-        budget: trials that are paid for, all arms costing the same; 0: all.
+        budget: trials that are paid for at first, all arms costing the same; 0: all.
     """
 
     name: str
@@ -89,11 +89,12 @@ class Found:
 
 def run_study(study: Study, plan: Schedule, scores: NDArray[np.float64]) -> tuple[NDArray[np.bool_], int, int]:
     """Stars at any look by arm, trials, and those of them that no look used."""
-    done, failed = np.zeros(scores.shape, bool), np.zeros(scores.shape, bool)
+    done = np.zeros(scores.shape, bool)
     taken: list[Look] = []
-    for most in (study.blocks, study.then):
+    for most, budget in ((study.blocks, study.budget), (study.then, 0)):
+        failed = np.zeros(scores.shape, bool)
         while (step := next_step(plan, taken, 0, done, failed, most)).look:
-            if study.budget and (short := _short(step, study.budget - int(done.sum()), taken)) is not None:
+            if budget and (short := _short(step, budget - int(done.sum()), taken)) is not None:
                 failed[short] |= ~done[short]
                 continue
             for arm, block in (*step.now, *step.ahead)[: study.at_once] if step.now else ():
@@ -187,6 +188,7 @@ def scenarios() -> Iterator[Study]:
     for noise in ("arms differ", "reference x3", "one x4", "t3", "skewed"):
         yield Study(f"20 seeds, nothing differs, {noise}", null=True, noise=noise)
     yield Study("20 seeds, nothing differs, 90 trials paid for", null=True, budget=90)
+    yield Study("4 seeds, nothing differs, 40 paid for, then all", 4, null=True, budget=40, then=4)
     for most in (12, 16, 30):
         yield Study(f"{most} seeds, 110 trials paid for", most, budget=110, against=9)
     yield Study("5 of 10 folds × 4 seeds, nothing differs", null=True, folds=5)

@@ -93,6 +93,21 @@ def test_an_arm_whose_trial_failed_waits_and_without_the_reference_there_is_no_l
     assert next_step(PLAN, (), 0, done, failed, 8).look == 0
 
 
+def test_who_missed_the_last_look_gets_it_alone_when_its_trials_are_there():
+    done, failed = blank()
+    done[:, :8] = True
+    done[2, 1] = False
+    failed[2, 1] = True
+    taken = (Look(5, 8, {1: said("worse", 1.0)}), Look(8, 8, {3: said(chance=0.0)}))
+    assert next_step(PLAN, taken, 0, done, failed, 8).look == 0, "not while they fail"
+    failed[2, 1] = False
+    step = next_step(PLAN, taken, 0, done, failed, 8)
+    assert (step.look, step.sits, step.now, step.ahead) == (8, (2,), ((2, 1),), ())
+    assert next_step(PLAN, taken, 0, done, failed, 12).look == 12, "where the end moves, all are looked at there"
+    assert next_step(PLAN, taken, 0, done, failed, 7).look == 0
+    assert next_step(PLAN, (*taken, Look(8, 8, {2: said(chance=0.0)})), 0, done, failed, 8).look == 0
+
+
 def test_looks_end_where_the_study_may_not_grow_further():
     done, failed = blank()
     done[:, :8] = True
@@ -166,6 +181,12 @@ def test_a_budget_that_leaves_arms_out_of_looks_makes_no_more_stars_and_is_kept(
     for _ in range(3):
         _, trials, _ = run_study(study, schedule(12, 1, ARMS - 1), study.draw(rng))
         assert trials <= 70
+
+
+def test_arms_that_a_budget_left_out_and_more_money_brings_to_the_last_look_make_no_more_stars():
+    found = simulate(Study("", 4, null=True, budget=40, then=4), 100)
+    assert found.false <= 0.05 + 0.045
+    assert (found.trials, found.wasted) == (4 * ARMS, 0), "the one look was taken twice, for some and for the others"
 
 
 def test_it_costs_less_than_a_fixed_study_that_finds_as_much():
