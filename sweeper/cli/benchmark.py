@@ -78,11 +78,15 @@ def _folder(text: str) -> tuple[str, Path]:
 
 
 def _benchmark(args: argparse.Namespace) -> int:
+    from sweeper.definition import PlanError
     from sweeper.run.benchmark import Benchmark, run_benchmark
 
     given = {field.name: getattr(args, field.name) for field in fields(BenchmarkOptions) if hasattr(args, field.name)}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     options = BenchmarkOptions(**given)
+    names = [name for name, _folder in args.folders]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise PlanError(f"--data: {twice} has several folders; name one")
     asked = Benchmark(tuple(args.datasets), dict(args.folders), tuple(args.networks), options)
     streams.keep_on()
     with signals.deadline(args.grace + END_SECONDS):

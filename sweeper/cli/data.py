@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.audio.datasets import NAMES, DatasetError, definition, load
-from sweeper.audio.datasets.base import VALIDATION, shorten
+from sweeper.audio.datasets.base import VALIDATION, printable, shorten
 from sweeper.audio.places import data_folder
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _prepare(args: argparse.Namespace) -> int:
     print(f"data digest {store.digest}\n{store.folder}")
     _print_notes(store.notes)
     for clip_id, reason in store.skipped[:LISTED]:
-        print(f"  skipped {clip_id}: {reason}")
+        print(f"  skipped {printable(clip_id)}: {reason}")
     for name in split_names.NAMES:
         for fold in splits.folds_of(dataset, name):
             try:

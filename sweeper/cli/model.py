@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.audio.datasets import DatasetError
+from sweeper.audio.datasets.base import printable
 from sweeper.report.cells import operations
 from sweeper.report.escaping import csv as csv_cell
 from sweeper.results.redaction import redact
@@ -279,7 +280,7 @@ def _print_table(predictions: Sequence["Prediction"], windows: bool) -> None:
         order = sorted(range(len(classes)), key=lambda target: -probabilities[target])[:BEST]
         best, *others = [(classes[target], 100 * probabilities[target]) for target in order]
         span = f"{start:.2f}–{end:.2f}" if windows else f"{end:.2f}"
-        table.add_row(name, span, best[0], f"{best[1]:.1f}", ", ".join(f"{c} {p:.1f}" for c, p in others))
+        table.add_row(printable(name), span, best[0], f"{best[1]:.1f}", ", ".join(f"{c} {p:.1f}" for c, p in others))
     Console(highlight=False, markup=False).print(table)
 
 

@@ -88,11 +88,7 @@ def margin(board: Leaderboard) -> str:
 def _remedy(board: Leaderboard) -> list[str]:
     """What this design finds, and the command of one that would find the margin."""
     if lacking := [row["arm"] for row in board.ablation if row["n"] < row["planned"]]:
-        if read_sequential(board.plan) is not None:
-            return [f"Trials are missing ({', '.join(lacking)}), which a look waits for. To go on:", _again(board)]
-        others = "run them where the others ran, and import all of them again into another study"
-        remedy = others if board.plan.get("imported") else "the command that began the study continues it"
-        return [f"Trials are missing, so nothing is called: {remedy}."]
+        return _completing(board, lacking)
     if read_stop(board.plan) is not None or read_sequential(board.plan) is not None:
         return _going_on(board)
     design, spread = design_of(board.grid), spread_of(board.grid.without(identical_arms(board)))
@@ -111,9 +107,23 @@ def _remedy(board: Leaderboard) -> list[str]:
             else "one seed per fold does not show what more bring"
         )
         return [f"{sentence}. No further seeds are known to reach {margin(board)}: {why}."]
+    if last == design:
+        more = Design(design.arms, design.folds, 2 * design.seeds, design.test_train_ratio, design.folds_in_all)
+        return [f"{sentence}. To tell those near {margin(board)}:", _command(board, more)]
     trials = count(last.arms * last.folds * last.seeds, "trial")
-    more = "" if found <= 1.05 * board.margin else ", and all the folds there are"
-    return [f"{sentence} ({trials}{more}):", _command(board, last)]
+    whole = "" if found <= 1.05 * board.margin else ", and all the folds there are"
+    return [f"{sentence} ({trials}{whole}):", _command(board, last)]
+
+
+def _completing(board: Leaderboard, lacking: Sequence[str]) -> list[str]:
+    """What to do about arms that lack trials."""
+    if board.plan.get("imported"):
+        remedy = "run them where the others ran, and import all of them again into another study"
+    elif read_sequential(board.plan) is not None:
+        return [f"Trials are missing ({', '.join(lacking)}), which a look waits for. To go on:", _again(board)]
+    else:
+        remedy = "the command that began the study continues it"
+    return [f"Trials are missing, so nothing is called: {remedy}."]
 
 
 def _going_on(board: Leaderboard) -> list[str]:

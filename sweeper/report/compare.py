@@ -27,7 +27,8 @@ def compare(study_a: Study, study_b: Study) -> str:
     """
     a, b = leaderboard.derive(study_a), leaderboard.derive(study_b)
     fields = differing_fields(a, b)
-    paired = _paired_changes(a, b)
+    unpaired = _why_unpaired(a, b)
+    paired = {} if unpaired else _paired_changes(a, b)
     tables = [_arms(a, b, paired)]
     if fields:
         header = ("field", "A", "B")
@@ -36,7 +37,7 @@ def compare(study_a: Study, study_b: Study) -> str:
         )
     notes = [
         "B − A: change of the mean, in points, with the 95 % interval of each arm alone, "
-        + ("block by block, as both have the same data" if paired else "not paired, as they share no blocks")
+        + (f"not paired, as {unpaired}" if unpaired else "block by block, as both have the same data")
         + ("" if fields else "; the studies differ in nothing but chance"),
         f"to {a.arms.reference}: each study's own paired difference to its reference, with the 95 % interval of all "
         "its arms",
@@ -95,10 +96,21 @@ def _flat(value: Any, path: str) -> Iterable[tuple[str, str]]:
         yield path, str(value)
 
 
+def _why_unpaired(a: Leaderboard, b: Leaderboard) -> str:
+    """Why the studies have no blocks in common, in words; '' where they have."""
+    if None in (digests := [board.plan.get("data_digest") for board in (a, b)]):
+        return "imported runs don't tell what data they had"
+    if digests[0] != digests[1]:
+        return "their data differ"
+    if len({str(board.plan.get("design", {}).get("data", {}).get("split")) for board in (a, b)}) > 1:
+        return "their splits differ, so that a fold of one is none of the other"
+    if a.arms.reference != b.arms.reference:
+        return "their references differ"
+    return "" if _paired_changes(a, b) else "they share no blocks"
+
+
 def _paired_changes(a: Leaderboard, b: Leaderboard) -> dict[str, Change]:
-    """By arm, B − A over the blocks that both have of the same data."""
-    if a.plan.get("data_digest") is None or a.plan.get("data_digest") != b.plan.get("data_digest"):
-        return {}
+    """By arm, B − A over the blocks that both have; of the same data and split."""
     grid = change(a.grid, b.grid)
     found = None if grid is None else grid.compare((-1.0, 1.0))
     if grid is None or found is None:

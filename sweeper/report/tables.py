@@ -181,7 +181,7 @@ def _arms(board: Leaderboard) -> PaperTable:
         "diff†": [NONE if row["published_diff"] is None else points(row["published_diff"]) for row in rows],
         "verdict": [row["verdict"].partition(":")[0] for row in rows],
         unit: work,
-        "s": [f"{row['seconds']:.0f}" for row in rows],
+        "s": [_seconds(row) for row in rows],
     }
     if not recorded:
         del columns["recordings"]
@@ -207,6 +207,10 @@ def _arms(board: Leaderboard) -> PaperTable:
     )
 
 
+def _seconds(row: Row) -> str:
+    return NONE if row["seconds"] is None else f"{row['seconds']:.0f}"
+
+
 def _others(board: Leaderboard, rows: Sequence[Row]) -> PaperTable:
     unit, work = operations([row["gflops_per_clip"] for row in rows])
     return PaperTable(
@@ -215,7 +219,7 @@ def _others(board: Leaderboard, rows: Sequence[Row]) -> PaperTable:
         rows=tuple(
             (
                 *(row["kind"], row["arm"], *_compared(row), p_value(row["p"])),
-                *(cell, f"{row['seconds']:.0f}"),
+                *(cell, _seconds(row)),
             )
             for row, cell in zip(rows, work, strict=True)
         ),

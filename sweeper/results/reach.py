@@ -90,7 +90,10 @@ def design_of(grid: ScoreGrid) -> Design:
 
 
 def spread_of(grid: ScoreGrid) -> Spread | None:
-    """The spread in the blocks that all arms with trials have finished; None where these show none."""
+    """The spread in the blocks that all arms with trials have finished; None where these show none.
+
+    That of seeds is at least what rounding to whole test clips makes.
+    """
     scores = grid.scores[np.isfinite(grid.scores).any(axis=(1, 2))]
     whole = np.asarray(np.isfinite(scores).all(axis=0))
     folds = [scores[:, fold, whole[fold]] for fold in range(scores.shape[1]) if whole[fold].any()]
@@ -98,7 +101,8 @@ def spread_of(grid: ScoreGrid) -> Spread | None:
         return None
     within = [_interaction(cells) for cells in folds]
     seed_squares, seed_df = (sum(part) for part in zip(*within, strict=True))
-    seed = math.sqrt(seed_squares / seed_df) if seed_df else None
+    rounding = (grid.resolution or 0.0) / math.sqrt(12)
+    seed = max(math.sqrt(seed_squares / seed_df), rounding) if seed_df else None
     squares, fold_df = _interaction(np.stack([cells.mean(axis=1) for cells in folds], axis=1))
     if not seed_df + fold_df:
         return None

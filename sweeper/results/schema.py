@@ -184,7 +184,7 @@ SUMMARY = _schema(
     _field("mcnemar_p", _number, "clustered McNemar test, networks of the first shared seed", nullable=True),
     _field("parameters", _integer, "trainable parameters", nullable=True),
     _field("gflops_per_clip", _number, "forward pass over one clip", "GFLOP", nullable=True),
-    _field("seconds", _number, "training time, all complete trials of the arm", "s"),
+    _field("seconds", _number, "training time, all complete trials of the arm; null where it isn't known", "s", True),
     _field("published", _number, "accuracy published on this data set; see verdict", "1", nullable=True),
     _field("published_diff", _number, "published accuracy minus the reference's", "1", nullable=True),
     _field(

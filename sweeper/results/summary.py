@@ -104,7 +104,8 @@ def _is_whole(reference: str, frame: pd.DataFrame, planned: Mapping[tuple[str, s
 def _counts(kind: str, arm: str, complete: pd.DataFrame, failed: int, arms: StudyArms) -> Row:
     row: Row = dict.fromkeys(schema.SUMMARY.names)
     row |= {"kind": kind, "arm": arm, "factor": arms.factors.get(arm, "") if kind == REFERENCE_KIND else ""}
-    row |= {"n": len(complete), "failed": failed, "units": 0, "seconds": float(complete["seconds"].sum())}
+    row |= {"n": len(complete), "failed": failed, "units": 0}
+    row["seconds"] = None if complete["seconds"].isna().any() else float(complete["seconds"].sum())
     row |= {"outcome": "", "verdict": ""}
     if kind not in UNCOMPARED and len(complete):
         sizes = complete[["parameters", "gflops_per_clip"]].iloc[0]

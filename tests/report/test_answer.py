@@ -12,6 +12,7 @@ from sweeper.plan import build_plan, select_arms
 from sweeper.report.answer import answer
 from sweeper.report.tables import document
 from sweeper.results.leaderboard import derive
+from sweeper.results.looks import plan_sequential
 from sweeper.results.reach import Design, Spread
 from sweeper.search_spaces.recipes import quick
 from tests.results.rows import FAILED, plan_of, study_of, trial_row
@@ -88,6 +89,27 @@ def test_holes_are_named_instead(tmp_path):
     rows[-1] |= FAILED
     said = answer(derive(study_of(tmp_path / "holed", rows, made.read_plan())))
     assert "Trials are missing, so nothing is called: the command that began the study continues it." in said
+
+
+def test_trials_that_a_look_waits_for_come_with_the_command_that_runs_them(tmp_path):
+    made = study(tmp_path / "whole", {"garm": -0.1, "macem-a": 0.0}, seeds=4)
+    rows = made.trials().to_pylist()
+    rows[-1] |= FAILED
+    found = {"diff": -0.1, "low": -0.3, "high": 0.1, "significant": False, "outcome": "undecided", "chance": 0.0}
+    look = {"blocks": 4, "end": 4, "level": 0.04, "margin": 0.01, "arms": {"garm": found}}
+    planned = plan_sequential(("full", "garm", "macem-a"), "full", (1,), 4)
+    plan = made.read_plan() | {"sequential": planned, "looks": [look]}
+    said = answer(derive(study_of(tmp_path / "holed", rows, plan)))
+    at = said.index("Trials are missing (macem-a), which a look waits for. To go on:")
+    assert "--until decided --max-seeds 4" in said[at + 1]
+
+
+def test_where_no_spread_is_seen_rounding_to_clips_is_what_there_is_and_no_command_is_the_one_just_run(tmp_path):
+    made = study(tmp_path / "s", {"garm": -0.008, "macem-a": -0.009}, seeds=3, sd=0.0)
+    said = answer(derive(made, 0.0085))
+    at = next(i for i, sentence in enumerate(said) if sentence.startswith("True differences"))
+    assert "from 0.0 points" not in said[at] and said[at].endswith("To tell those near ±0.85 points:")
+    assert "--seeds 6 " in said[at + 1]
 
 
 def test_without_significance_nothing_is_called_no_difference(tmp_path):

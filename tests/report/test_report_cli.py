@@ -181,6 +181,27 @@ def test_compare_says_what_differs(capsys, study, spoiled, board):
     assert "+0.0 [" in row
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda plan: plan, "block by block, as both have the same data"),
+        (
+            lambda plan: plan["design"]["data"].update(split="paper"),
+            "not paired, as their splits differ, so that",
+        ),
+        (lambda plan: plan.update(data_digest="other"), "not paired, as their data differ"),
+        (lambda plan: plan.update(data_digest=None), "not paired, as imported runs don't tell what data they had"),
+        (lambda plan: plan.update(reference="semantic-only"), "not paired, as their references differ"),
+    ],
+)
+def test_compare_pairs_blocks_of_the_same_data_and_split_and_says_why_not(capsys, study, spoiled, change, why):
+    plan = json.loads((spoiled.folder / "plan.json").read_text())
+    change(plan)
+    (spoiled.folder / "plan.json").write_text(json.dumps(plan))
+    out = " ".join(printed(capsys, "compare", study.folder, spoiled.folder).out.split())
+    assert why in out
+
+
 def test_the_command_to_run_again_means_the_same_trials(capsys, tmp_path, monkeypatch, board, demo_store):
     words = shlex.split(rerun_command(board.plan))
     assert words[:3] == ["python", "-m", "sweeper"]

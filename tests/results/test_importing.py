@@ -211,6 +211,15 @@ def test_a_wandb_export(tmp_path, capsys):
     assert json.loads((tmp_path / "wandb" / "plan.json").read_text())["imported"]["score"] == "percent"
 
 
+@pytest.mark.parametrize(("column", "known"), [((), None), (("seconds=Runtime",), 121.5)])
+def test_what_training_took_is_null_where_nobody_says(tmp_path, capsys, column, known):
+    (tmp_path / "wandb.csv").write_text(WANDB)
+    words = ["import", str(tmp_path / "wandb.csv"), "--reference", "full", "--results", str(tmp_path)]
+    assert main([*words, "--columns", "arm=arm", "score=test/acc", "seed=seed", *column]) == 0
+    summary = pd.read_parquet(tmp_path / "wandb" / "summary.parquet").set_index("arm")
+    assert summary.loc["full", "seconds"] == known if known else pd.isna(summary.loc["full", "seconds"])
+
+
 def test_an_mlflow_export(tmp_path, capsys):
     runs = [
         {"run_id": f"{arm}{seed}", "status": "FINISHED", "metrics.acc": score, "params.arm": arm, "params.seed": seed}

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.audio.datasets import DatasetError
+from sweeper.cli.main import main
 from sweeper.plan import PlanError
 from sweeper.run import benchmark
 from sweeper.run.benchmark import Benchmark, run_benchmark
@@ -36,6 +37,11 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path, asked, message):
         ask(tmp_path, **asked)
     assert message in str(raised.value)
     assert not (tmp_path / "results").exists()
+
+
+def test_a_data_set_with_two_folders_is_refused(capsys):
+    assert main(["run", "benchmark", "--data", "esc50=A", "fsdd=C", "esc50=B"]) == 2
+    assert "--data: esc50 has several folders; name one" in capsys.readouterr().err
 
 
 def test_a_folder_is_asked_for_as_this_command_takes_it(tmp_path, monkeypatch):
