@@ -195,7 +195,7 @@ def failed(sweep: SweepContext, spec: TrialSpec, failure: Exception) -> Row:
     more = next((note for note in reversed(getattr(failure, "__notes__", [])) if note.startswith(" (")), "")
     if isinstance(failure, torch.OutOfMemoryError):
         more = " Give each trial more of a GPU (--gpus-per-trial), or choose a smaller recipe."
-    reason = f"{type(failure).__name__}: {failure}{more}"
+    reason = " ".join(f"{type(failure).__name__}: {failure}{more}".split())  # a line: torch's may be several
     curve = curve_rows(spec.trial_id, failure.curve) if isinstance(failure, Diverged) else []
     with contextlib.suppress(OSError):  # a full disk, say, which may be the very reason
         row = failed_row(spec, circumstances(sweep, spec), reason)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sweeper.audio.datasets.base import shorten
 from sweeper.plan import Stage
 from sweeper.report.cells import count, difference, points
 from sweeper.report.floor import floor_sentence
@@ -42,8 +43,9 @@ def answer(board: Leaderboard) -> list[str]:
             sentences.append(f"{_SAID[word].format(full=board.arms.reference, margin=margin(board))}: {listed} points.")
     if undecided := by_outcome["undecided"]:
         alone = len(undecided) == len(compared)
+        whole = "" if len(compared) == len(rows) - 1 else " that can be compared"
         which = (
-            f"all {count(len(compared), 'arm')}"
+            f"all {count(len(compared), 'arm')}{whole}"
             if alone and len(compared) > 1
             else ", ".join(row["arm"] for row in undecided)
         )
@@ -120,10 +122,12 @@ def _completing(board: Leaderboard, lacking: Sequence[str]) -> list[str]:
     if board.plan.get("imported"):
         remedy = "run them where the others ran, and import all of them again into another study"
     elif read_sequential(board.plan) is not None:
-        return [f"Trials are missing ({', '.join(lacking)}), which a look waits for. To go on:", _again(board)]
+        return [f"Trials of {shorten(lacking)} are missing, which a look waits for. To go on:", _again(board)]
     else:
         remedy = "the command that began the study continues it"
-    return [f"Trials are missing, so nothing is called: {remedy}."]
+    nothing = board.arms.reference in lacking
+    called = "nothing is" if nothing else "it is" if len(lacking) == 1 else "they are"
+    return [f"Trials of {shorten(lacking)} are missing, so {called} called{'' if nothing else ' nothing'}: {remedy}."]
 
 
 def _going_on(board: Leaderboard) -> list[str]:

@@ -5,11 +5,13 @@ dark theme, and paper, without being drawn again. What a pointer is on is said b
 A figure is drawn twice, for a wide screen and for a phone, since text that shrinks with its figure can't be read.
 """
 
+import contextlib
 import io
 import itertools
 import math
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -124,9 +126,18 @@ def fitted(texts: Sequence[str], room: float, size: float = 12) -> list[str]:
 
 @cache
 def _width(text: str, size: float) -> float:
-    return float(
-        _letters.get_text_width_height_descent(text, FontProperties(family="DejaVu Sans", size=size), False)[0]
-    )
+    with _any_letters():
+        return float(
+            _letters.get_text_width_height_descent(text, FontProperties(family="DejaVu Sans", size=size), False)[0]
+        )
+
+
+@contextlib.contextmanager
+def _any_letters() -> Iterator[None]:
+    """Without warnings of letters that matplotlib's font lacks: text stays text, which the reader's fonts draw."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph ", UserWarning)
+        yield
 
 
 def spaced(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
@@ -153,7 +164,7 @@ def spaced(wanted: Sequence[float], apart: float, low: float, high: float) -> li
 def to_svg(figure: Figure, salt: str) -> str:
     """The figure as an SVG element for a page; `salt` keeps its ids apart from other figures'."""
     sink = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": salt}):
+    with matplotlib.rc_context({"svg.hashsalt": salt}), _any_letters():
         figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     ElementTree.register_namespace("", _SVG)
     root = ElementTree.fromstring(sink.getvalue())

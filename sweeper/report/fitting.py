@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sweeper.report.cells import PaperTable
 
+WIDE = 30  # characters of a column that stands in the way of others
 WRAPPED = 20  # characters that a column of longer words needs at least
 FEWEST_ROWS = 3  # of a table in which a column can be said to be the same everywhere
 
@@ -33,9 +34,12 @@ def _only_value(table: PaperTable, name: str) -> str | None:
 
 
 def narrowed(table: PaperTable, room: int) -> tuple[PaperTable, list[str]]:
-    """The table without as many of its `least` columns as must go to fit `room` characters, and their names."""
+    """The table without as many of its `least` columns as must go to fit `room` characters, and their names.
+
+    Wide ones go first: in the place of one, several others may stay.
+    """
     gone: list[str] = []
-    for name in table.least:
+    for name in sorted(table.least, key=lambda name: _width(table, name) <= WIDE):
         if needs(table) <= room:
             break
         if name in table.header:
@@ -46,10 +50,13 @@ def narrowed(table: PaperTable, room: int) -> tuple[PaperTable, list[str]]:
 
 def needs(table: PaperTable) -> int:
     """Characters that the table needs, two between columns and one at each side; of words that may wrap, a few."""
-    columns = zip(table.header, *table.rows, strict=True)
-    return sum(max(map(len, column)) + 2 for column in columns if column[0] not in table.wraps) + sum(
-        WRAPPED + 2 for name in table.header if name in table.wraps
-    )
+    return sum((WRAPPED if name in table.wraps else _width(table, name)) + 2 for name in table.header)
+
+
+def _width(table: PaperTable, name: str) -> int:
+    """Characters of the widest cell of a column; 0 where there is none of that name."""
+    at = table.header.index(name) if name in table.header else None
+    return 0 if at is None else max(len(row[at]) for row in (table.header, *table.rows))
 
 
 def _without(table: PaperTable, names: Set[str]) -> PaperTable:

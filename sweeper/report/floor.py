@@ -28,7 +28,7 @@ def floor_sentence(board: Leaderboard) -> list[str]:
     if not below:
         return []
     which = (
-        f"All {len(whole)} arms score"
+        f"All {len(whole)} arms{'' if len(whole) == len(board.ablation) else ' whose trials are all there'} score"
         if len(below) == len(whole) > 1
         else f"{', '.join(below)} score{'s' * (len(below) == 1)}"
     )

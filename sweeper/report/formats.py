@@ -25,7 +25,7 @@ from sweeper.report.tables import Document, document
 from sweeper.results import schema
 from sweeper.results.leaderboard import Leaderboard
 
-ANY_WIDTH = 1000  # characters, where nobody says how many there are
+ANY_WIDTH = 100_000  # characters, where nobody says how many there are
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 

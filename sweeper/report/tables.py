@@ -1,6 +1,5 @@
 """A study's tables, what else is known of each arm, and what a reader must know of them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,7 @@ from sweeper.report.cells import (
 from sweeper.report.effect_table import effect_notes, effects_table
 from sweeper.report.floor import FLOOR, floor_note
 from sweeper.report.search_tables import search_notes, search_tables
+from sweeper.report.switches import switch_cells, switch_notes
 from sweeper.report.variance_table import variance_notes, variance_table
 from sweeper.results.budget import read_stop
 from sweeper.results.identity import IDENTICAL
@@ -130,7 +130,7 @@ def _table(board: Leaderboard, table: StudyTable, by_arm: Mapping[str, Row]) -> 
     return PaperTable(
         title=_titled(table.title, rows),
         header=("arm", *table.columns.values(), *_compared_header(board)),
-        rows=(*((row["arm"], *_switches(board, table, row["arm"]), *_compared(row)) for row in rows), *floor),
+        rows=(*((row["arm"], *switch_cells(board.arms, table, row["arm"]), *_compared(row)) for row in rows), *floor),
         words=frozenset({"arm", *(set(table.columns.values()) - marks), _compared_header(board)[-1]}),
         marks=frozenset(marks),
         reference=board.arms.reference,
@@ -142,20 +142,6 @@ def _table(board: Leaderboard, table: StudyTable, by_arm: Mapping[str, Row]) -> 
 def _floor_cells(accuracy: float, switches: int) -> tuple[str, ...]:
     """The floor's row: what it gets, and nothing of what arms are compared by."""
     return (FLOOR, *("",) * switches, NONE, percent(accuracy), NONE, NONE, "")
-
-
-def _switches(board: Leaderboard, table: StudyTable, arm: str) -> tuple[str, ...]:
-    has = {**board.arms.values, **board.arms.switches.get(arm, {})}
-    return tuple(_said(has.get(switch)) for switch in table.columns)
-
-
-def _said(value: Any) -> str:
-    """A switch's value in a cell."""
-    if isinstance(value, bool):
-        return "✓" if value else ""
-    if isinstance(value, float):
-        return f"{value:g}"
-    return NONE if value is None else str(value) if isinstance(value, str | int) else json.dumps(value)
 
 
 def _compared_header(board: Leaderboard) -> tuple[str, ...]:
@@ -232,9 +218,9 @@ def _others(board: Leaderboard, rows: Sequence[Row]) -> PaperTable:
 def _notes(board: Leaderboard) -> list[str]:
     rows = board.ablation
     labels = board.arms.labels
-    columns = {heading: labels.get(s, s) for t in board.arms.tables.values() for s, heading in t.columns.items()}
-    short = [f"{heading}: {words}" for heading, words in columns.items() if heading != words]
-    notes = ["; ".join(short)] if short else []
+    columns = {switch: heading for table in board.arms.tables.values() for switch, heading in table.columns.items()}
+    short = [f"{heading}: {labels.get(s, s)}" for s, heading in columns.items() if heading != labels.get(s, s)]
+    notes = [*(["; ".join(short)] if short else []), *switch_notes(board.arms, columns, [row["arm"] for row in rows])]
     imported, acc = board.plan.get("imported"), "test accuracy of the last epoch's weights"
     notes += [
         f"acc: mean {'accuracy, as imported' if imported else acc}, with the interval of the arm alone; sd: its own "

@@ -161,7 +161,7 @@ def _refuse_mixture(study: str, old: Mapping[str, Any], new: Mapping[str, Any]) 
             f"{study} was made from other data (digest {str(old.get('data_digest'))[:12]}, "
             f"now {str(new.get('data_digest'))[:12]}): {remedy}"
         )
-    if names := _differences(*_comparable(old.get("design") or {}, new["design"])):
+    if names := differences(*_comparable(old.get("design") or {}, new["design"])):
         raise StudyError(f"{study} holds trials of another design ({', '.join(names)}): {remedy}")
 
 
@@ -201,11 +201,12 @@ def _comparable(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any
     return one, other
 
 
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """What differs in two values of JSON, a field each: `mixing.mixup: 1.0 → 0.0`."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(old.keys() | new.keys())
-        return [d for key in keys for d in _differences(old.get(key), new.get(key), f"{path}.{key}".strip("."))]
-    return [] if old == new else [f"{path}: {old} → {new}"]
+        return [d for key in keys for d in differences(old.get(key), new.get(key), f"{path}.{key}".strip("."))]
+    return [] if old == new else [f"{path}: {old} → {new}".removeprefix(": ")]
 
 
 def _objection(plan: object) -> str:

@@ -150,7 +150,7 @@ def _beside(each: _At, first: _At) -> list[str]:
         ours, theirs = flat_fields(mine.training), flat_fields(base.training)
         if differing := sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)):
             notes.append(f"{which}: trained otherwise than at {first.commit.asked}: {', '.join(differing)}")
-        shared = shared_parameters(build(mine.network, 0, load=False), build(base.network, 0, load=False))
+        shared = shared_parameters(build(mine.network, 0), build(base.network, 0))
         notes.append(f"{which}: {shared.describe(first.commit.asked)}")
         if shared.shared == shared.parameters and same_step(mine.network, base.network, base.training):
             notes.append(f"{which}: does the same as {first.commit.asked} in a first training step")

@@ -57,7 +57,7 @@ def _try_networks(source: Source, variants: Mapping[str, Variant], workers: int)
         for name, found in variants.items():
             try:
                 notes += check_network(found.network, found.training, workers=workers)
-                module = build(found.network, 0, load=False)
+                module = build(found.network, 0)
                 _check_elsewhere(elsewhere, found.network)
                 if reference is None:
                     reference = module

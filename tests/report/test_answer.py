@@ -88,7 +88,20 @@ def test_holes_are_named_instead(tmp_path):
     rows = made.trials().to_pylist()
     rows[-1] |= FAILED
     said = answer(derive(study_of(tmp_path / "holed", rows, made.read_plan())))
-    assert "Trials are missing, so nothing is called: the command that began the study continues it." in said
+    assert "Trials of garm are missing, so it is called nothing: the command that began the study continues it." in said
+    rows[0] |= FAILED
+    said = answer(derive(study_of(tmp_path / "both", rows, made.read_plan())))
+    assert "Trials of garm, full are missing, so nothing is called: the command that began the study continues it." in (
+        said
+    )
+
+
+def test_arms_without_trials_are_not_counted_among_the_undecided(tmp_path):
+    made = study(tmp_path / "whole", {"garm": 0.0, "macem-a": 0.0, "macem-b": 0.0})
+    rows = [row | (FAILED if row["arm"] == "macem-b" else {}) for row in made.trials().to_pylist()]
+    said = answer(derive(study_of(tmp_path / "holed", rows, made.read_plan())))
+    assert said[0].startswith("Undecided at ±1 point: all 2 arms that can be compared.")
+    assert said[1].startswith("Trials of macem-b are missing, so it is called nothing")
 
 
 def test_trials_that_a_look_waits_for_come_with_the_command_that_runs_them(tmp_path):
@@ -100,7 +113,7 @@ def test_trials_that_a_look_waits_for_come_with_the_command_that_runs_them(tmp_p
     planned = plan_sequential(("full", "garm", "macem-a"), "full", (1,), 4)
     plan = made.read_plan() | {"sequential": planned, "looks": [look]}
     said = answer(derive(study_of(tmp_path / "holed", rows, plan)))
-    at = said.index("Trials are missing (macem-a), which a look waits for. To go on:")
+    at = said.index("Trials of macem-a are missing, which a look waits for. To go on:")
     assert "--until decided --max-seeds 4" in said[at + 1]
 
 

@@ -194,6 +194,16 @@ def test_a_figure_names_its_colours_and_hides_no_markup():
     assert set(re.findall(r' id="([^"]+)"', drawn.wide)).isdisjoint(re.findall(r' id="([^"]+)"', drawn.narrow))
 
 
+def test_letters_that_the_font_lacks_are_the_readers_to_draw(recwarn):
+    def draw(width):
+        figure, axes = drawing.sheet(width, 100)
+        axes.set_title(drawing.fitted(["日本"], 100)[0])
+        return figure
+
+    assert "日本" in drawing.drawing("name", "label", draw).wide
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_confusions_add_up_to_the_scores(board):
     matrices = evidence.confusions(board)
     for row in board.summary:

@@ -52,6 +52,12 @@ def test_columns_go_one_by_one_until_the_table_fits():
     assert gone == ["n", "S"] and table.header == ("arm", "acc %", "at ±1"), "what is left stays, however narrow"
 
 
+def test_a_wide_column_goes_before_several_that_are_dispensable():
+    wide = replace(TABLE, header=(*TABLE.header, "text"), rows=tuple((*row, "x" * 50) for row in TABLE.rows))
+    wide = replace(wide, least=(*TABLE.least, "text"))
+    assert narrowed(wide, needs(TABLE)) == (replace(TABLE, least=wide.least), ["text"])
+
+
 def test_numbers_have_two_decimals_at_most():
     assert operations([0.00438, 0.0248, None]) == ("MFLOP", ["4.38", "24.8", "–"])
     assert operations([94.9, 12.3, 112.0]) == ("GFLOP", ["94.9", "12.3", "112"])

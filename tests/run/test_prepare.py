@@ -106,6 +106,16 @@ def test_switches_and_fields_that_do_nothing_are_told(file, tmp_path):
     ]
 
 
+def test_pre_trained_values_are_not_shared_with_who_has_none(file, tmp_path):
+    content = file.read_text().replace("width: int = 32", "width: int = 32\n    trained: bool = False")
+    content = content.replace('Arm("full"),', 'Arm("full"), Arm("trained", network={"trained": True}),')
+    loads = "def _load(self, module):\n    if self.trained:\n        module.head.bias.data.fill_(0.5)\n\n\n"
+    file.write_text(f"{content}\n\n{loads}MelNet.load = _load\n")
+    (told,) = [note for note in prepare_run(options(file, tmp_path)).notes if note.startswith("trained: shares")]
+    ours, of, theirs = told.split()[2:5]
+    assert of == "of" and int(ours) == int(theirs) - 1
+
+
 @pytest.mark.parametrize("place", ["Path(__file__).with_name('head.txt')", "'head.txt'"])
 def test_what_a_network_reads_and_no_worker_would_have_is_told(file, tmp_path, monkeypatch, place):
     (tmp_path / "head.txt").write_text("0.5")
