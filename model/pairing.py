@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from sweeper.model.modes import UncompiledMode, beside_the_compiler, compiler_is_there
 
 # `torch.nn.utils.parametrizations` keep `layer.weight` as `layer.parametrizations.weight.original`, or as several.
 _PARAMETRISED = re.compile(r"parametrizations\.(\w+)\.original\d*$")
@@ -46,16 +47,29 @@ def construct_paired(construct: Callable[[], nn.Module], seed: int) -> nn.Module
     The states of the global generators of torch, NumPy and Python are the same afterwards.
 
     Args:
-        construct: called twice; it must do the same each time.
+        construct: called twice, or four times; it must do the same each time.
         seed: of the initial values.
 
     Raises:
         NetworkError: a parameter or buffer is random, but not drawn by torch; it was given no value; or ``construct``
             does not draw the same numbers each time.
     """
-    with _seeded(seed + 1), _Following(None) as first:  # another seed, to see what is random and no draw of torch
+    if not compiler_is_there():
+        try:
+            module = _constructed(construct, seed, _Following)
+        except Exception:  # the compiler's too, which then has looked into the mode
+            if not compiler_is_there():
+                raise
+        else:
+            if not compiler_is_there():
+                return module
+    return _constructed(construct, seed, beside_the_compiler(_Following))
+
+
+def _constructed(construct: Callable[[], nn.Module], seed: int, following: type[_Following]) -> nn.Module:
+    with _seeded(seed + 1), following(None) as first:  # another seed, to see what is random and no draw of torch
         template = construct()
-    with _seeded(seed), _Following(_seeds(seed, first, template)) as second:
+    with _seeded(seed), following(_seeds(seed, first, template)) as second:
         module = construct()
     if second.draws != first.draws:
         raise NetworkError(
@@ -93,7 +107,7 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
 
 
-class _Following(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Following(UncompiledMode):  # type: ignore[no-untyped-call]
     """Follows random numbers through every operation: which draws each tensor's values come from.
 
     `seeds` are those of the draws, in their order; None the first time, when they draw from the generator as it is, and

@@ -19,16 +19,17 @@ from torch import Tensor, nn
 from torch._ops import HigherOrderOperator
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sweeper.model.build import build, is_of_this_package, with_any_values
+from sweeper.model.modes import UncompiledMode, beside_the_compiler
 from sweeper.model.output import as_output
 from sweeper.study import Network
 from sweeper.training.counted import known
 from sweeper.training.threads import one_thread
 
 LIGHT_GFLOP = 20.0  # of a network that used all its weights at each sample: such a one takes a second, others far less
+SMALL = 2**25  # numbers in one tensor: 0.1 GB
 
 
 class Operations(NamedTuple):
@@ -56,22 +57,29 @@ def gflops_per_clip(config: Network, length: int) -> float | None:
 def count_operations(config: Network, length: int) -> Operations:
     """Operations of one forward pass, in evaluation, over one clip of `length` samples.
 
-    A network of this package that costs little is given a clip of noise. On the meta device, where others are counted,
-    nothing is computed, but torch imports its compiler. One that looks at its values gets noise, too.
+    A network that costs little is given a clip of noise. On the meta device, where others are counted, nothing is
+    computed, but torch imports its compiler: a second, in each process. One that looks at its values gets noise, too.
     """
+    with contextlib.suppress(Exception):  # what another network's pass takes is not known: so it ends where it is much
+        network = countable(config, length, small=True)
+        if not any(p.is_meta for p in network.parameters()):
+            return _count(network, clips_for(network, 1, length), _SmallCounter)
     try:
         network = countable(config, length)
         return _count(network, clips_for(network, 1, length))
     except Exception:  # whatever a network does to a tensor without values: the CPU's error is the telling one
         try:
             network = build(config, seed=0, load=False)
-            return _count(network, clips_for(network, 1, length), _beside_the_compiler())
+            # As for operators that torch compiles whenever they are called, such as `torch.cond`.
+            return _count(network, clips_for(network, 1, length), beside_the_compiler(_Counter))
         except Exception as error:
             return Operations(None, f"one clip can't be passed through it: {type(error).__name__}: {error}")
 
 
-def countable(config: Network, length: int) -> nn.Module:
+def countable(config: Network, length: int, *, small: bool = False) -> nn.Module:
     """The network, to be counted: on the CPU where that surely takes no time, else on the meta device; with any values.
+
+    With `small`, also where that is likely, as it has few weights: attention between samples takes gigabytes.
 
     Its recurrent layers are replaced by stand-ins with the same products: torch's counter sees nothing in the fused
     operator of a CPU, and on the meta device they become a Python loop over time, half a minute for a clip of the
@@ -79,8 +87,7 @@ def countable(config: Network, length: int) -> nn.Module:
     """
     own = is_of_this_package(config)
     network = with_any_values(config) if own else build(config, seed=0, load=False)
-    # Of another network nobody knows what it keeps: attention between samples takes gigabytes.
-    light = own and 2 * length * sum(p.numel() for p in network.parameters()) <= LIGHT_GFLOP * 1e9
+    light = (own or small) and 2 * length * sum(p.numel() for p in network.parameters()) <= LIGHT_GFLOP * 1e9
     device = "cpu" if light else "meta"
     for name, module in list(network.named_modules()):
         if type(module) in (nn.LSTM, nn.GRU, nn.RNN):
@@ -115,7 +122,7 @@ def _count(network: nn.Module, clip: Tensor, kind: "type[_Counter] | None" = Non
 _whole: set[Any] = set()  # operators that were found not to consist of others
 
 
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Counter(UncompiledMode):  # type: ignore[no-untyped-call]
     """Adds up products, by torch's formulas and those below, and notes those that neither has a formula for.
 
     As torch's own counter, which counts by modules, too, and imports torch's compiler (0.8 s).
@@ -130,11 +137,6 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.operations = 0
         self.unknown: set[str] = set()
         self._formulas = FlopCounterMode(display=False, custom_mapping=_FORMULAS).flop_registry
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Else torch imports its compiler, to tell it that it shall not compile what is below."""
-        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -171,11 +173,18 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-@functools.cache
-def _beside_the_compiler() -> type[_Counter]:
-    """A counter for networks with operators that torch compiles whenever they are called, such as `torch.cond`."""
-    unseen = torch.compiler.disable(_Counter.__torch_dispatch__)  # type: ignore[no-untyped-call]
-    return type("_CounterBesideTheCompiler", (_Counter,), {"__torch_dispatch__": unseen})
+class _SmallCounter(_Counter):  # type: ignore[no-untyped-call]
+    """Ends at a matrix too large to be computed for being counted."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.ops.aten.bmm.default and args[0].shape[:2].numel() * args[1].shape[2] > SMALL:
+            raise MemoryError
+        result = super().__torch_dispatch__(func, types, args, kwargs)
+        if isinstance(result, Tensor) and result.numel() > SMALL:
+            raise MemoryError
+        return result
 
 
 class _Outside(TorchFunctionMode):

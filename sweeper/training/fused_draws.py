@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from sweeper.model.modes import UncompiledMode
 from sweeper.model.stacked import drawing, is_stacked, on_stacks
 
 # What operations that may draw call the share of what they drop: at 0 they draw nothing.
@@ -33,7 +33,7 @@ class CannotFuse(RuntimeError):
         return CannotFuse, (self.reason,)
 
 
-class SeedsDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class SeedsDraws(UncompiledMode):  # type: ignore[no-untyped-call]
     """While it is entered, each network draws what it would alone after `torch.manual_seed` of its seed.
 
     The states of torch's global generators are others afterwards.

@@ -21,6 +21,7 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from sweeper.audio.augmentation import Augmented, augment
+from sweeper.model.modes import beside_the_compiler, compiler_is_there
 from sweeper.model.output import as_output
 from sweeper.model.pairing import seeded_outside_torch
 from sweeper.plan import derive_seed
@@ -49,7 +50,8 @@ class Stack:
         self.runs = runs
         first = runs[0]
         self._config = first.spec.training
-        self._template = Template(first.network, SeedsDraws(first.device))
+        draws = beside_the_compiler(SeedsDraws) if compiler_is_there() else SeedsDraws
+        self._template = Template(first.network, draws(first.device))
         self._stacked = [stacked_slab(slabs) for slabs in self._slabs()]
         self.wholes = [slab.whole for slab in self._stacked]
         numbers = {id(parameter): number for number, parameter in enumerate(first.network.parameters())}

@@ -2,6 +2,8 @@
 
 import copy
 import random
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -205,3 +207,39 @@ def test_layers_under_other_numbers_are_told():
         "4 more may be the same layers under other numbers (net.2.weight is net.3.weight in full)"
         in shared.describe("full")
     )
+
+
+COMPILES = """
+import sys, torch
+from torch import nn
+from sweeper.model.modes import compiler_is_there
+from sweeper.model.pairing import NetworkError, construct_paired
+
+def doubled(x):
+    return x * 2 + torch.randn(8)
+
+class Own(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.plain = nn.Linear(4, 4)
+        self.weight = nn.Parameter(torch.compile(doubled, backend="eager")(torch.randn(8)))
+
+def fails():
+    raise KeyError("x")
+
+assert not compiler_is_there()
+first = construct_paired(Own, 0)
+assert compiler_is_there()
+again = construct_paired(Own, 0)
+alone = construct_paired(lambda: nn.ModuleDict({"plain": nn.Linear(4, 4)}), 0)
+assert torch.equal(first.weight, again.weight) and torch.equal(first.plain.weight, alone.plain.weight)
+try:
+    construct_paired(fails, 0)
+except KeyError:
+    print("as it should")
+"""
+
+
+def test_a_network_that_runs_what_it_compiles_while_it_is_built_is_paired_as_others_are():
+    done = subprocess.run([sys.executable, "-c", COMPILES], capture_output=True, text=True, check=False)
+    assert done.stdout == "as it should\n", done.stderr

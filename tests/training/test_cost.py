@@ -206,6 +206,49 @@ print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+def test_networks_of_others_are_checked_counted_trained_and_fused_without_it():
+    code = """
+import sys, torch
+from sweeper.training.check import check_network
+from tests.networks import Tiny
+from tests.training.fusing import alone, together, trials
+for body in ("batch-norm", "transformer"):
+    network = Tiny(body=body, classes=4, sample_rate=8000, samples=2000)
+    specs = trials(network=network)
+    check_network(network, specs[0].training)
+    alone(specs)
+    together(specs)
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_another_network_costs_the_same_counted_on_noise_and_without_values(body, monkeypatch):
+    network = Tiny(body=body, **CLIP)
+    counted = count_operations.__wrapped__(network, network.samples)
+    monkeypatch.setattr(cost, "LIGHT_GFLOP", 0.0)
+    assert count_operations.__wrapped__(network, network.samples) == counted
+
+
+@pytest.mark.parametrize(
+    ("most", "devices"),
+    [(2 * 20 * 20, ["cpu"]), (2 * 20 * 20 - 1, ["cpu", "meta"])],  # attention of 20 frames in 2 heads
+)
+def test_a_small_network_that_keeps_much_is_counted_without_values(monkeypatch, most, devices):
+    network, original, seen = Tiny(body="transformer", **CLIP), cost._count, []
+    counted = count_operations(network, network.samples)
+
+    def count(module, *args):
+        seen.append(next(module.parameters()).device.type)
+        return original(module, *args)
+
+    monkeypatch.setattr(cost, "_count", count)
+    monkeypatch.setattr(cost, "SMALL", most)
+    assert count_operations.__wrapped__(network, network.samples) == counted
+    assert seen == devices
+
+
 def test_a_network_that_fails_has_no_count_and_says_why():
     gflops, note = count_operations(Faulty(fault="raises", **CLIP), 2000)
     assert gflops is None
