@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch._ops import HigherOrderOperator
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from sweeper.model.build import build, is_of_this_package, with_any_values
 from sweeper.model.modes import UncompiledMode, beside_the_compiler
@@ -123,20 +123,17 @@ _whole: set[Any] = set()  # operators that were found not to consist of others
 
 
 class _Counter(UncompiledMode):  # type: ignore[no-untyped-call]
-    """Adds up products, by torch's formulas and those below, and notes those that neither has a formula for.
+    """Adds up products, by the formulas below and torch's, and notes those that neither has a formula for.
 
-    As torch's own counter, which counts by modules, too, and imports torch's compiler (0.8 s).
+    As torch's own counter, which counts by modules, too, and imports torch's compiler and Triton.
     """
 
     supports_higher_order_operators = True
 
     def __init__(self) -> None:
-        from torch.utils.flop_counter import FlopCounterMode  # brings Triton along: 0.2 s, and most counts are known
-
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations = 0
         self.unknown: set[str] = set()
-        self._formulas = FlopCounterMode(display=False, custom_mapping=_FORMULAS).flop_registry
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -153,7 +150,7 @@ class _Counter(UncompiledMode):  # type: ignore[no-untyped-call]
                     return parts
             _whole.add(func)
         packet, result = func.overloadpacket, func(*args, **keywords)
-        if (formula := self._formulas.get(packet)) is not None:
+        if (formula := _formula(func)) is not None:
             self.operations += formula(*args, **keywords, out_val=result)
             if packet not in _FORMULAS and any(isinstance(x, Tensor) and x.is_complex() for x in tree_leaves(args)):
                 self.unknown.add(f"{packet} of complex numbers")
@@ -211,6 +208,24 @@ _NO_PRODUCT = re.compile(r"upsample|_norm|linalg_cross|_check_errors")
 
 
 @functools.cache
+def _formula(func: Any) -> Callable[..., int] | None:
+    """An operator's, which takes its arguments, and its result as `out_val`; None where there is none."""
+    packet = func.overloadpacket
+    if (of_shapes := _FORMULAS.get(packet) or _OF_REAL.get(packet)) is not None:
+
+        def formula(*args: Any, out_val: Any, **keywords: Any) -> int:
+            tree = tree_map(lambda x: x.shape if isinstance(x, Tensor) else x, (args, keywords, out_val))
+            return of_shapes(*tree[0], **tree[1], out_shape=tree[2])
+
+        return formula
+    if not _may_multiply(func):
+        return None
+    from torch.utils.flop_counter import flop_registry  # brings Triton along: 0.3 s
+
+    return flop_registry.get(packet)
+
+
+@functools.cache
 def _may_multiply(func: Any) -> bool:
     """Whether an operator may compute products, by its name; one that somebody has written may."""
     name = func._schema.name
@@ -253,6 +268,20 @@ _FORMULAS: dict[Any, Callable[..., int]] = {
     _aten.mkldnn_rnn_layer: lambda x, into, recurrent, *_, out_shape=None: (
         2 * math.prod(x[:-1]) * (math.prod(into) + math.prod(recurrent))
     ),
+}
+
+
+def _convolution(x: list[int], weight: list[int], *options: Any, out_shape: Any = None) -> int:
+    places = x if options[4] else out_shape  # of a transposed one, each place of the input meets the whole filter
+    return 2 * x[0] * math.prod(places[2:]) * math.prod(weight)
+
+
+_OF_REAL: dict[Any, Callable[..., int]] = {  # the same numbers as by torch.utils.flop_counter
+    _aten.mm: lambda one, other, *_, **__: 2 * math.prod(one) * other[-1],
+    _aten.addmm: lambda _added, one, other, **_: 2 * math.prod(one) * other[-1],
+    _aten.bmm: lambda one, other, **_: 2 * math.prod(one) * other[-1],
+    _aten.baddbmm: lambda _added, one, other, **_: 2 * math.prod(one) * other[-1],
+    _aten.convolution: _convolution,
 }
 
 

@@ -201,7 +201,7 @@ plan = dict(study="s", source=PAPER, dataset="demo", split="official", folds=(1,
 count_operations(spec.model, spec.data.length)
 _estimated_memory(spec)
 fit(spec, [_noise_clips(spec, 32)], device=torch.device("cpu"))
-print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+print([name for name in ("torch._dynamo", "sympy", "triton") if name in sys.modules])
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
@@ -218,9 +218,23 @@ for body in ("batch-norm", "transformer"):
     check_network(network, specs[0].training)
     alone(specs)
     together(specs)
-print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+print([name for name in ("torch._dynamo", "sympy", "triton") if name in sys.modules])
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_convolution_counts_as_by_torchs_counter(transposed, groups):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    kind = nn.ConvTranspose1d if transposed else nn.Conv1d
+    layer, clips = kind(4, 6, 5, stride=3, groups=groups), torch.rand(2, 4, 50)
+    with cost._Counter() as ours:
+        layer(clips)
+    with FlopCounterMode(display=False) as theirs:
+        layer(clips)
+    assert ours.operations == theirs.get_total_flops() > 0
 
 
 @pytest.mark.parametrize("body", BODIES)
