@@ -176,7 +176,7 @@ def peak_training_memory(spec: TrialSpec, device: torch.device) -> int:
 def _estimated_memory(spec: TrialSpec) -> int:
     batch, length = spec.training.batch_size, spec.data.length
     try:
-        network = countable(spec.model, length).train()
+        network = countable(spec.model, length, small=True).train()
         activations = _kept(network, batch, length)
     except Exception:  # a network that looks at values, which there may be none of: the real one
         network = build(spec.model, spec.seed, load=False).train()

@@ -209,6 +209,7 @@ print([name for name in ("torch._dynamo", "sympy", "triton") if name in sys.modu
 def test_networks_of_others_are_checked_counted_trained_and_fused_without_it():
     code = """
 import sys, torch
+from sweeper.tools.profile import _estimated_memory
 from sweeper.training.check import check_network
 from tests.networks import Tiny
 from tests.training.fusing import alone, together, trials
@@ -216,6 +217,7 @@ for body in ("batch-norm", "transformer"):
     network = Tiny(body=body, classes=4, sample_rate=8000, samples=2000)
     specs = trials(network=network)
     check_network(network, specs[0].training)
+    _estimated_memory(specs[0])
     alone(specs)
     together(specs)
 print([name for name in ("torch._dynamo", "sympy", "triton") if name in sys.modules])
