@@ -3,14 +3,13 @@
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from sweeper.audio.datasets.base import shorten
 from sweeper.plan import Stage
 from sweeper.report.cells import count, difference, points
 from sweeper.report.floor import floor_sentence
-from sweeper.report.rerun import RESULTS, rerun_command
+from sweeper.report.rerun import rerun_command
 from sweeper.results.budget import read_stop
 from sweeper.results.identity import IDENTICAL
 from sweeper.results.leaderboard import Leaderboard
@@ -136,6 +135,10 @@ def _going_on(board: Leaderboard) -> list[str]:
         return [f"It stopped at its budget of {stop.words}. To go on without one:", _again(board)]
     sequential = read_sequential(board.plan)
     assert sequential is not None
+    if all(said.decided for _, said in sequential.said().values()):  # at the margin that they were taken at
+        return [
+            f"Its looks decided each arm, at ±{100 * board.plan['looks'][-1]['margin']:g} points: --margin says that."
+        ]
     after = [look for look in sequential.schedule.looks if look > sequential.end]
     if not after:
         return ["No further look is planned."]
@@ -145,9 +148,7 @@ def _going_on(board: Leaderboard) -> list[str]:
 
 
 def _again(board: Leaderboard, seeds: int | None = None, folds: int | None = None) -> str:
-    results = str(board.study).rpartition("/")[0]
-    results = RESULTS if results == str(Path(RESULTS).resolve()) else results
-    return rerun_command(board.plan, seeds=seeds, folds=folds, margin=board.margin, results=results)
+    return rerun_command(board.plan, seeds=seeds, folds=folds, margin=board.margin, folder=str(board.study))
 
 
 def _grid(design: Design) -> str:

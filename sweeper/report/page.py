@@ -160,7 +160,7 @@ def _content(board: Leaderboard, price: float | None, against: Study | None) -> 
         cost=cost,
         provenance=facts.provenance(board),
         design=json.dumps(board.plan.get("design", {}), indent=1, sort_keys=True),
-        rerun=rerun_command(board.plan, margin=board.margin),
+        rerun=rerun_command(board.plan, margin=board.margin, folder=board.study.name),
         citation=board.arms.protocol.get("citation", ""),
     )
 

@@ -1,7 +1,8 @@
 """The command that makes a study again, from its plan."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sweeper.results.looks import read_sequential
@@ -17,7 +18,7 @@ def rerun_command(
     seeds: int | None = None,
     folds: int | None = None,
     margin: float = MARGIN,
-    results: str = RESULTS,
+    folder: str = "",
 ) -> str:
     """The command that runs the study's plan again, or adds what it lacks; '' where the plan doesn't say enough.
 
@@ -26,15 +27,17 @@ def rerun_command(
         seeds: paired repetitions instead of the plan's.
         folds: how many instead of the plan's; more than it has are all that the data set has.
         margin: largest difference that doesn't matter, as a fraction of 1; of a sequential study, its last look's.
-        results: folder or URL of the studies.
+        folder: where the study lies, or its URL: it may have been moved, and have another name than its plan says.
     """
+    results, _, name = folder.rpartition("/")
+    place = [] if results in ("", str(Path(RESULTS).resolve())) else ["--results", results]
     try:
-        return _command(plan, seeds, folds, margin, results)
+        return _command(plan, seeds, folds, margin, ["--study", name or plan["study"], *place])
     except (KeyError, TypeError, AttributeError):  # an older version's, or a stranger's
         return ""
 
 
-def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None, margin: float, results: str) -> str:
+def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None, margin: float, place: Sequence[str]) -> str:
     names: dict[str, list[str]] = {}
     for trial in plan.get("trials", ()):
         names.setdefault(trial.get("kind", "ablation"), []).append(trial["arm"])
@@ -72,9 +75,8 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None, marg
             words += ["--seeds", str(seeds or max(run) + 1)] if run else []
     words += ["--recipe", name]
     words += ["--epochs", str(epochs)] if study.recipes.get(name) != epochs else []
-    place = [] if results in ("", RESULTS) else ["--results", results]
     if benchmark:  # its name follows from the rest
-        return shlex.join([*words, *place, "--networks", *arms, *dict.fromkeys(names.get("peer", ()))])
+        return shlex.join([*words, *place[2:], "--networks", *arms, *dict.fromkeys(names.get("peer", ()))])
     words += [] if margin == MARGIN else ["--margin", f"{100 * margin:g}"]
     if commits := plan.get("commits"):
         words += ["--code", *(commit["name"] if commit["name"] in commit["sha"] else "." for commit in commits["of"])]
@@ -82,7 +84,7 @@ def _command(plan: Mapping[str, Any], seeds: int | None, folds: int | None, marg
     words += ["--arm", *arms] if commits or (not crossed and len(arms) < len(study.switches)) else []
     words += ["--peers", *dict.fromkeys(names["peer"])] if "peer" in names else []
     words += _search_words(plan["search"], tuned) if searches else []
-    return shlex.join([*words, "--study", plan["study"], *place])
+    return shlex.join([*words, *place])
 
 
 def _search_words(search: Mapping[str, Any], tuned: bool) -> list[str]:

@@ -88,7 +88,8 @@ def heading(board: Leaderboard) -> str:
     folds = sorted(distinct(board, "fold"))
     devices = ", ".join(sorted(distinct(board, "device")))
     data = f"{first['dataset']}{' (synthetic sounds)' if first['synthetic'] else ''}"
-    seeds = count(len(distinct(board, "replicate")), "seed")
+    # Of a sequential study, those that its looks had; others may have run ahead.
+    seeds = count(len(board.grid.seeds if board.plan.get(SEQUENTIAL) else distinct(board, "replicate")), "seed")
     if crossed := board.plan.get(VARIANCE):
         seeds = f"{count(crossed['seeds'], 'seed')} of each source"
     blocks = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}, {seeds}"
@@ -283,6 +284,10 @@ def rule_notes(board: Leaderboard) -> list[str]:
             f"[95 %]: holds {_together(len(sequential.arms) - 1)}at all looks together in 95 of 100 "
             "studies, whoever stops when; *: significant, the interval excludes 0",
         ]
+        complete = pc.and_(pc.equal(board.trials["kind"], REFERENCE_KIND), pc.equal(board.trials["status"], "complete"))
+        if ahead := pc.sum(complete).as_py() - sum(row["n"] for row in board.ablation):
+            trials = count(ahead, "trial")
+            notes.append(f"not counted, as a look had settled the arm before it was finished: {trials}")
     elif any(row["diff_low"] is not None for row in compared):
         family = sum(row["arm"] != reference for row in board.ablation)
         how = "the spread is each arm's own"

@@ -9,18 +9,13 @@ import datetime
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from sweeper.plan import TrialSpec
 from sweeper.results.attempts import HEARTBEAT_SECONDS, LOST_SECONDS, held, possible, read_attempts
 from sweeper.results.row_files import Doubts
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BUDGET = "budget"  # in the plan
 Block = tuple[int, int]  # fold, seed
@@ -69,21 +64,6 @@ def read_stop(plan: Mapping[str, Any]) -> Stop | None:
     if "spent" not in told:
         return None
     return Stop(told.get("words", "?"), told["spent"], frozenset(told.get("left", ())))
-
-
-def counted(trials: "pd.DataFrame", plan: Mapping[str, Any]) -> "pd.DataFrame":
-    """The trials of the blocks that a budget did not cut: what is compared stays paired.
-
-    Args:
-        trials: with their fold and replicate.
-        plan: the study's; of a sequential one all trials are left, as its looks say what counts.
-    """
-    stop = read_stop(plan)
-    if stop is None or plan.get("sequential"):
-        return trials
-    cut = stop.cut(plan)
-    blocks = zip(trials["fold"], trials["replicate"], strict=True)
-    return trials.loc[np.array([(int(fold), int(seed)) not in cut for fold, seed in blocks], dtype=bool)]
 
 
 class Spending:

@@ -8,12 +8,17 @@ was said of a decided arm is read from there, not derived again.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sweeper.results.budget import read_stop
 from sweeper.results.tables import StudyError
 from sweeper.statistics.sequential import Look, Said, open_arms
 from sweeper.statistics.spending import Schedule, schedule
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEQUENTIAL, LOOKS = "sequential", "looks"
 
@@ -45,6 +50,19 @@ class Sequential:
     def said(self) -> dict[str, tuple[int, Said]]:
         """What the last look at each arm said, and after how many blocks it was."""
         return {self.arms[arm]: (look.blocks, said) for look in self.taken for arm, said in look.arms.items()}
+
+    def settled(self) -> dict[str, int]:
+        """The arms that get no further trial, and how many blocks the look had that settled it."""
+        going = open_arms(self.taken, len(self.arms), self.end)
+        until = {arm: blocks for arm, (blocks, _) in self.said().items() if self.arms.index(arm) not in going}
+        if going == [self.reference] and self.taken:
+            until[self.arms[self.reference]] = self.taken[-1].blocks
+        return until
+
+    def is_beyond(self, trial: Mapping[str, Any], settled: Mapping[str, int]) -> bool:
+        """Whether the trial is of a block after the look that settled its arm."""
+        until = settled.get(trial["arm"])
+        return until is not None and trial["fold"] in self.folds and self.block(trial) >= until
 
     @property
     def end(self) -> int:
@@ -127,15 +145,34 @@ def needed_trials(plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             trial for trial in plan.get("trials", ()) if not cut or (trial["fold"], trial["replicate"]) not in cut
         )
         return
-    left = frozenset[str]() if stop is None else stop.left
-    going = open_arms(study.taken, len(study.arms), study.end)
-    until = {arm: blocks for arm, (blocks, _) in study.said().items() if study.arms.index(arm) not in going}
-    if going == [study.reference] and study.taken:
-        until[study.arms[study.reference]] = study.taken[-1].blocks
+    left, settled = frozenset[str]() if stop is None else stop.left, study.settled()
     for trial in plan.get("trials", ()):
-        whole = trial["arm"] not in until or trial["fold"] not in study.folds
-        if trial["trial_id"] not in left and (whole or study.block(trial) < until[trial["arm"]]):
+        if trial["trial_id"] not in left and not study.is_beyond(trial, settled):
             yield trial
+
+
+def counted(trials: "pd.DataFrame", plan: Mapping[str, Any]) -> "pd.DataFrame":
+    """The trials that are compared, so that it stays paired, and does not depend on who was faster.
+
+    Without the blocks that a budget cut; of a sequential study without what ran ahead of the look that settled its arm
+    and was not stopped in time.
+
+    Args:
+        trials: with their kind, arm, fold and replicate.
+        plan: the study's.
+    """
+    study, stop = read_sequential(plan), read_stop(plan)
+    if study is not None:
+        settled = study.settled()
+        columns = (trials[name] for name in ("kind", "arm", "fold", "replicate"))
+        rows = (dict(zip(("kind", "arm", "fold", "replicate"), row, strict=True)) for row in zip(*columns, strict=True))
+        kept = [row["kind"] != "ablation" or not study.is_beyond(row, settled) for row in rows]
+    elif stop is not None:
+        cut = stop.cut(plan)
+        kept = [(int(f), int(r)) not in cut for f, r in zip(trials["fold"], trials["replicate"], strict=True)]
+    else:
+        return trials
+    return trials.loc[np.array(kept, dtype=bool)]
 
 
 def _look(told: Mapping[str, Any], arms: tuple[str, ...]) -> Look:

@@ -10,8 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sweeper.results.budget import counted
-from sweeper.results.looks import needed_trials
+from sweeper.results.looks import counted, needed_trials
 from sweeper.results.study_arms import StudyArms
 from sweeper.statistics import ArmComparison, compare_arms
 

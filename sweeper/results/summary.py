@@ -15,10 +15,9 @@ import pandas as pd
 import pyarrow as pa
 
 from sweeper.results import schema
-from sweeper.results.budget import counted
 from sweeper.results.identity import COLUMNS, IDENTICAL, identical
 from sweeper.results.importing import claimed
-from sweeper.results.looks import Sequential, needed_trials, read_sequential
+from sweeper.results.looks import Sequential, counted, needed_trials, read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, UNCOMPARED, ScoreGrid, score_grid, trial_frame
 from sweeper.results.single_split import single_split_columns
 from sweeper.results.store import Study

@@ -24,13 +24,14 @@ from sweeper.model.pairing import NetworkError, named_tensors, seeded_outside_to
 from sweeper.plan import canonical_json
 from sweeper.study import Network, Output
 from sweeper.training import checkpoint
-from sweeper.training.cost import count_operations
+from sweeper.training.cost import count_operations, is_light
 from sweeper.training.distributed import check_shareable
 from sweeper.training.ema import EMA
 from sweeper.training.loss import training_loss
 from sweeper.training.optimiser import optimiser
 from sweeper.training.raised import place_in_code
 from sweeper.training.slabs import apart
+from sweeper.training.threads import one_thread
 from sweeper.training.weights import restored
 from sweeper.training_config import TrainingConfig
 
@@ -77,10 +78,11 @@ def check_network(network: Network, training: TrainingConfig, *, workers: int = 
         "parameters (torch.nn.utils.parametrizations.weight_norm keeps none)"
     ):
         EMA(module, training.ema).update()
-    notes = _train(network, module, training)
-    notes += _mixing(network, module) if workers > 1 else []
-    notes += _evaluate(network, module)
-    _read_back(network, module)
+    with one_thread() if is_light(module, network.samples) else contextlib.nullcontext():
+        notes = _train(network, module, training)
+        notes += _mixing(network, module) if workers > 1 else []
+        notes += _evaluate(network, module)
+        _read_back(network, module)
     counted = count_operations(network, network.samples)
     notes += [f"{name}: operations are not counted: {counted.note}"] if counted.gflops is None else []
     return tuple(notes)

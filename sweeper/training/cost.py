@@ -87,7 +87,7 @@ def countable(config: Network, length: int, *, small: bool = False) -> nn.Module
     """
     own = is_of_this_package(config)
     network = with_any_values(config) if own else build(config, seed=0, load=False)
-    light = (own or small) and 2 * length * sum(p.numel() for p in network.parameters()) <= LIGHT_GFLOP * 1e9
+    light = (own or small) and is_light(network, length)
     device = "cpu" if light else "meta"
     for name, module in list(network.named_modules()):
         if type(module) in (nn.LSTM, nn.GRU, nn.RNN):
@@ -96,6 +96,11 @@ def countable(config: Network, length: int, *, small: bool = False) -> nn.Module
                 return stand_in.to(device)
             network.set_submodule(name, stand_in)
     return network.to(device)
+
+
+def is_light(network: nn.Module, length: int) -> bool:
+    """Whether the network would cost little if it used all its weights at each of so many samples."""
+    return 2 * length * sum(p.numel() for p in network.parameters()) <= LIGHT_GFLOP * 1e9
 
 
 def clips_for(network: nn.Module, batch: int, length: int) -> Tensor:

@@ -117,6 +117,19 @@ def test_trials_that_a_look_waits_for_come_with_the_command_that_runs_them(tmp_p
     assert "--until decided --max-seeds 4" in said[at + 1]
 
 
+def test_arms_that_looks_decided_at_another_margin_need_no_further_look(tmp_path):
+    made = study(tmp_path / "s", {"garm": 0.0}, seeds=4)
+    found = {"diff": 0.0, "low": -0.02, "high": 0.02, "significant": False, "outcome": "equivalent", "chance": 1.0}
+    look = {"blocks": 4, "end": 4, "level": 0.04, "margin": 0.04, "arms": {"garm": found}}
+    plan = made.read_plan() | {"sequential": plan_sequential(("full", "garm"), "full", (1,), 4), "looks": [look]}
+    made.write_plan(plan)
+    assert answer(derive(made, 0.01))[:2] == [
+        "Undecided at ±1 point: garm. That is not “no difference”.",
+        "Its looks decided each arm, at ±4 points: --margin says that.",
+    ]
+    assert answer(derive(made, 0.04))[0].startswith("As good as full, within ±4 points: garm +0.0")
+
+
 def test_where_no_spread_is_seen_rounding_to_clips_is_what_there_is_and_no_command_is_the_one_just_run(tmp_path):
     made = study(tmp_path / "s", {"garm": -0.008, "macem-a": -0.009}, seeds=3, sd=0.0)
     said = answer(derive(made, 0.0085))

@@ -213,8 +213,12 @@ def test_the_command_to_go_on_has_what_the_study_was_run_with(board, tmp_path, m
     """Another margin would call other arms, another folder begin another study, another policy stop at a bad clip."""
     assert not {"--margin", "--results", "--bad-clips"} & set(shlex.split(rerun_command(board.plan)))
     plan = board.plan | {"skipped": [["a", "empty"]]}
-    command = rerun_command(plan, margin=0.03, results="s3://b/r")
-    assert "--bad-clips skip" in command and "--margin 3" in command and command.endswith("--results s3://b/r")
+    command = rerun_command(plan, margin=0.03, folder="s3://b/r/renamed")
+    assert (
+        "--bad-clips skip" in command
+        and "--margin 3" in command
+        and command.endswith("--study renamed --results s3://b/r")
+    )
     planned = plan_sequential(("full", "garm"), "full", (1,), 4)
     look = {"blocks": planned["looks"][0], "end": 4, "level": 0.01, "margin": 0.08, "arms": {}}
     assert "--margin 8" in rerun_command(plan | {"sequential": planned, "looks": [look]}, margin=0.03)

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from sweeper.report.tables import heading, rule_notes
 from sweeper.results import deciding as module
 from sweeper.results import leaderboard
 from sweeper.results.checks import find_problems
@@ -232,6 +233,22 @@ def test_trials_that_ran_ahead_of_the_look_that_decided_their_arm_are_no_holes(s
     study.write_plan(study.read_plan() | {"trials": [planned("garm", 3)]})
     train(study, "garm", 4)  # one that was finished all the same
     assert find_problems(study.trials(), study.read_plan()) == ()
+
+
+def test_who_finished_ahead_of_the_look_that_settled_its_arm_changes_no_number(study):
+    """Else results depended on what was killed when, or on who was faster."""
+    go_on(study)
+    before = leaderboard.derive(study, 0.001)
+    last = looks(study)[-1].blocks
+    train(study, "garm", 4)
+    train(study, "full", last)
+    train(study, "full", last + 1)
+    after = leaderboard.derive(study, 0.001)
+    assert after.summary == before.summary
+    assert after.grid.seeds == before.grid.seeds and after.trials.num_rows == before.trials.num_rows + 3
+    assert f"{last} seeds" in heading(after)
+    assert "not counted, as a look had settled the arm before it was finished: 3 trials" in rule_notes(after)
+    assert not any("not counted" in note for note in rule_notes(before))
 
 
 def test_what_is_missing_of_a_look_to_come_is_a_hole(study):
