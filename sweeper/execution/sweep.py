@@ -21,7 +21,6 @@ from ray.tune.schedulers import TrialScheduler
 from sweeper import signals
 from sweeper.audio.fold_data import FoldData
 from sweeper.audio.store import ClipStore
-from sweeper.execution import multi_worker
 from sweeper.execution.cluster import MOST_WAITING, cluster, grows, nodes, trial_resources
 from sweeper.execution.deaths import cause_of, note_death, record_death
 from sweeper.execution.fits import Machine, TrialResources, share_of_batch, workers_on
@@ -171,6 +170,8 @@ def run_trials(
             function = train_trial if seeds == 1 else train_seeds
             trainable, at_once = tune.with_resources(tune.with_parameters(function, sweep=sweep), held), None
         else:
+            from sweeper.execution import multi_worker  # with Ray Train, which takes a while and few sweeps need
+
             batch = min(trial.training.batch_size for trial in like)
             trainable, at_once = stack.enter_context(
                 multi_worker.trainable(sweep, machine.workers, memory, batch, ahead)
