@@ -5,6 +5,7 @@ Whatever can be known is checked here, before anything is decoded, started or wr
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sweeper.audio import datasets, splits
 from sweeper.audio.datasets import Dataset
@@ -17,6 +18,7 @@ from sweeper.plan import Plan, PlanError, build_plan, select_arms
 from sweeper.results import provenance
 from sweeper.results.folder import Folder
 from sweeper.results.names import check_study_name
+from sweeper.results.storage import locate
 from sweeper.results.store import Study, study_of
 from sweeper.run.checks import check_clips, check_numbers, check_place
 from sweeper.run.networks import check_networks
@@ -113,6 +115,9 @@ def prepare_run(options: AblationOptions | SearchOptions | VarianceOptions, know
     if options.study is not None:
         check_study_name(options.study)
     check_loggers(options.log, options.results)
+    if known is None and _is_surely_new(options):  # a study in a file imports torch: a second, in which Ray can start
+        own_ray.expect(DEMO_BYTES)
+        own_ray.begin(options.address)
     source = known or find(options.source)
     study = source.study
     recipe = choose_recipe(source, options.recipe, demo=options.dataset == "demo")
@@ -148,6 +153,15 @@ def prepare_run(options: AblationOptions | SearchOptions | VarianceOptions, know
         fixed=results_name(AblationOptions.design, source, options, recipe),
         notes=tuple(check_networks(source, recipe, arms, len(dataset.classes), options.workers_per_trial)),
     )
+
+
+def _is_surely_new(options: RunOptions) -> bool:
+    """Whether the demo is to be trained on, of a file whose study no folder of results can be of."""
+    path, results = Path(options.source), locate(options.results)
+    if options.dry_run or options.dataset != "demo" or not isinstance(results, Folder) or not path.is_file():
+        return False
+    names = results.folders()
+    return options.study not in names if options.study else not any(path.stem in name for name in names)
 
 
 def choose_recipe(source: Source, name: str | None, *, demo: bool) -> Recipe:

@@ -57,5 +57,6 @@ def _write(path: Path, value: Any) -> None:
 def _code() -> str:
     """Of every file that decides what is counted."""
     package = Path(__file__).parents[1]
-    files = [*sorted((package / "model").glob("*.py")), package / "training/cost.py", package / "tools/profile.py"]
+    counting = ("training/cost.py", "training/operations.py", "tools/profile.py")
+    files = [*sorted((package / "model").glob("*.py")), *(package / name for name in counting)]
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()

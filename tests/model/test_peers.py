@@ -193,7 +193,7 @@ def test_operations_of_a_rival_can_be_counted_also_without_values(config, monkey
     monkeypatch.setattr(cost, "LIGHT_GFLOP", 0.0)
     network = cost.countable(config, 8000)
     assert all(parameter.is_meta for parameter in network.parameters())
-    assert cost._count(network, cost.clips_for(network, 1, 8000)) == computed
+    assert cost.count(network, cost.clips_for(network, 1, 8000)) == computed
 
 
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100])

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from sweeper.execution import own_ray
 from sweeper.plan import PlanError
 from sweeper.results.tables import StudyError
+from sweeper.run import prepare as module
 from sweeper.run.ablations import plan_grid
 from sweeper.run.options import AblationOptions, SearchOptions, TunedOptions
 from sweeper.run.prepare import prepare_run
@@ -152,6 +154,37 @@ def test_what_a_network_reads_and_no_worker_would_have_is_told(file, tmp_path, m
 def test_wrong_options_are_told_by_name(file, tmp_path, changes, message):
     with pytest.raises(PlanError, match=message):
         prepare_run(options(**({"file": file, "tmp_path": tmp_path} | {"source": str(file)} | changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "there", "begun"),
+    [
+        ({}, (), True),
+        ({}, ("ablations-other-demo-quick",), True),
+        ({}, ("ablations-mel-demo-quick",), False),
+        ({"study": "s"}, ("ablations-mel-demo-quick",), True),
+        ({"study": "s"}, ("s",), False),
+        ({"dry_run": True}, (), False),
+        ({"dataset": "fsdd", "data": Path("x")}, (), False),
+        ({"source": "paper"}, (), False),
+        ({"source": "nowhere.py"}, (), False),
+    ],
+)
+def test_ray_begins_before_a_file_imports_torch_where_it_will_surely_be_trained(
+    file, tmp_path, monkeypatch, changes, there, begun
+):
+    asked = []
+    monkeypatch.setattr(own_ray, "begin", asked.append)
+
+    def find(_source):
+        assert asked == [None] * begun
+        raise PlanError("found")
+
+    monkeypatch.setattr(module, "find", find)
+    for name in there:
+        (tmp_path / "results" / name).mkdir(parents=True)
+    with pytest.raises(PlanError, match="found"):
+        prepare_run(options(file, tmp_path, **({"dry_run": False} | changes)))
 
 
 def test_a_search_needs_a_space(file, tmp_path):

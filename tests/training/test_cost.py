@@ -12,7 +12,7 @@ from torch.nn.attention.flex_attention import flex_attention
 from sweeper.model.build import build
 from sweeper.model.config import SIZES
 from sweeper.plan import variant
-from sweeper.training import cost
+from sweeper.training import cost, operations
 from sweeper.training.cost import (
     _CountedRNN,
     count_operations,
@@ -232,7 +232,7 @@ def test_a_convolution_counts_as_by_torchs_counter(transposed, groups):
 
     kind = nn.ConvTranspose1d if transposed else nn.Conv1d
     layer, clips = kind(4, 6, 5, stride=3, groups=groups), torch.rand(2, 4, 50)
-    with cost._Counter() as ours:
+    with operations.Counter() as ours:
         layer(clips)
     with FlopCounterMode(display=False) as theirs:
         layer(clips)
@@ -252,15 +252,15 @@ def test_another_network_costs_the_same_counted_on_noise_and_without_values(body
     [(2 * 20 * 20, ["cpu"]), (2 * 20 * 20 - 1, ["cpu", "meta"])],  # attention of 20 frames in 2 heads
 )
 def test_a_small_network_that_keeps_much_is_counted_without_values(monkeypatch, most, devices):
-    network, original, seen = Tiny(body="transformer", **CLIP), cost._count, []
+    network, original, seen = Tiny(body="transformer", **CLIP), cost.count, []
     counted = count_operations(network, network.samples)
 
     def count(module, *args):
         seen.append(next(module.parameters()).device.type)
         return original(module, *args)
 
-    monkeypatch.setattr(cost, "_count", count)
-    monkeypatch.setattr(cost, "SMALL", most)
+    monkeypatch.setattr(cost, "count", count)
+    monkeypatch.setattr(operations, "SMALL", most)
     assert count_operations.__wrapped__(network, network.samples) == counted
     assert seen == devices
 
