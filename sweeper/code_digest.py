@@ -17,13 +17,13 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sweeper.code_imports import module_files
+from sweeper.code_module import LOOKS_UP, Module, body_of
 from sweeper.code_names import (
     BUILT_IN,
     COMPOUND,
-    QUIET,
     Function,
     Use,
     base_name,
@@ -31,78 +31,17 @@ from sweeper.code_names import (
     binds,
     changes,
     metaclass,
-    names,
     of_function,
-    origins,
     running,
 )
 
 LENGTH = 16  # hex digits
-STUDY = "STUDY"
-OURS = "sweeper"
-_PLAIN = (OURS, "dataclasses")  # what these give is data, and they change nothing that they are given
-_LOOKS_UP = {"globals", "eval", "exec", "__import__", "import_module"}
 # Methods that run when a class is called, derived from, or made by its metaclass.
 _RUN = {
     "call": ("__new__", "__init__", "__post_init__"),
     "subclass": ("__init_subclass__",),
     "metaclass": ("__prepare__", "__new__", "__init__"),
 }
-
-
-def neighbours(root: Path, entry: str) -> dict[str, bytes]:
-    """The sources of a file and of all neighbours that it imports, directly or not, by name relative to `root`.
-
-    Raises:
-        SyntaxError: one is not Python.
-        OSError: one can't be read.
-    """
-    found: dict[str, bytes] = {}
-    wanted = [entry]
-    while wanted:
-        name = wanted.pop()
-        if name in found:
-            continue
-        found[name] = (root / name).read_bytes()
-        for module in _imported(ast.parse(found[name], str(root / name)), name):
-            if module[:1] != (OURS,):  # a file may lie in a checkout of this project
-                wanted += [file for file in _files(module) if (root / file).is_file()]
-    return dict(sorted(found.items()))
-
-
-def absolute_imports(source: bytes) -> Iterator[tuple[str, ...]]:
-    """Modules that a file imports by their whole names, as these names' parts."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (tuple(alias.name.split(".")) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            yield tuple(node.module.split("."))
-
-
-def _imported(tree: ast.AST, file: str) -> Iterator[tuple[str, ...]]:
-    """Modules that are imported anywhere in a tree, as their dotted names' parts, counted from the root."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (tuple(alias.name.split(".")) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = _base(node, file)
-            yield base
-            yield from ((*base, alias.name) for alias in node.names)
-
-
-def _base(node: ast.ImportFrom, file: str) -> tuple[str, ...]:
-    module = tuple(node.module.split(".")) if node.module else ()
-    folder = PurePosixPath(file).parent.parts
-    return module if not node.level else (*folder[: len(folder) - node.level + 1], *module)
-
-
-def _files(module: tuple[str, ...]) -> list[str]:
-    """Where a module may lie, packages on the way to it included."""
-    names = []
-    for end in range(1, len(module) + 1):
-        stem = "/".join(module[:end])
-        names += [f"{stem}/__init__.py", f"{stem}.py"]
-    return names
 
 
 def code_digest(sources: Mapping[str, bytes], entry: str, network: str, files: Mapping[str, bytes]) -> str:
@@ -114,11 +53,11 @@ def code_digest(sources: Mapping[str, bytes], entry: str, network: str, files: M
         network: the class, as `module.Class`.
         files: contents by name.
     """
-    modules = {name: _Module(name, ast.parse(data), sources) for name, data in sources.items()}
+    modules = {name: Module(name, ast.parse(data), sources) for name, data in sources.items()}
     *path, _ = network.split(".")
     qualified = network.split(".")
     place = next(
-        (file, qualified[end]) for end in range(len(path), 0, -1) for file in _module_files(qualified[:end], sources)
+        (file, qualified[end]) for end in range(len(path), 0, -1) for file in module_files(qualified[:end], sources)
     )
     reached = _reach(modules, place, entry)
     facts = {
@@ -129,133 +68,6 @@ def code_digest(sources: Mapping[str, bytes], entry: str, network: str, files: M
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:LENGTH]
 
 
-def _module_files(parts: list[str], sources: Mapping[str, bytes]) -> list[str]:
-    stem = "/".join(parts)
-    return [name for name in (f"{stem}.py", f"{stem}/__init__.py") if name in sources]
-
-
-class _Module:
-    """One file: the top-level statements that bind each name, and those that count whoever uses what.
-
-    Attributes:
-        done: those that may change more than what they bind when the file is run; not what makes the study.
-        quiet: functions that change nothing that they are given, see `code_names`.
-        origins: of each name, what it may be another name of, or holds.
-    """
-
-    def __init__(self, name: str, tree: ast.Module, sources: Mapping[str, bytes]) -> None:
-        self.name = name
-        self.sources = sources
-        self.bound: dict[str, list[ast.stmt]] = {}
-        self.loose: list[ast.stmt] = []
-        self.stars: list[str] = []
-        self.done: list[ast.stmt] = []
-        for statement in _body(tree):
-            own = set(binds(statement)) or self._filled(statement)
-            for bound in own:
-                self.bound.setdefault(bound, []).append(statement)
-            if isinstance(statement, ast.ImportFrom) and any(alias.name == "*" for alias in statement.names):
-                self.stars += _module_files(list(_base(statement, name)), sources)
-            elif not own and not _is_main(statement) and STUDY not in names(statement):
-                self.loose.append(statement)
-            defined = isinstance(statement, Function | ast.Import | ast.ImportFrom)
-            if not defined and not _is_main(statement) and STUDY not in names(statement):
-                self.done.append(statement)
-        self.quiet = self._quiet(tree)
-        self.origins = origins((node for statement in self.done for node in running(statement)), self.quiet)
-
-    def imported(self, statement: ast.stmt) -> dict[str, tuple[str, str | None]]:
-        """Names that an import statement binds to a neighbour: its file, and the name in it (None: all of it)."""
-        found: dict[str, tuple[str, str | None]] = {}
-        if isinstance(statement, ast.Import):
-            for alias in statement.names:
-                parts = alias.name.split(".")
-                for file in _module_files(parts, self.sources):
-                    found[alias.asname or parts[0]] = file, None
-        elif isinstance(statement, ast.ImportFrom):
-            base = list(_base(statement, self.name))
-            for alias in statement.names:
-                for file in _module_files([*base, alias.name], self.sources):
-                    found[alias.asname or alias.name] = file, None
-                for file in _module_files(base, self.sources):
-                    found.setdefault(alias.asname or alias.name, (file, alias.name))
-        return found
-
-    def _filled(self, statement: ast.stmt) -> set[str]:
-        """What a statement alone, such as `ARMS.append(…)`, changes of what the module made before."""
-        call = statement.value if isinstance(statement, ast.Expr) else None
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-            return set()
-        name = call.func.value.id if isinstance(call.func.value, ast.Name) else ""
-        made = self.bound.get(name, ())
-        return {name} if made and not any(isinstance(s, ast.Import | ast.ImportFrom) for s in made) else set()
-
-    def _quiet(self, tree: ast.Module) -> dict[str, bool]:
-        """Built-in functions, and what comes from modules whose functions only make data."""
-        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        plain: set[str] = set()
-        for node in imports:
-            if {"".join(module[:1]) for module in _imported(node, self.name)} <= {*_PLAIN}:
-                plain |= set(binds(node)) - self.imported(node).keys()
-        stars = {node.module for node in imports if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"}
-        if stars and {str(module).partition(".")[0] for module in stars} <= {*_PLAIN}:  # else who knows what is whose
-            declared = {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
-            plain |= names(tree) - BUILT_IN - self.bound.keys() - declared
-        return {name: on for name, on in QUIET.items() if name not in self.bound} | dict.fromkeys(plain, False)
-
-    def _is_own(self, name: str) -> bool:
-        """Whether a name is of this file or of a neighbour, and not of a library."""
-        imports = (ast.Import, ast.ImportFrom)
-        return any(not isinstance(s, imports) or name in self.imported(s) for s in self.bound.get(name, ()))
-
-    def registered(self) -> Iterator[str]:
-        """Definitions that a decorator of the study's own is given."""
-        for name, statements in self.bound.items():
-            for decorator in (d for s in statements for d in getattr(s, "decorator_list", ())):
-                if any(self._is_own(used) for used in names(decorator)):
-                    yield name
-
-    def subclasses(self, bases: set[str]) -> Iterator[str]:
-        """Classes that derive from one of these names."""
-        for name, statements in self.bound.items():
-            given = [base for s in statements if isinstance(s, ast.ClassDef) for base in s.bases]
-            if any(
-                (base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")) in bases for base in given
-            ):
-                yield name
-
-    def neighbours(self) -> Iterator[str]:
-        """Files that are run because this one imports them."""
-        for statement in (s for statements in self.bound.values() for s in statements):
-            if isinstance(statement, ast.Import | ast.ImportFrom):
-                yield from (file for file, _ in self.imported(statement).values())
-        yield from self.stars
-
-    def submodules(self, name: str) -> list[str]:
-        """Files of a package's module of that name."""
-        path = PurePosixPath(self.name)
-        return _module_files([*path.parent.parts, name], self.sources) if path.name == "__init__.py" else []
-
-    def used(self, statement: ast.stmt, name: str) -> list[tuple[str, str | None]]:
-        """What a statement means by a name: of a neighbour that is imported whole, the attributes that it asks for."""
-        whole = [at for binding in self.bound.get(name, ()) if (at := self.imported(binding).get(name)) and not at[1]]
-        asked = [n for n in ast.walk(statement) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
-        attributes = [n.attr for n in asked if n.value.id == name]  # type: ignore[attr-defined]
-        uses = sum(isinstance(n, ast.Name) and n.id == name for n in ast.walk(statement))
-        if len(whole) != len(self.bound.get(name, ())) or not whole or len(attributes) < uses:
-            return [(self.name, name)]
-        return [(file, attribute) for file, _ in whole for attribute in attributes]
-
-    def needed(self, statement: ast.stmt) -> Iterator[tuple[str, str | None]]:
-        """What a statement needs to be there."""
-        yield from (place for name in names(statement) for place in self.used(statement, name))
-        if _looks_itself_through(statement):
-            yield from ((self.name, bound) for bound in self.bound if bound != STUDY)
-        for part in ast.walk(statement):  # imports in a function
-            if isinstance(part, ast.Import | ast.ImportFrom) and part is not statement:
-                yield from self.imported(part).values()
-
-
 class _Changes:
     """What statements change, when their files are run, beyond the names that they bind.
 
@@ -264,7 +76,7 @@ class _Changes:
         beyond: by file, statements that may change what neither the file nor a neighbour made, such as a library's.
     """
 
-    def __init__(self, modules: Mapping[str, _Module]) -> None:
+    def __init__(self, modules: Mapping[str, Module]) -> None:
         self._modules = modules
         self._methods: dict[str, list[tuple[str, Function]]] = {}
         for file, module in modules.items():
@@ -306,7 +118,7 @@ class _Changes:
         unknown = None if use.how in ("object", "call") else False
         if use.name not in module.bound:
             if use.name in BUILT_IN or use.name.startswith("__"):
-                return (None if use.name in {*_LOOKS_UP, "vars", "locals"} else False), []
+                return (None if use.name in {*LOOKS_UP, "vars", "locals"} else False), []
             return (False, [(star, use) for star in module.stars]) if module.stars else (unknown, [])
         if use.how in ("object", "call", "result"):
             further += [(file, origin) for origin in module.origins.get(use.name, ())]
@@ -361,7 +173,7 @@ def _unbound(statement: ast.stmt) -> list[ast.AST]:
     return []
 
 
-def _reach(modules: Mapping[str, _Module], place: tuple[str, str], entry: str) -> set[str]:
+def _reach(modules: Mapping[str, Module], place: tuple[str, str], entry: str) -> set[str]:
     """What a definition is made of, each part as text."""
     done = _Changes(modules)
     parts: set[str] = set()
@@ -405,7 +217,7 @@ def _reach(modules: Mapping[str, _Module], place: tuple[str, str], entry: str) -
     return parts
 
 
-def _run_with(file: str, modules: Mapping[str, _Module], done: set[str]) -> Iterator[str]:
+def _run_with(file: str, modules: Mapping[str, Module], done: set[str]) -> Iterator[str]:
     """Files that are run when one is imported, it included, except those that are done, which they are then."""
     waiting = [file]
     while waiting:
@@ -413,32 +225,6 @@ def _run_with(file: str, modules: Mapping[str, _Module], done: set[str]) -> Iter
             done.add(name)
             waiting += modules[name].neighbours()
             yield name
-
-
-def _body(node: Any) -> list[ast.stmt]:
-    """The statements of a module, class or function, without its docstring."""
-    body: list[ast.stmt] = node.body
-    first = body[0] if body else None
-    text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    return body[1:] if text else body
-
-
-def _looks_itself_through(node: ast.AST) -> bool:
-    """Whether definitions may be found by names that are made while it runs."""
-    return (
-        bool(names(node) & _LOOKS_UP)
-        or any(
-            isinstance(n, ast.Attribute)
-            and isinstance(n.value, ast.Name)
-            and (n.value.id, n.attr) in (("sys", "modules"), ("importlib", "import_module"))
-            for n in ast.walk(node)
-        )
-        # Outside of functions, where they are of the module; with an argument, `vars` is of something else.
-        or any(
-            isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in ("vars", "locals") and not n.args
-            for n in running(node)
-        )
-    )
 
 
 def _asks_for_subclasses(node: ast.AST) -> bool:
@@ -462,10 +248,6 @@ def _only(statement: ast.stmt, name: str) -> ast.stmt:
     return statement
 
 
-def _is_main(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.If) and "__name__" in names(statement.test)
-
-
 def _text(node: ast.AST) -> str:
     return json.dumps(_tree(node), ensure_ascii=True)
 
@@ -478,7 +260,7 @@ def _tree(value: Any) -> Any:
         return [type(value).__name__, repr(value)]
     fields = dict(ast.iter_fields(value))
     if isinstance(value, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        fields["body"] = _body(value)
+        fields["body"] = body_of(value)
     left_out = {"ctx", "kind", "type_comment"}
     kept = {name: _tree(inner) for name, inner in fields.items() if name not in left_out and inner not in (None, [])}
     return [type(value).__name__, kept]

@@ -29,7 +29,8 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any, Protocol
 
-from sweeper.code_digest import code_digest, neighbours
+from sweeper.code_digest import code_digest
+from sweeper.code_imports import neighbours
 from sweeper.definition import PlanError, Source, canonical_json
 from sweeper.plan import Described, TrialSpec
 from sweeper.search_spaces import NAMES

@@ -8,7 +8,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from sweeper.code_digest import OURS, absolute_imports
+from sweeper.code_imports import OURS, absolute_imports
 from sweeper.definition import PlanError
 
 

@@ -107,7 +107,8 @@ def test_what_a_network_uses_of_a_neighbour_file_counts(folder, old, new, same):
     assert old in content
     neighbour.write_text(content.replace(old, new, 1))
     if "nn.Conv1d" in new:
-        from sweeper.code_digest import code_digest, neighbours
+        from sweeper.code_digest import code_digest
+        from sweeper.code_imports import neighbours
 
         found = code_digest(neighbours(folder, "two_files.py"), "two_files.py", "two_files.Residuals", {})
     else:

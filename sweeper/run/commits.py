@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sweeper.audio.places import cache_folder
-from sweeper.code_digest import OURS, absolute_imports, neighbours
+from sweeper.code_imports import OURS, absolute_imports, neighbours
 from sweeper.definition import PlanError, Source
 from sweeper.study_file import load
 
