@@ -56,13 +56,10 @@ def construct_paired(construct: Callable[[], nn.Module], seed: int) -> nn.Module
     """
     if not compiler_is_there():
         try:
-            module = _constructed(construct, seed, _Following)
+            return _constructed(construct, seed, _Following)
         except Exception:  # the compiler's too, which then has looked into the mode
             if not compiler_is_there():
                 raise
-        else:
-            if not compiler_is_there():
-                return module
     return _constructed(construct, seed, beside_the_compiler(_Following))
 
 
