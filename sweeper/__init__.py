@@ -86,7 +86,7 @@ def run_tuned_ablations(
     return api.run(tuned.run_tuned, TunedOptions, source, options, say)
 
 
-def read_study(place: str | Path, margin: float = 1.0) -> "StudyResults":
+def read_study(place: str | Path, margin: float | None = None) -> "StudyResults":
     """What a study found, from its folder or URL; no code of the study is run.
 
         >>> import sweeper
@@ -98,7 +98,7 @@ def read_study(place: str | Path, margin: float = 1.0) -> "StudyResults":
 
     Args:
         place: such as "results/ablations-demo-quick" or "s3://bucket/results/ablations-demo-quick".
-        margin: the largest difference in accuracy that doesn't matter, in points.
+        margin: the largest difference in accuracy that doesn't matter, in points; None: as the study was run, or 1.
 
     Raises:
         OSError, ValueError: there is no study, or it can't be read.

@@ -74,12 +74,12 @@ class StudyResults:
         return f"<StudyResults {self.folder}: {len(self.trials)} trials, {len(self.summary)} arms>"
 
 
-def read(place: str | Path, margin: float = 1.0) -> StudyResults:
+def read(place: str | Path, margin: float | None = None) -> StudyResults:
     """See `sweeper.read_study`."""
     study = Study(place)
     if not study.exists():
         raise StudyError(f"there is no study in {locate(place)}")
-    board = derive(study, margin / POINTS)
+    board = derive(study, None if margin is None else margin / POINTS)
     summary, effects = (
         pd.DataFrame(list(rows), columns=list(columns.names))
         for rows, columns in ((board.summary, schema.SUMMARY), (board.effects, schema.EFFECTS))

@@ -67,7 +67,7 @@ def _import(args: argparse.Namespace) -> int:
 
     study = study_of(args.results, args.study or args.file.stem)
     runs = read_runs(args.file, dict(args.columns), args.score)
-    import_study(runs, args.file, args.reference, args.dataset, study)
+    import_study(runs, args.file, args.reference, args.dataset, study, args.margin / 100)
     failed = sum(run.score is None for run in runs.runs)
     print(f"{study}: {len(runs.runs)} runs of {args.file}, {failed} of them failed or without a score")
     for note in runs.notes:

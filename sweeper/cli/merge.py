@@ -2,7 +2,7 @@
 
 import argparse
 
-from sweeper.cli.report import MARGIN, RESULTS, print_tables, resolve_study
+from sweeper.cli.report import RESULTS, print_tables, resolve_study
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,5 +27,5 @@ def _merge(args: argparse.Namespace) -> int:
     count = merge_studies([resolve_study(name, args.results) for name in args.studies], whole)
     print(f"{whole}: {count} trials of {len(args.studies)} studies")
     if count:
-        print_tables(whole, MARGIN)
+        print_tables(whole, None)
     return 0

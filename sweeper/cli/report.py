@@ -39,7 +39,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--strict", action="store_true", help="exit with 1 if trials are missing, were made in different ways, or leak"
     )
     add_price(board)
-    add_margin(board)
+    add_margin(board, of_the_run=True)
     board.set_defaults(command=_leaderboard)
 
     report = commands.add_parser(
@@ -64,7 +64,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     add_own_code(report)
     add_price(report)
-    add_margin(report)
+    add_margin(report, of_the_run=True)
     report.add_argument(
         "--against",
         metavar="STUDY",
@@ -113,20 +113,26 @@ def _named(given: str, results: str) -> "Iterator[Study]":
         yield study_of(results, given)
 
 
-def print_tables(study: "Study", margin: float, price: float | None = None) -> None:
+def print_tables(study: "Study", margin: float | None, price: float | None = None) -> None:
     """Derive the study's tables and print them for a terminal; `margin` in points, `price` of a device for an hour."""
     _print_leaderboard(study, "table", price, margin)
 
 
-def add_margin(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
-    """Add --margin, in points."""
+def add_margin(parser: "argparse.ArgumentParser | argparse._ArgumentGroup", *, of_the_run: bool = False) -> None:
+    """Add --margin, in points; without it None, where that of the run is meant."""
+    default = f"what the study was run with, or {MARGIN:g}" if of_the_run else f"{MARGIN:g}"
     parser.add_argument(
         "--margin",
         type=_margin,
-        default=MARGIN,
+        default=None if of_the_run else MARGIN,
         metavar="POINTS",
-        help="largest difference in accuracy that doesn't matter; default: %(default)g",
+        help=f"largest difference in accuracy that doesn't matter; default: {default}",
     )
+
+
+def fraction(margin: float | None) -> float | None:
+    """A margin in points as a fraction of 1."""
+    return None if margin is None else margin / 100
 
 
 def _margin(text: str) -> float:
@@ -194,14 +200,14 @@ def resolve_benchmark(given: Sequence[str], results: str) -> "list[Study]":
     return found
 
 
-def print_benchmark(studies: "Sequence[Study]", form: str, margin: float) -> tuple[str, ...]:
+def print_benchmark(studies: "Sequence[Study]", form: str, margin: float | None) -> tuple[str, ...]:
     """Derive the studies' tables and print Tables 1 to 5; returns what is wrong with them. `margin` in points."""
     from sweeper.report import benchmark
     from sweeper.report.formats import DOCUMENTS
     from sweeper.results import leaderboard
     from sweeper.results.tables import StudyError
 
-    boards = [leaderboard.derive(study, margin / 100) for study in studies]
+    boards = [leaderboard.derive(study, fraction(margin)) for study in studies]
     if form == "csv":
         raise StudyError("--format csv: a benchmark has several tables; take json, markdown, latex or table")
     shown = benchmark.document(boards)
@@ -250,12 +256,12 @@ def _leaderboard(args: argparse.Namespace) -> int:
     return PROBLEMS_FOUND
 
 
-def _print_leaderboard(study: "Study", form: str, price: float | None, margin: float) -> tuple[str, ...]:
+def _print_leaderboard(study: "Study", form: str, price: float | None, margin: float | None) -> tuple[str, ...]:
     from sweeper.report.facts import cost_sentence
     from sweeper.report.formats import FORMATS as RENDERERS
     from sweeper.results import leaderboard
 
-    board = leaderboard.derive(study, margin / 100)
+    board = leaderboard.derive(study, fraction(margin))
     print(RENDERERS[form](board))
     if form == "table":
         print(cost_sentence(board, price))
@@ -295,7 +301,7 @@ def _report(args: argparse.Namespace) -> int:
         raise StudyError(f"the report needs {package}: pip install {package}") from None
     if len(studies) > 1:
         _refuse_options_of_one(args, "report", f"and here are {len(studies)}")
-        path = write_data_sets(studies, args.output, args.margin / 100, _complain)
+        path = write_data_sets(studies, args.output, fraction(args.margin), _complain)
         print(f"{path}: one file, opens in any browser, without a network")
         return 0
     against = None if args.against is None else resolve_study(args.against, args.results)
@@ -305,7 +311,7 @@ def _report(args: argparse.Namespace) -> int:
         args.data,
         args.price_per_hour,
         against,
-        args.margin / 100,
+        fraction(args.margin),
         _complain,
         args.tsne,
         None if args.study is None else own_code(args.study),
@@ -331,7 +337,9 @@ def _report_benchmark(args: argparse.Namespace) -> int:
     from sweeper.results import leaderboard
     from sweeper.results.storage import locate
 
-    boards = [leaderboard.derive(study, args.margin / 100) for study in resolve_benchmark(args.studies, args.results)]
+    boards = [
+        leaderboard.derive(study, fraction(args.margin)) for study in resolve_benchmark(args.studies, args.results)
+    ]
     html = benchmark.page(boards)
     if args.output is None:
         locate(args.results).write("benchmark.html", html.encode())

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from sweeper import signals
-from sweeper.cli.report import RESULTS, add_margin, find_study
+from sweeper.cli.report import RESULTS, add_margin, find_study, fraction
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,7 +24,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="where the data set lies, for the t-SNE; not needed for demo"
     )
-    add_margin(parser)
+    add_margin(parser, of_the_run=True)
     parser.set_defaults(command=_watch)
 
 
@@ -52,7 +52,7 @@ def _watch(args: argparse.Namespace) -> int:
 
     async def run() -> None:
         say("for browsers of this machine; Ctrl-C ends it, and the study goes on:")
-        await serve(Watch(args.study, find, args.margin / 100, args.data), args.port, say)
+        await serve(Watch(args.study, find, fraction(args.margin), args.data), args.port, say)
 
     leave_out_what_is_there()
     try:

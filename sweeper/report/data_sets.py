@@ -20,7 +20,6 @@ from sweeper.report.page import page, save_page
 from sweeper.results import leaderboard
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.store import Study
-from sweeper.results.summary import MARGIN
 from sweeper.results.tables import StudyError
 from sweeper.statistics import ArmComparison, Heterogeneity, Ranking, compare_arms, heterogeneity, ranking, verdicts
 from sweeper.statistics.data_sets import ENOUGH
@@ -68,14 +67,17 @@ class DataSets:
 
 
 def write_data_sets(
-    studies: Sequence[Study], output: Path | None = None, margin: float = MARGIN, say: Callable[[str], None] = print
+    studies: Sequence[Study],
+    output: Path | None = None,
+    margin: float | None = None,
+    say: Callable[[str], None] = print,
 ) -> str:
     """Write one page about several studies.
 
     Args:
         studies: of the same arms, each of another data set.
         output: the page; None for `OUTPUT` in the working directory.
-        margin: largest difference that doesn't matter, as a fraction of 1.
+        margin: largest difference that doesn't matter, as a fraction of 1; None: what each study was run with.
         say: takes a line about a study that may be read and not written.
 
     Returns:

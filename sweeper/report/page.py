@@ -27,7 +27,6 @@ from sweeper.results import leaderboard
 from sweeper.results.folder import Folder, StorageError
 from sweeper.results.leaderboard import Leaderboard
 from sweeper.results.store import Study
-from sweeper.results.summary import MARGIN
 from sweeper.results.tables import StudyError
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def write_page(
     data: Path | None = None,
     price: float | None = None,
     against: Study | None = None,
-    margin: float = MARGIN,
+    margin: float | None = None,
     say: Callable[[str], None] = lambda _line: None,
     tsne: Path | None = None,
     code: "Loader | None" = None,
@@ -55,7 +54,7 @@ def write_page(
         data: where the data set lies, for the maps of its features.
         price: of a GPU, or without GPUs of a core, for an hour.
         against: the fixed design to show beside a tuned one; None: the one that the plan names, if it is there.
-        margin: largest difference that doesn't matter, as a fraction of 1.
+        margin: largest difference that doesn't matter, as a fraction of 1; None: what the study was run with.
         say: takes a line about a study that may be read and not written.
         tsne: also draws the maps of its features there, as PNG, SVG or PDF.
         code: finds the network's class for the maps, where that is the study's own; its code is run.

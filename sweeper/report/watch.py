@@ -45,7 +45,7 @@ class Watch:
     Args:
         name: the study's name, as the user gave it.
         find: returns the study, or None as long as there is none.
-        margin: largest difference that doesn't matter, as a fraction of 1.
+        margin: largest difference that doesn't matter, as a fraction of 1; None: what the study was run with.
         data: where the data set lies, for the maps of its features.
         poll: seconds between two looks at a folder.
     """
@@ -54,7 +54,7 @@ class Watch:
         self,
         name: str,
         find: Callable[[], Study | None],
-        margin: float,
+        margin: float | None,
         data: Path | None = None,
         poll: float = POLL_SECONDS,
     ) -> None:

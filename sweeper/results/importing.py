@@ -24,7 +24,7 @@ from sweeper.results.tables import StudyError
 UNKNOWN = "unknown"
 
 
-def import_study(runs: ImportedRuns, file: Path, reference: str, dataset: str, study: Study) -> None:
+def import_study(runs: ImportedRuns, file: Path, reference: str, dataset: str, study: Study, margin: float) -> None:
     """Make a study of runs.
 
     Args:
@@ -33,6 +33,7 @@ def import_study(runs: ImportedRuns, file: Path, reference: str, dataset: str, s
         reference: the arm that all are compared with.
         dataset: what the runs were scored on, in a word.
         study: a new one.
+        margin: largest difference that doesn't matter, as a fraction of 1.
 
     Raises:
         StudyError: the study is there already, or no run is of the reference.
@@ -55,6 +56,7 @@ def import_study(runs: ImportedRuns, file: Path, reference: str, dataset: str, s
         "metric": "accuracy",
         "synthetic": False,
         "imported": told,
+        "margin": margin,
         "notes": list(runs.notes),
         "software": provenance.software(),
         "design": {"imported": told, "data": {"dataset": dataset}},

@@ -65,12 +65,12 @@ class Leaderboard:
         return [row for row in self.summary if row["kind"] == REFERENCE_KIND]
 
 
-def derive(study: Study, margin: float = MARGIN) -> Leaderboard:
+def derive(study: Study, margin: float | None = None) -> Leaderboard:
     """Derive the study's tables from the committed trials; equal trials and margins give equal bytes.
 
     Args:
         study: whose trials.
-        margin: largest difference that doesn't matter, as a fraction of 1.
+        margin: largest difference that doesn't matter, as a fraction of 1; None: as the study was run.
 
     Raises:
         StudyError: the study has no trial yet, or a damaged file.
@@ -83,6 +83,7 @@ def derive(study: Study, margin: float = MARGIN) -> Leaderboard:
         more = f" (and {len(doubts.damage) - 1} more files are damaged)" if len(doubts.damage) > 1 else ""
         raise StudyError(doubts.damage[0] + more)
     plan = study.read_plan() or {}
+    margin = float(plan.get("margin", MARGIN)) if margin is None else margin
     contradicting = unplanned(trials, plan)
     doubts.unsound += [f"{study.file_of(trial_id)}: {reason}" for trial_id, reason in contradicting.items()]
     trials = leave_out(trials, contradicting)

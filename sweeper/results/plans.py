@@ -21,6 +21,7 @@ _SHAPE: Shape = {  # without trials, of which there may be 100,000
     "classes": [str],
     "notes": [str],
     "skipped": list,
+    "margin": float,
     "all_folds": [int],
     "software": Values(str | None),
     "sequential": {

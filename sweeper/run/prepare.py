@@ -101,6 +101,7 @@ class Run:
             "classes": list(self.dataset.classes),
             "notes": [*store.notes, *self.notes],
             "skipped": [list(pair) for pair in store.skipped],
+            "margin": options.margin / 100,
             "software": provenance.software(),
         }
 

@@ -10,6 +10,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
+import sweeper
 from sweeper.cli.main import main
 from sweeper.report import tables
 from sweeper.report.answer import answer
@@ -200,6 +201,17 @@ def test_compare_pairs_blocks_of_the_same_data_and_split_and_says_why_not(capsys
     (spoiled.folder / "plan.json").write_text(json.dumps(plan))
     out = " ".join(printed(capsys, "compare", study.folder, spoiled.folder).out.split())
     assert why in out
+
+
+def test_tables_are_at_the_margin_that_the_study_was_run_with(capsys, spoiled):
+    plan = json.loads((spoiled.folder / "plan.json").read_text())
+    assert "at ±1 " in printed(capsys, "leaderboard", spoiled.folder).out, "one of an older version"
+    (spoiled.folder / "plan.json").write_text(json.dumps(plan | {"margin": 0.04}))
+    assert "at ±4 " in printed(capsys, "leaderboard", spoiled.folder).out
+    assert "at ±2 " in printed(capsys, "leaderboard", spoiled.folder, "--margin", "2").out
+    assert sweeper.read_study(spoiled.folder)._board.margin == 0.04
+    (spoiled.folder / "plan.json").write_text(json.dumps(plan | {"margin": "4"}))
+    assert "margin" in printed(capsys, "leaderboard", spoiled.folder, code=2).err
 
 
 def test_the_command_to_run_again_means_the_same_trials(capsys, tmp_path, monkeypatch, board, demo_store):

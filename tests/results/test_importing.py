@@ -44,7 +44,7 @@ def written(folder, table, name="runs.csv"):
 def imported(folder, table, columns=COLUMNS, unit=None, name="runs.csv", reference="full"):
     path = written(folder, table, name)
     study = Study(folder / "imported")
-    import_study(read_runs(path, columns, unit), path, reference, "urban", study)
+    import_study(read_runs(path, columns, unit), path, reference, "urban", study, 0.01)
     return study
 
 
