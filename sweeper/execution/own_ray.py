@@ -4,6 +4,7 @@ Its start takes three seconds, most of which are spent waiting. So a command tha
 goes on checking and decoding meanwhile. This module imports no Ray.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -56,10 +57,18 @@ class OwnRay:
             return str(answer["folder"])
         raise PlanError(answer.get("error") or f"Ray did not start: its keeper ended with code {self._keeper.wait()}")
 
-    def end(self) -> None:
-        """End all of its processes; nothing stays."""
+    def let_go(self) -> None:
+        """End its processes, and wait for that only where this process ends: whoever needs none goes on at once."""
+        self._close()
+        atexit.register(self.end)
+
+    def _close(self) -> None:
         assert self._keeper.stdin is not None
         self._keeper.stdin.close()  # which the keeper is waiting for, and would see at the end of this process as well
+
+    def end(self) -> None:
+        """End all of its processes; nothing stays."""
+        self._close()
         try:
             self._keeper.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -78,7 +87,7 @@ class _Ahead:
 
     def end(self) -> None:
         if self.instance is not None:
-            self.instance.end()
+            self.instance.let_go()  # what made the command end is to be told first
             self.instance = None
 
 
@@ -87,7 +96,7 @@ _ahead: ContextVar[_Ahead | None] = ContextVar("ahead", default=None)
 
 @contextlib.contextmanager
 def ahead() -> Iterator[None]:
-    """Within the block, `begin` begins an instance ahead of `running`; afterwards it is gone."""
+    """Within the block, `begin` begins an instance ahead of `running`; afterwards it ends."""
     state = _Ahead()
     token = _ahead.set(state)
     try:

@@ -98,6 +98,8 @@ def instances(monkeypatch):
         def end(self):
             ended.append(self.shared_bytes)
 
+        let_go = end
+
     monkeypatch.setattr(own_ray, "OwnRay", Instance)
     monkeypatch.setattr(module.ray, "is_initialized", lambda: False)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
