@@ -1,10 +1,12 @@
 """What studies found, as DataFrames, and the designs as functions: the command line, for notebooks and scripts."""
 
+import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import pandas as pd
 
@@ -76,6 +78,8 @@ class StudyResults:
 
 def read(place: str | Path, margin: float | None = None) -> StudyResults:
     """See `sweeper.read_study`."""
+    if not isinstance(place, str | os.PathLike):
+        raise TypeError(f"place={place!r}: expected a folder or a URL, such as 'results/ablations-demo-quick'")
     study = Study(place)
     if not study.exists():
         raise StudyError(f"there is no study in {locate(place)}")
@@ -110,6 +114,7 @@ def run(
     from sweeper.execution import own_ray  # who only reads studies keeps their own Ray as it is
 
     asked = kind(source=str(source), **{name: _as_option(name, value) for name, value in options.items()})
+    check_types(asked)
     with own_ray.ahead():
         outcome = design(asked, say)
     if outcome.code >= signals.exit_code(signal.SIGHUP):
@@ -119,9 +124,44 @@ def run(
     return read(str(outcome.study), options.get("margin", 1.0))
 
 
+def check_types(options: "RunOptions") -> None:
+    """Refuse values of another kind than the options', which would break somewhere within, or be taken for another.
+
+    Raises:
+        TypeError: the option, its value, and what is expected.
+    """
+    hints = get_type_hints(type(options))
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if not _is_a(value, hints[field.name]):
+            raise TypeError(f"{field.name}={value!r}: expected {_words(hints[field.name])}")
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    kinds = get_args(hint)
+    if get_origin(hint) is Literal:
+        return value in kinds
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_is_a(one, kinds[0]) for one in value)
+    if kinds:
+        return any(_is_a(value, kind) for kind in kinds)
+    if hint in (int, float):
+        return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    kinds = get_args(hint)
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, kinds))
+    if get_origin(hint) is tuple:
+        return f"a sequence of {kinds[0].__name__}"
+    return " or ".join(map(_words, kinds)) if kinds else "None" if hint is type(None) else str(hint.__name__)
+
+
 def _as_option(name: str, value: Any) -> Any:
     """A value as the command line would have made it."""
-    if name == "data" and value is not None:
+    if name == "data" and isinstance(value, str):
         return Path(value)
     if name == "folds" and isinstance(value, str):
         raise TypeError(f"folds={value!r}: give numbers, such as folds=[1, 2]")

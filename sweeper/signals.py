@@ -89,10 +89,17 @@ def install() -> None:
     _listener.listen()
 
 
-def listen_again() -> None:
-    """Take the signals back from a library that took them, such as `ray.init`; does nothing before `install`."""
-    if _listener.installed and _in_main_thread():
-        _listener.listen()
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """After the block, handlers are as before it, whatever a library took, such as `ray.init`."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        if _in_main_thread():
+            for number, handler in before.items():
+                if handler is not None:
+                    signal.signal(number, handler)
 
 
 def receive(number: int) -> None:

@@ -74,7 +74,7 @@ def test_a_signal_waits_for_the_end_of_a_block_and_child_processes_never_hear_it
 
 def test_a_library_that_took_the_signal_gives_it_back():
     done = run(
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))\nsignals.listen_again()\n"
+        "with signals.kept():\n    signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))\n"
         f"try:\n    {TERM}\n    time.sleep(9)\nexcept KeyboardInterrupt:\n    print('ours')"
     )
     assert done.stdout == "ours\n", done.stderr
@@ -91,6 +91,9 @@ def test_a_process_that_is_stuck_ends_after_the_deadline():
 
 def test_handlers_of_somebody_elses_process_are_left_as_they_were():
     before = [signal.getsignal(number) for number in signals.SIGNALS]
+    with signals.kept():
+        signal.signal(signal.SIGTERM, lambda *_: None)
+    assert [signal.getsignal(number) for number in signals.SIGNALS] == before
     drained = []
     with signals.noted(lambda: drained.append(True)):
         os.kill(os.getpid(), signal.SIGINT)

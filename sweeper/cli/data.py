@@ -205,6 +205,8 @@ def _plot(args: argparse.Namespace) -> int:
 
     dataset = load(args.name, args.data)
     path = args.out or Path(f"{args.name}.png")
+    if path.suffix.lower() != ".png":
+        raise DatasetError(f"--out {path}: a picture is written as PNG; name it {path.with_suffix('.png')}")
     draw(dataset, choose(dataset, args.clip), args.sample_rate, path)
     print(path)
     return 0

@@ -65,7 +65,11 @@ def _run(argv: Sequence[str] | None) -> int:
     # Half an import is in nobody's interest: a signal waits for its end.
     with signals.held_back(*signals.SIGNALS):
         parser = _parser()
-    args = parser.parse_args(argv)
+    args, rest = parser.parse_known_args(argv)
+    if rest:
+        late = any(not word.startswith("-") for word in rest)
+        hint = "; names stand before options, as in: sweeper leaderboard STUDY --format csv" if late else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     try:
         return int(args.command(args))
     except streams.OutputLost:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sweeper.audio.datasets import DatasetError
 from sweeper.audio.datasets.base import printable
+from sweeper.cli import streams
 from sweeper.report.cells import operations
 from sweeper.report.escaping import csv as csv_cell
 from sweeper.results.redaction import redact
@@ -128,6 +129,8 @@ def _predict(args: argparse.Namespace) -> int:
         except DatasetError as error:
             _complain(str(error))
     if predictions:
+        if args.format != "table":
+            streams.for_programs()
         printers = {"table": _print_table, "csv": _print_csv, "json": _print_json}
         printers[args.format](predictions, args.windows)
     return 0 if len(predictions) == len(args.files) else USAGE_ERROR

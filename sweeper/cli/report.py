@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweeper.cli import streams
 from sweeper.cli.model import add_own_code
 from sweeper.tools.own_code import own_code
 
@@ -236,6 +237,8 @@ def _price(text: str) -> float:
 
 
 def _leaderboard(args: argparse.Namespace) -> int:
+    if args.format in ("csv", "json"):
+        streams.for_programs()
     if args.price_per_hour is not None and args.format != "table":
         from sweeper.results.tables import StudyError
 
@@ -263,6 +266,9 @@ def _print_leaderboard(study: "Study", form: str, price: float | None, margin: f
 
     board = leaderboard.derive(study, fraction(margin))
     print(RENDERERS[form](board))
+    if form == "csv" and (board.variance or not board.ablation):
+        found = "variance.parquet" if board.variance else "search.parquet and winners.json"
+        _complain(f"{study} compares no arms: what it found is in its {found}, and in --format json")
     if form == "table":
         print(cost_sentence(board, price))
     if board.unwritten:
@@ -304,6 +310,8 @@ def _report(args: argparse.Namespace) -> int:
         path = write_data_sets(studies, args.output, fraction(args.margin), _complain)
         print(f"{path}: one file, opens in any browser, without a network")
         return 0
+    if args.data is not None and not args.data.exists():
+        raise StudyError(f"--data {args.data}: no such file or folder; name where the data set lies")
     against = None if args.against is None else resolve_study(args.against, args.results)
     path = write_page(
         studies[0],

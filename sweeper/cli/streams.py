@@ -55,6 +55,12 @@ def keep_on() -> None:
     _Output.needed = False
 
 
+def for_programs() -> None:
+    """What is printed from now on is read by programs: UTF-8, whatever the terminal is, and no character replaced."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 def _text(stream: TextIO | None, file: _Output) -> TextIO:
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return io.TextIOWrapper(

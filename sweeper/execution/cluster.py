@@ -70,12 +70,11 @@ def _connected(join: Callable[[], object]) -> Iterator[None]:
     """
     try:
         try:
-            join()
+            with signals.kept():
+                join()
         except SystemExit:
             signals.receive(signal.SIGTERM)
             raise
-        finally:
-            signals.listen_again()
         yield
     finally:
         ray.shutdown()

@@ -6,9 +6,10 @@ is finished is what the results folder says.
 
 import contextlib
 import functools
+import logging
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -214,7 +215,7 @@ def run_trials(
         )
         view.begin(room if seeds == 1 else min(room, programs(like, seeds)))
         try:
-            with signals.noted(source.drain):
+            with signals.noted(source.drain), _without_warnings():
                 results = tuner.fit()
                 keep_event_files(Path(scratch), study)
                 beside.end()
@@ -223,6 +224,18 @@ def run_trials(
             stopper.end()
             packing.end()
         return *_failures(results, deaths.reasons), *deaths.of_seeds
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Tune warns that it finds no metrics of its own, also on a Ray that the user has started, with its own level."""
+    logger = logging.getLogger("ray.tune")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _at_once_of_one(

@@ -113,6 +113,8 @@ def gather(boards: Sequence[Leaderboard]) -> DataSets:
     reference = boards[0].arms.reference
     rows = tuple({row["arm"]: row for row in board.ablation} for board in boards)
     common = set.intersection(*(set(found) for found in rows))
+    if not common - {reference} and all("benchmark" in board.plan for board in boards):
+        raise StudyError("these are of a benchmark, whose rivals have a page of their own: report --benchmark")
     if not common - {reference}:
         raise StudyError(f"these studies have no arm in common to compare with {reference}")
     arms = boards[0].arms.ordered(common | {reference})

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from types import MappingProxyType
 
@@ -24,6 +24,7 @@ from sweeper.report.fitting import narrowed, needs, without_repeats
 from sweeper.report.tables import Document, document
 from sweeper.results import schema
 from sweeper.results.leaderboard import Leaderboard
+from sweeper.results.searching import read_searches
 
 ANY_WIDTH = 100_000  # characters, where nobody says how many there are
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -189,6 +190,12 @@ def to_json(board: Leaderboard) -> str:
         "answer": answer(board),
         "arms": board.summary,
         "effects": board.effects,
+        "variance": board.variance,
+        "searches": [
+            {"arm": found.arm, "fold": found.fold, "goal": asdict(found.goal), "explored": len(found.explored)}
+            | {"winner": None if found.winner is None else json.loads(found.winner.params)}
+            for found in read_searches(board.study, board.trials)
+        ],
         "floor": None
         if board.floor is None
         else {"method": board.floor.method, "accuracy": board.floor.accuracy(), "folds": [*board.floor.confusions]},

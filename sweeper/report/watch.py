@@ -82,6 +82,10 @@ class Watch:
                     if (state := await asyncio.to_thread(_state, study)) != self._seen:
                         self._seen = state
                         await self._show(study)
+                elif self._seen is not None:
+                    self._seen = None
+                    gone = f"There is no study {self._name} any more"
+                    await self._announce(self._waiting(f"{gone}: it was moved or deleted."), "gone")
             except (StorageError, StudyError) as error:
                 if isinstance(error, StorageError):  # may pass without a change of what is there
                     self._seen = None

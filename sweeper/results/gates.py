@@ -19,6 +19,7 @@ from sweeper.results.score_grid import REFERENCE_KIND, score_grid, trial_frame
 from sweeper.results.store import Study
 from sweeper.results.study_arms import study_arms
 from sweeper.results.tables import StudyError
+from sweeper.results.variance import VARIANCE
 from sweeper.statistics import compare_arms, verdicts
 from sweeper.statistics.arms import verdict
 
@@ -41,6 +42,9 @@ def ask_gate(study: Study, arm: str, against: str | None, margin: float) -> dict
         StudyError: there is no such arm, or the study can't be read.
     """
     plan = study.read_plan() or {}
+    if plan.get(VARIANCE) or (plan.get("searches") and all(t.get("kind") == "search" for t in plan["trials"])):
+        what = "crosses seeds" if plan.get(VARIANCE) else "searches"
+        raise StudyError(f"{study} {what}, and compares no arms; ask about a study of run ablations")
     arms = study_arms(plan)
     against = arms.reference if against is None else against
     trials = study.trials()

@@ -31,8 +31,7 @@ def merge_studies(parts: Sequence[Study], whole: Study) -> int:
     if whole.exists():
         raise StudyError(f"{whole} is there already; name another one with --study")
     plans = [_plan(part) for part in parts]
-    for part, plan in zip(parts[1:], plans[1:], strict=True):
-        _refuse_other_code(str(parts[0]), plans[0], str(part), plan)
+    _refuse_other_code(parts)
     together = reduce(lambda old, new: merge(old, new, "together they are no study: the first"), plans)
     _refuse_twice(parts)
     for part in parts:
@@ -70,11 +69,17 @@ def _plan(part: Study) -> dict[str, Any]:
     return plan
 
 
-def _refuse_other_code(first: str, one: dict[str, Any], second: str, other: dict[str, Any]) -> None:
+def _refuse_other_code(parts: Sequence[Study]) -> None:
+    """By their rows: a plan says what the last command was, also one that trained nothing."""
     for name in _CODE:
-        values = [plan.get("software", {}).get(name) for plan in (one, other)]
-        if values[0] != values[1]:
-            raise StudyError(f"{first} and {second} are of other code ({name} {values[0]} and {values[1]})")
+        seen: dict[str, Study] = {}
+        for part in parts:
+            for value in sorted(set(map(str, part.trials()[name].to_pylist()))):
+                seen.setdefault(value, part)
+        if len(seen) > 1:
+            (one, first), (other, second) = list(seen.items())[:2]
+            where = f"{first} is" if first is second else f"{first} and {second} are"
+            raise StudyError(f"{where} of other code ({name} {one} and {other})")
 
 
 def _floor(parts: Sequence[Study], plan: dict[str, Any]) -> Floor | None:

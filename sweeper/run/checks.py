@@ -55,6 +55,8 @@ def check_numbers(options: RunOptions) -> None:
             raise PlanError(f"{option} {value}: at least {least}")
         if value > most:
             raise PlanError(f"{option} {value}: at most {most}")
+    if not 0 < options.margin <= 100:
+        raise PlanError(f"--margin {options.margin:g}: a number of percentage points above 0, such as 0.5")
     _check_unused(options)
     if isinstance(options, VarianceOptions) and not 2 <= options.seeds <= 10:
         raise PlanError(f"--seeds {options.seeds}: of each source 2 to 10 are crossed; more folds tell more, too")

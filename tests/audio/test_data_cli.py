@@ -123,6 +123,11 @@ def test_plot_draws_a_column_of_five_pictures_for_each_class(run, zoo, tmp_path)
     assert "has no clip 'cow/1'; its clips are cat/" in err
 
 
+def test_a_picture_is_called_as_what_it_is(run, zoo, tmp_path):
+    code, _out, err = run("plot", "folder", "--data", str(zoo), "--out", str(tmp_path / "p.txt"))
+    assert code == 2 and "a picture is written as PNG; name it" in err and not list(tmp_path.glob("p.*"))
+
+
 def test_plot_without_matplotlib_says_what_to_install(run, zoo, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     code, _out, err = run("plot", "folder", "--data", str(zoo))

@@ -234,3 +234,19 @@ def test_help_is_quick_because_it_imports_neither_torch_nor_ray():
         "assert not {'torch', 'ray', 'sklearn', 'scipy'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["leaderboard", "a", "--format", "csv", "b"],
+            "arguments: b; names stand before options, as in: sweeper leaderb",
+        ),
+        (["leaderboard", "a", "--colour"], "arguments: --colour\n"),
+    ],
+)
+def test_a_name_after_an_option_is_told_its_place(capsys, words, told):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2 and told in capsys.readouterr().err

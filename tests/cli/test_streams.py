@@ -1,5 +1,6 @@
 """Output that can't take what is printed: other encodings, closed, full, or left by its reader."""
 
+import json
 import os
 import re
 import subprocess
@@ -47,6 +48,15 @@ def test_tables_in_every_encoding(folder, environment, encoding):
     assert ("‡" in text or "†" in text) == (encoding != "ascii")
     lines = [line for line in text.splitlines() if re.search(r"\bdetail-only\b|\bgarm\b", line)]
     assert len({len(line) for line in lines[:2]}) == 1, "columns stay columns"
+
+
+@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "latin-1"}, C_LOCALE])
+def test_what_programs_read_is_utf_8_and_whole(folder, environment):
+    """A quotation mark in the place of “ would end a text in JSON."""
+    done = sweeper(folder, "leaderboard", "s", "--format", "json", env=environment)
+    assert any("“no difference”" in sentence for sentence in json.loads(done.stdout.decode("utf-8"))["answer"])
+    table = sweeper(folder, "leaderboard", "s", "--format", "csv", env=environment).stdout
+    assert table == sweeper(folder, "leaderboard", "s", "--format", "csv", env={"PYTHONIOENCODING": "utf-8"}).stdout
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "ablations", "--help"], ["run", "ablations", "--arm", "é"]])

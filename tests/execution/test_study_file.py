@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import sweeper as package
+from sweeper.plan import PlanError
 from sweeper.results.store import Study
 from tests.execution.conftest import cpus
 
@@ -106,6 +107,18 @@ def test_the_docstrings_examples_run(own, monkeypatch, capsys):
         package.run_ablations("mel.py", sedes=3)
     with pytest.raises(TypeError, match=r"folds='1': give numbers, such as folds=\[1, 2\]"):
         package.run_ablations("mel.py", folds="1")
+    for options, words in {
+        ("seeds", "2"): "seeds='2': expected int",
+        ("until", "no"): "until='no': expected 'decided' or None",
+        ("data", 5): "data=5: expected Path or None",
+        ("epochs", 1.5): "epochs=1.5: expected int or None",
+    }.items():
+        with pytest.raises(TypeError, match=words):
+            package.run_ablations("mel.py", **dict([options]))
+    with pytest.raises(PlanError, match="--margin -1: a number of percentage points above 0"):
+        package.run_ablations("mel.py", margin=-1)
+    with pytest.raises(TypeError, match="place=5: expected a folder or a URL"):
+        package.read_study(5)
     finder = doctest.DocTestFinder(recurse=True)
     examples = sorted(finder.find(package, "sweeper"), key=lambda test: test.name)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)

@@ -174,6 +174,16 @@ def test_what_can_not_be_read_is_said_until_it_can(folder, whole):
         until(lambda: 'id="forest"' in ask(address)[2])
 
 
+def test_a_study_that_goes_away_is_said_to_be_gone_until_it_is_there_again(folder, whole):
+    study = begin(whole, folder, 6)
+    with served("s", folder) as address:
+        until(lambda: 'id="forest"' in ask(address)[2])
+        study.folder.rename(folder.parent / "elsewhere")
+        until(lambda: "There is no study s any more" in ask(address)[2])
+        (folder.parent / "elsewhere").rename(study.folder)
+        until(lambda: 'id="forest"' in ask(address)[2])
+
+
 def test_events_say_that_there_is_a_new_page(folder, whole):
     begin(whole, folder, 5)
     with served("s", folder) as address, urllib.request.urlopen(address + "events", timeout=PATIENCE) as events:

@@ -87,6 +87,18 @@ def test_wrong_names_are_refused(study):
         ask_gate(study, "full", None, MARGIN)
 
 
+@pytest.mark.parametrize(
+    ("plan", "what"),
+    [({"variance": {"seeds": 2}}, "crosses seeds"), ({"searches": [{"arm": "full"}], "trials": []}, "searches")],
+)
+def test_a_study_that_compares_no_arms_is_refused(study, monkeypatch, plan, what):
+    add(study, {"full": noisy(0.6), "garm": noisy(0.8)})
+    whole = study.read_plan() or {}
+    monkeypatch.setattr(Study, "read_plan", lambda _self: whole | plan)
+    with pytest.raises(StudyError, match=f"{what}, and compares no arms"):
+        ask_gate(study, "garm", None, MARGIN)
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", '[{"gate": 2, "trials": "x", "level": 0.1}]'])
 def test_what_was_spent_is_not_forgotten_where_the_file_is_damaged(study, content):
     add(study, {"full": noisy(0.6), "garm": noisy(0.8)})

@@ -66,7 +66,6 @@ def test_failures_come_along(tmp_path, rows):
     [
         ({"data_digest": "other"}, "other data"),
         ({"design": {"a": 2}}, "another design"),
-        ({"software": SOFTWARE | {"git_commit": "def"}}, "other code"),
         ({"sequential": {"arms": []}}, "goes on until its arms are decided"),
     ],
 )
@@ -75,6 +74,22 @@ def test_what_cannot_be_one_study_is_refused(tmp_path, rows, plan, words):
     with pytest.raises(StudyError, match=words):
         merge_studies(parts, merged := Study(tmp_path / "merged"))
     assert not merged.exists()
+
+
+def test_rows_of_other_code_are_refused_whatever_a_later_command_wrote_into_the_plan(tmp_path, rows):
+    new = {"software": SOFTWARE | {"git_commit": "def"}}
+    trained = [make(tmp_path / "1", rows[:2]), make(tmp_path / "2", [r | {"git_commit": "def"} for r in rows[2:4]])]
+    with pytest.raises(StudyError, match=r"1 and .*2 are of other code \(git_commit .* and def\)"):
+        merge_studies(trained, Study(tmp_path / "merged"))
+    trained[0].write_plan(trained[0].read_plan() | new)  # by a command that had nothing to train
+    with pytest.raises(StudyError, match="other code"):
+        merge_studies(trained, merged := Study(tmp_path / "merged"))
+    assert not merged.exists()
+    of_both = make(tmp_path / "both", [rows[0], rows[1] | {"git_commit": "def"}])
+    with pytest.raises(StudyError, match="both is of other code"):
+        merge_studies([of_both, trained[1]], merged)
+    same = make(tmp_path / "same", rows[2:4], **new)
+    assert merge_studies([trained[0], same], merged) == 4
 
 
 def floor_of(wrong, *folds):

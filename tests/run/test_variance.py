@@ -1,10 +1,12 @@
 """`run variance`: what it plans, what of a trial each seed decides, and what tables and reports say of it."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from sweeper.cli.main import main
 from sweeper.plan import PlanError
 from sweeper.report.compare import compare
 from sweeper.report.formats import FORMATS
@@ -74,7 +76,7 @@ def finished(folder, folds=3, spread=None, missing=()):
     return study
 
 
-def test_the_table_the_answer_and_the_page_say_where_it_comes_from(tmp_path):
+def test_the_table_the_answer_and_the_page_say_where_it_comes_from(tmp_path, capsys):
     study = finished(tmp_path)
     board = leaderboard.derive(study)
     told = {row["source"]: row for row in board.variance}
@@ -84,6 +86,10 @@ def test_the_table_the_answer_and_the_page_say_where_it_comes_from(tmp_path):
     assert "2 seeds of each source" in printed and "Where the variance of a score comes from" in printed
     assert "this can be told from noise: batch order" in printed and board.problems == ()
     assert (study.folder / "variance.parquet").exists()
+    described = json.loads(FORMATS["json"](board))
+    assert [row["source"] for row in described["variance"]] == list(told) and described["searches"] == []
+    assert main(["leaderboard", str(study.folder), "--format", "csv"]) == 0
+    assert "compares no arms: what it found is in its variance.parquet" in capsys.readouterr().err
     page = (write_page(study, tmp_path / "page.html"), (tmp_path / "page.html").read_text("utf-8"))[1]
     assert (
         "Where the variance of a score comes from" in page and "Where does the variance of a score come from?" in page
