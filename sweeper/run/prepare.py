@@ -158,8 +158,10 @@ def prepare_run(options: AblationOptions | SearchOptions | VarianceOptions, know
 
 def _is_surely_new(options: RunOptions) -> bool:
     """Whether the demo is to be trained on, of a file whose study no folder of results can be of."""
-    path, results = Path(options.source), locate(options.results)
-    if options.dry_run or options.dataset != "demo" or not isinstance(results, Folder) or not path.is_file():
+    path = Path(options.source)
+    if options.dry_run or options.dataset != "demo" or not path.is_file():
+        return False
+    if not isinstance(results := locate(options.results), Folder):
         return False
     names = results.folders()
     return options.study not in names if options.study else not any(path.stem in name for name in names)
