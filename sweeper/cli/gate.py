@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from sweeper.cli.report import RESULTS, add_margin, resolve_study
+from sweeper.cli.report import RESULTS, add_margin, fraction, resolve_study
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,7 +21,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     gate.add_argument("--against", metavar="REF", help="compared with this arm; default: the study's reference")
     gate.add_argument("--equivalent", action="store_true", help="equivalent within --margin passes, too")
     gate.add_argument("--results", default=RESULTS, metavar="DIR", help="folder of all studies, or s3://BUCKET/PREFIX")
-    add_margin(gate)
+    add_margin(gate, of_the_run=True)
     gate.set_defaults(command=_gate)
 
 
@@ -29,6 +29,6 @@ def _gate(args: argparse.Namespace) -> int:
     from sweeper.results.gates import ask_gate, passes
 
     study = resolve_study(args.study, args.results)
-    found = ask_gate(study, args.arm, args.against, args.margin / 100)
+    found = ask_gate(study, args.arm, args.against, fraction(args.margin))
     print(json.dumps({"study": study.name, **found}))
     return passes(found, args.equivalent)

@@ -161,7 +161,7 @@ def _from(size: float) -> str:
 
 def _command(board: Leaderboard, design: Design) -> str:
     if board.plan.get("imported"):
-        return "They are run where the others ran, and imported with these into another study."
+        return "run further seeds where the others ran, and import all of them into another study"
     return _again(board, seeds=design.seeds, folds=design.folds) or "(the study has no plan.json)"
 
 

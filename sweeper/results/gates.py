@@ -18,6 +18,7 @@ from sweeper.results.looks import Sequential, needed_trials, read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, score_grid, trial_frame
 from sweeper.results.store import Study
 from sweeper.results.study_arms import study_arms
+from sweeper.results.summary import MARGIN
 from sweeper.results.tables import StudyError
 from sweeper.results.variance import VARIANCE
 from sweeper.statistics import compare_arms, verdicts
@@ -27,7 +28,7 @@ GATES = "gates.json"
 ERROR = 0.05
 
 
-def ask_gate(study: Study, arm: str, against: str | None, margin: float) -> dict[str, Any]:
+def ask_gate(study: Study, arm: str, against: str | None, margin: float | None = None) -> dict[str, Any]:
     """What can be said of an arm now: its outcome, the difference with its interval, and what the answer spent.
 
     Only the two arms are asked about, over the units that both have; of a sequential study, what its looks said counts.
@@ -36,12 +37,13 @@ def ask_gate(study: Study, arm: str, against: str | None, margin: float) -> dict
         study: with trials of both.
         arm: which arm.
         against: compared with which; None: the study's reference.
-        margin: largest difference that doesn't matter, as a fraction of 1.
+        margin: largest difference that doesn't matter, as a fraction of 1; None: as the study was run.
 
     Raises:
         StudyError: there is no such arm, or the study can't be read.
     """
     plan = study.read_plan() or {}
+    margin = float(plan.get("margin", MARGIN)) if margin is None else margin
     if plan.get(VARIANCE) or (plan.get("searches") and all(t.get("kind") == "search" for t in plan["trials"])):
         what = "crosses seeds" if plan.get(VARIANCE) else "searches"
         raise StudyError(f"{study} {what}, and compares no arms; ask about a study of run ablations")

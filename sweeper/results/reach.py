@@ -18,6 +18,7 @@ from sweeper.results.store import Study, studies_under
 from sweeper.results.study_arms import study_arms
 from sweeper.results.tables import StudyError
 from sweeper.statistics import detectable_difference
+from sweeper.statistics.arms import copies
 from sweeper.statistics.units import ON_OTHER_DATA, ON_THIS_SPLIT
 
 POWER = 0.8
@@ -94,7 +95,7 @@ def spread_of(grid: ScoreGrid) -> Spread | None:
 
     That of seeds is at least what rounding to whole test clips makes.
     """
-    scores = grid.scores[np.isfinite(grid.scores).any(axis=(1, 2))]
+    scores = grid.scores[np.isfinite(grid.scores).any(axis=(1, 2)) & ~copies(grid.scores, grid.reference)]
     whole = np.asarray(np.isfinite(scores).all(axis=0))
     folds = [scores[:, fold, whole[fold]] for fold in range(scores.shape[1]) if whole[fold].any()]
     if len(scores) < 2 or not folds:
@@ -104,7 +105,8 @@ def spread_of(grid: ScoreGrid) -> Spread | None:
     rounding = (grid.resolution or 0.0) / math.sqrt(12)
     seed = max(math.sqrt(seed_squares / seed_df), rounding) if seed_df else None
     squares, fold_df = _interaction(np.stack([cells.mean(axis=1) for cells in folds], axis=1))
-    if not seed_df + fold_df:
+    seen = max(seed_squares, squares) > (1e-9 * float(np.nanmax(np.abs(scores)))) ** 2  # and not rounding
+    if not seed_df + fold_df or not (seen or rounding):
         return None
     fold = None
     if fold_df:

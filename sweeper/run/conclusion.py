@@ -44,7 +44,10 @@ def describe_conclusion(
         return []
     earlier = earlier_trials(study, options.results, plan.design)
     if earlier is None:
-        return ["cost to conclusion: not known before a pilot of two blocks (--seeds 2), here or in another study"]
+        bought = "" if budget is None else f", nor what the budget of {budget.words} buys,"
+        return [
+            f"cost to conclusion: not known{bought} before a pilot of two blocks (--seeds 2), here or in another study"
+        ]
     price = options.price_per_hour
     levels = factorial_levels(study_arms(plan.describe()).switches, arms)
     widths = Widths(design, earlier.spread, levels)

@@ -108,7 +108,7 @@ def compare_arms(
     if limits is not None and not limits[0] < limits[1]:
         raise ValueError(f"limits: expected the lower one first, got {limits}")
     layout = Units(y, test_train_ratio, folds_in_all, resolution)
-    found = spread(layout.residual, reference, layout.floor)
+    found = spread_of_arms(y, reference, layout)
     difference = differences(y, reference, layout, found, 1 - confidence)
     p = _adjusted_p(difference, 1 - confidence)
     mean, mean_low, mean_high, sd = _means(layout, found, confidence)
@@ -187,6 +187,34 @@ class Differences:
     loading: float
 
 
+def spread_of_arms(y: Vector, reference: int, layout: Units) -> Spread:
+    """`spread`, from arms with scores of their own: the copy of an arm is no evidence that arms are alike.
+
+    Args:
+        y: scores, `[arms, folds, seeds]`.
+        reference: index of the reference.
+        layout: of the scores.
+    """
+    return spread(layout.residual_of(np.where(copies(y, reference)[:, None, None], np.nan, y)), reference, layout.floor)
+
+
+def copies(y: Vector, reference: int) -> NDArray[np.bool_]:
+    """Which arms have, wherever both were run and at least twice, the scores of the reference or of an earlier arm.
+
+    `y` is `[arms, folds, seeds]`. Such an arm switches what does not reach the scores; if it is by chance, the others
+    tell of the spread all the same.
+    """
+    cells, found = y.reshape(len(y), -1), np.zeros(len(y), bool)
+    order = [reference, *(arm for arm in range(len(y)) if arm != reference)]
+    for place, arm in enumerate(order):
+        for other in order[:place]:
+            both = np.isfinite(cells[arm]) & np.isfinite(cells[other])
+            if not found[other] and both.sum() >= 2 and np.array_equal(cells[arm][both], cells[other][both]):
+                found[arm] = True
+                break
+    return found
+
+
 def differences(y: Vector, reference: int, layout: Units, found: Spread, level: float) -> Differences:
     """Steps 1 to 4, but for p.
 
@@ -207,6 +235,8 @@ def differences(y: Vector, reference: int, layout: Units, found: Spread, level: 
         # An arm that misses seeds of a fold is compared over fewer than the others' variance is about.
         variance = variance * np.maximum(inverse / mean_inverse(layout.seeds[~found.own]).mean(), 1)
     else:  # two arms: the differences' own variance is all there is
+        if (copied := copies(y, reference)).any() and np.isfinite(spent[others & ~copied]).any():
+            spent = np.where(copied, np.nanmax(spent[others & ~copied]), spent)
         variance, share = np.maximum(spent, 2 * layout.floor), np.full(len(y), 0.5)
         df, pooled = units - 1.0, np.zeros(len(y), bool)
     known = others & (units > 0) & np.isfinite(variance) & (df > 0)

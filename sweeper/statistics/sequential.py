@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from sweeper.statistics.arms import Verdict, differences, verdict
+from sweeper.statistics.arms import Verdict, differences, spread_of_arms, verdict
 from sweeper.statistics.dunnett import coarse, critical_t
 from sweeper.statistics.spending import Schedule
-from sweeper.statistics.spread import spread
 from sweeper.statistics.units import Units
 
 GIVE_UP = 0.2  # a smaller chance than this of being decided by the end is not worth a trial
@@ -162,9 +161,8 @@ def take_look(
     for arm, blocks in {**decided_on, **counts}.items():
         seen[arm, :blocks] = scores[arm, :blocks]
     layout = Units(in_folds(seen, folds), test_train_ratio, folds_in_all, resolution)
-    found = differences(
-        in_folds(seen, folds), reference, layout, spread(layout.residual, reference, layout.floor), level
-    )
+    y = in_folds(seen, folds)
+    found = differences(y, reference, layout, spread_of_arms(y, reference, layout), level)
     error = _error(layout)
     said = {}
     for arm in step.sits:

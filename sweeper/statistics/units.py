@@ -49,9 +49,8 @@ class Units:
         self.unit: Unit = "fold" if folds > 1 else "seed"
         self._grid = (arms, folds, seeds) if folds > 1 else (arms, seeds, 1)
         self.own, self.seeds = self.per_unit(y)
-        blocks = residuals(y.reshape(arms, -1))
         self.size = _size(y)
-        blocks[np.abs(blocks) <= 1e-9 * self.size] = 0.0  # rounding
+        blocks = self._blocks(y)
         self.residual, _ = self.per_unit(blocks)
         self.retraining = self._retraining(blocks)
         if not (np.isfinite(test_train_ratio) and test_train_ratio >= 0):
@@ -67,6 +66,15 @@ class Units:
         count = known.sum(axis=2)
         total = np.where(known, cells, 0.0).sum(axis=2)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan), count.astype(np.float64)
+
+    def residual_of(self, y: Vector) -> Vector:
+        """What arms and blocks leave of such scores, `[arms, folds, seeds]`, of which some may be left out."""
+        return self.per_unit(self._blocks(y))[0]
+
+    def _blocks(self, y: Vector) -> Vector:
+        blocks = residuals(y.reshape(len(y), -1))
+        blocks[np.abs(blocks) <= 1e-9 * self.size] = 0.0  # rounding
+        return blocks
 
     def _retraining(self, blocks: Vector) -> Vector:
         cells = blocks.reshape(self._grid)

@@ -1,5 +1,7 @@
 """Commits that answer alike to the last bit are equivalent, and are not counted twice in the spread."""
 
+from dataclasses import replace
+
 import pytest
 
 from sweeper.results.gates import ask_gate
@@ -40,7 +42,11 @@ def test_identical_answers_are_equivalent_and_no_evidence_of_a_small_spread(tmp_
     index = board.grid.arms.index("macem-a")
     assert (rows["macem-a"]["diff_low"], rows["macem-a"]["diff_high"]) == (alone.low[index], alone.high[index])
     with_twin = board.grid.compare()
-    assert alone.high[index] - alone.low[index] > with_twin.high[index] - with_twin.low[index]
+    assert (alone.low[index], alone.high[index]) == (with_twin.low[index], with_twin.high[index]), "by its scores alone"
+    near = board.grid.scores.copy()
+    near[board.grid.arms.index("garm"), 0, 0] += 1e-6
+    narrower = replace(board.grid, scores=near).compare()
+    assert alone.high[index] - alone.low[index] > narrower.high[index] - narrower.low[index], "as it would be with it"
     told = ask_gate(study, "garm", None, 0.01)
     assert told["outcome"] == "equivalent" and "gate" not in told, "nothing is spent"
 

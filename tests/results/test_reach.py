@@ -90,6 +90,15 @@ def test_spread_is_told_by_the_study_itself_or_the_sibling_that_knows_most(tmp_p
     assert earlier_trials(new, tmp_path, {"recipe": "small"}) is None
 
 
+def test_scores_that_are_all_alike_or_parallel_show_no_spread_where_no_clips_are_known():
+    whole = replace(made(1, 4, fold_sd=0.0, seed_sd=1.0), resolution=None)
+    alike = np.broadcast_to(whole.scores[:1], whole.scores.shape)
+    assert spread_of(replace(whole, scores=alike)) is None, "copies of one arm"
+    parallel = replace(whole, scores=alike + 0.1 * np.arange(len(alike))[:, None, None])
+    assert spread_of(parallel) is None
+    assert spread_of(replace(parallel, resolution=0.01)).seed == pytest.approx(0.01 / math.sqrt(12))
+
+
 def test_power_is_that_of_the_rule():
     assert reach.POWER == 0.8
     assert math.isinf(replace(DESIGN, seeds=1).detectable(Spread(1.0, None)))

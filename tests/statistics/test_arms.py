@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from sweeper.statistics import compare_arms, verdicts
+from sweeper.statistics.arms import copies
 
 RNG = np.random.default_rng
 ONE_FOLD = {"test_train_ratio": 1 / 9, "folds_in_all": 10}
@@ -305,3 +306,36 @@ def test_errors_repeat_what_was_given(change, message):
 def test_a_negative_margin_is_refused():
     with pytest.raises(ValueError, match=r"margin: .* got -1"):
         verdicts(compare_arms(np.zeros((2, 1, 2)), 0, **ONE_FOLD), -1)
+
+
+def test_who_copies_the_reference_or_an_earlier_arm():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(5, 2, 3))
+    y[1], y[4] = y[3], y[2]  # the reference's, and another arm's
+    assert copies(y, 3).tolist() == [False, True, False, False, True]
+    y[1, 0, 0], y[4, 0] = np.nan, np.nan
+    assert copies(y, 3).tolist() == [False, True, False, False, True], "wherever both were run"
+    y[1, 1, 1] += 1e-9
+    y[4, 1, 1:] = np.nan
+    assert not copies(y, 3).any(), "one block says nothing"
+
+
+@pytest.mark.parametrize(("arms", "same"), [(3, [2]), (12, [2, 3, 4, 5])])
+def test_arms_with_the_references_scores_make_no_stars_of_the_others(arms, same):
+    """They would make the pooled spread look smaller than it is: at two seeds, one study in ten had a false star."""
+    rng, false, studies = np.random.default_rng(5), 0, 400
+    for _ in range(studies):
+        y = np.round(0.7 + 0.02 * rng.normal(size=(arms, 1, 2)), 3)
+        y[same] = y[0]
+        found = compare_arms(y, 0, test_train_ratio=0.25, folds_in_all=1, resolution=1e-3)
+        false += found.significant.any()
+        assert not found.significant[same].any()
+    assert false / studies < 0.05 + 2 * np.sqrt(0.05 * 0.95 / studies)
+
+
+def test_a_copy_of_one_of_two_arms_has_the_others_spread():
+    y = np.array([[[0.7, 0.72, 0.69]], [[0.7, 0.72, 0.69]], [[0.65, 0.71, 0.66]]])
+    found = compare_arms(y, 0, test_train_ratio=0.25, folds_in_all=1, resolution=1e-3)
+    assert found.diff[1] == 0 and found.high[1] - found.low[1] == pytest.approx(found.high[2] - found.low[2])
+    alone = compare_arms(y[[0, 2]], 0, test_train_ratio=0.25, folds_in_all=1, resolution=1e-3)
+    assert found.error[2] == pytest.approx(alone.error[1])
