@@ -67,7 +67,7 @@ def test_without_earlier_trials_a_pilot_is_asked_for(demo, tmp_path):
     (line,) = lines(demo, tmp_path, plan_of("s"))
     assert "not known before a pilot of two blocks" in line
     (line,) = lines(demo, tmp_path, plan_of("s"), budget="12h")
-    assert "not known, nor what the budget of 12h buys, before a pilot of two blocks" in line
+    assert "not known, nor what the budget of 12 device-hours buys, before a pilot of two blocks" in line
 
 
 def test_blocks_hours_and_money_follow_from_an_earlier_study(demo, tmp_path):
