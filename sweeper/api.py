@@ -114,7 +114,7 @@ def run(
     from sweeper.execution import own_ray  # who only reads studies keeps their own Ray as it is
 
     asked = kind(source=str(source), **{name: _as_option(name, value) for name, value in options.items()})
-    check_types(asked)
+    _check_types(asked)
     with own_ray.ahead():
         outcome = design(asked, say)
     if outcome.code >= signals.exit_code(signal.SIGHUP):
@@ -124,7 +124,7 @@ def run(
     return read(str(outcome.study), options.get("margin", 1.0))
 
 
-def check_types(options: "RunOptions") -> None:
+def _check_types(options: "RunOptions") -> None:
     """Refuse values of another kind than the options', which would break somewhere within, or be taken for another.
 
     Raises:

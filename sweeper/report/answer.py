@@ -135,7 +135,9 @@ def _going_on(board: Leaderboard) -> list[str]:
         return [f"It stopped at its budget of {stop.words}. To go on without one:", _again(board)]
     sequential = read_sequential(board.plan)
     assert sequential is not None
-    if all(said.decided for _, said in sequential.said().values()):  # at the margin that they were taken at
+    if sequential.taken and all(
+        said.decided for _, said in sequential.said().values()
+    ):  # at the margin that they were taken at
         return [
             f"Its looks decided each arm, at ±{100 * board.plan['looks'][-1]['margin']:g} points: --margin says that."
         ]

@@ -29,6 +29,7 @@ def compare(study_a: Study, study_b: Study) -> str:
     fields = differing_fields(a, b)
     unpaired = _why_unpaired(a, b)
     paired = {} if unpaired else _paired_changes(a, b)
+    unpaired = unpaired or ("" if paired else "they share no blocks")
     tables = [_arms(a, b, paired)]
     if fields:
         header = ("field", "A", "B")
@@ -97,16 +98,14 @@ def _flat(value: Any, path: str) -> Iterable[tuple[str, str]]:
 
 
 def _why_unpaired(a: Leaderboard, b: Leaderboard) -> str:
-    """Why the studies have no blocks in common, in words; '' where they have."""
+    """Why the studies can have no blocks in common, in words; '' where they can."""
     if None in (digests := [board.plan.get("data_digest") for board in (a, b)]):
         return "imported runs don't tell what data they had"
     if digests[0] != digests[1]:
         return "their data differ"
     if len({str(board.plan.get("design", {}).get("data", {}).get("split")) for board in (a, b)}) > 1:
         return "their splits differ, so that a fold of one is none of the other"
-    if a.arms.reference != b.arms.reference:
-        return "their references differ"
-    return "" if _paired_changes(a, b) else "they share no blocks"
+    return "" if a.arms.reference == b.arms.reference else "their references differ"
 
 
 def _paired_changes(a: Leaderboard, b: Leaderboard) -> dict[str, Change]:

@@ -18,7 +18,7 @@ from sweeper.results.looks import Sequential, needed_trials, read_sequential
 from sweeper.results.score_grid import REFERENCE_KIND, score_grid, trial_frame
 from sweeper.results.store import Study
 from sweeper.results.study_arms import study_arms
-from sweeper.results.summary import MARGIN
+from sweeper.results.summary import margin_of
 from sweeper.results.tables import StudyError
 from sweeper.results.variance import VARIANCE
 from sweeper.statistics import compare_arms, verdicts
@@ -43,7 +43,7 @@ def ask_gate(study: Study, arm: str, against: str | None, margin: float | None =
         StudyError: there is no such arm, or the study can't be read.
     """
     plan = study.read_plan() or {}
-    margin = float(plan.get("margin", MARGIN)) if margin is None else margin
+    margin = margin_of(plan) if margin is None else margin
     if plan.get(VARIANCE) or (plan.get("searches") and all(t.get("kind") == "search" for t in plan["trials"])):
         what = "crosses seeds" if plan.get(VARIANCE) else "searches"
         raise StudyError(f"{study} {what}, and compares no arms; ask about a study of run ablations")

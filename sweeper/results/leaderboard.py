@@ -18,7 +18,7 @@ from sweeper.results.score_grid import REFERENCE_KIND, ScoreGrid, score_grid, tr
 from sweeper.results.soundness import RENAMED, leave_out, unplanned
 from sweeper.results.store import Study
 from sweeper.results.study_arms import StudyArms, study_arms
-from sweeper.results.summary import MARGIN, Row, summarise
+from sweeper.results.summary import Row, margin_of, summarise
 from sweeper.results.tables import StudyError
 from sweeper.results.variance import variance_rows
 
@@ -83,7 +83,7 @@ def derive(study: Study, margin: float | None = None) -> Leaderboard:
         more = f" (and {len(doubts.damage) - 1} more files are damaged)" if len(doubts.damage) > 1 else ""
         raise StudyError(doubts.damage[0] + more)
     plan = study.read_plan() or {}
-    margin = float(plan.get("margin", MARGIN)) if margin is None else margin
+    margin = margin_of(plan) if margin is None else margin
     contradicting = unplanned(trials, plan)
     doubts.unsound += [f"{study.file_of(trial_id)}: {reason}" for trial_id, reason in contradicting.items()]
     trials = leave_out(trials, contradicting)

@@ -31,6 +31,11 @@ MARGIN = 0.01  # differences this small don't matter, unless the user says other
 Row = dict[str, Any]
 
 
+def margin_of(plan: Mapping[str, Any]) -> float:
+    """What a study was run with, as its `plan.json` says, or its looks; `MARGIN` where neither does, as of old ones."""
+    return float(plan.get("margin", [MARGIN, *(look["margin"] for look in plan.get("looks", ()))][-1]))
+
+
 def summarise(trials: pa.Table, plan: Mapping[str, Any], study: Study, margin: float = MARGIN) -> list[Row]:
     """One row per arm, planned or found: the ablation's arms in their order, then other kinds.
 

@@ -17,6 +17,7 @@ from sweeper.report.answer import answer
 from sweeper.report.rerun import rerun_command
 from sweeper.results import leaderboard, schema
 from sweeper.results.looks import plan_sequential
+from sweeper.results.summary import margin_of
 from sweeper.run.options import OK, Outcome
 from tests.report.conftest import ARMS, FILE
 from tests.results.rows import grid, study_of
@@ -206,6 +207,8 @@ def test_compare_pairs_blocks_of_the_same_data_and_split_and_says_why_not(capsys
 def test_tables_are_at_the_margin_that_the_study_was_run_with(capsys, spoiled):
     plan = json.loads((spoiled.folder / "plan.json").read_text())
     assert "at ±1 " in printed(capsys, "leaderboard", spoiled.folder).out, "one of an older version"
+    look = {"blocks": 4, "end": 4, "level": 0.04, "margin": 0.03, "arms": {}}
+    assert margin_of(plan) == 0.01 and margin_of({"looks": [look]}) == 0.03
     (spoiled.folder / "plan.json").write_text(json.dumps(plan | {"margin": 0.04}))
     assert "at ±4 " in printed(capsys, "leaderboard", spoiled.folder).out
     assert "at ±2 " in printed(capsys, "leaderboard", spoiled.folder, "--margin", "2").out
