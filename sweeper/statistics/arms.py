@@ -235,7 +235,7 @@ def differences(y: Vector, reference: int, layout: Units, found: Spread, level: 
         # An arm that misses seeds of a fold is compared over fewer than the others' variance is about.
         variance = variance * np.maximum(inverse / mean_inverse(layout.seeds[~found.own]).mean(), 1)
     else:  # two arms: the differences' own variance is all there is
-        # A copy has no difference of its own, which is no evidence that there is none: it gets the largest of the others.
+        # A copy's differences show no spread, no evidence that there is none: it gets the largest of the others.
         if (copied := copies(y, reference)).any() and np.isfinite(spent[others & ~copied]).any():
             spent = np.where(copied, np.nanmax(spent[others & ~copied]), spent)
         variance, share = np.maximum(spent, 2 * layout.floor), np.full(len(y), 0.5)
