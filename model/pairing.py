@@ -51,9 +51,30 @@ def construct_paired(construct: Callable[[], nn.Module], seed: int) -> nn.Module
         seed: of the initial values.
 
     Raises:
-        NetworkError: a parameter or buffer is random, but not drawn by torch; it was given no value; or ``construct``
-            does not draw the same numbers each time.
+        NetworkError: a parameter or buffer is random, but not drawn by torch; it was given no value; a parameter is the
+            same tensor each time; ``construct`` does not draw the same numbers each time; or it changes how torch
+            computes elsewhere.
     """
+    before = _settings()
+    try:
+        module = _paired(construct, seed)
+    finally:
+        after = _settings()
+        torch.set_default_dtype(before["set_default_dtype"])
+        torch.set_grad_enabled(before["set_grad_enabled"])
+    if changed := [name for name, value in before.items() if after[name] != value]:
+        raise NetworkError(
+            f"building it calls torch.{changed[0]}({after[changed[0]]}), which other networks would find so; leave it "
+            "as it was, and say dtype= where a tensor is made"
+        )
+    return module
+
+
+def _settings() -> dict[str, Any]:
+    return {"set_default_dtype": torch.get_default_dtype(), "set_grad_enabled": torch.is_grad_enabled()}
+
+
+def _paired(construct: Callable[[], nn.Module], seed: int) -> nn.Module:
     if not compiler_is_there():
         try:
             return _constructed(construct, seed, _Following)
@@ -193,8 +214,22 @@ def _check_values(template: nn.Module, module: nn.Module, followed: _Following) 
                 f"{type(module).__name__}: {name} has values that nothing wrote (as torch.empty leaves them), or that "
                 "are NaN; give it values where it is made, or call reset_parameters() there"
             )
+        if any(step == 0 and length > 1 for step, length in zip(tensor.stride(), tensor.shape, strict=True)):
+            raise NetworkError(
+                f"{type(module).__name__}: {name} has several places in the same memory, as expand() gives; make it "
+                "with clone()"
+            )
+        if isinstance(tensor, nn.Parameter) and _memory(tensor) == _memory(second[name]) != 0:
+            raise NetworkError(
+                f"{type(module).__name__}: {name} is the same tensor each time that it is built, so a trial would "
+                "begin with what another one learned; make it in build(), and not once for all"
+            )
         if not followed.sources(tensor) and not torch.equal(tensor, second[name]):
             raise NetworkError(
                 f"{type(module).__name__}: {name} is random, but not drawn by torch, so it can't be paired; draw it by "
                 f"torch.nn.init or torch.rand, in a reset_parameters() or in the constructor"
             )
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()

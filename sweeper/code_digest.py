@@ -19,7 +19,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sweeper.code_imports import module_files
+from sweeper.code_imports import module_files, packages
 from sweeper.code_module import LOOKS_UP, Module, body_of
 from sweeper.code_names import (
     BUILT_IN,
@@ -31,6 +31,7 @@ from sweeper.code_names import (
     binds,
     changes,
     metaclass,
+    names,
     of_function,
     running,
 )
@@ -62,8 +63,10 @@ def code_digest(sources: Mapping[str, bytes], entry: str, network: str, files: M
     reached = _reach(modules, place, entry)
     facts = {
         "network": network.rpartition(".")[2],
-        "code": sorted(reached),
+        "code": sorted(reached.parts),
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        **reached.orders(),
+        **reached.places(modules),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:LENGTH]
 
@@ -173,10 +176,62 @@ def _unbound(statement: ast.stmt) -> list[ast.AST]:
     return []
 
 
-def _reach(modules: Mapping[str, Module], place: tuple[str, str], entry: str) -> set[str]:
-    """What a definition is made of, each part as text."""
+class _Reached:
+    """What a definition is made of.
+
+    Most code means the same wherever its statements stand. Only where it does not is their place a part of the digest.
+
+    Attributes:
+        parts: each as text.
+    """
+
+    def __init__(self) -> None:
+        self.parts: set[str] = set()
+        self._statements: dict[str, dict[int, ast.stmt]] = {}  # by file and line
+        self._acting: dict[str, dict[int, ast.stmt]] = {}  # which may change what others made
+        self._names: dict[str, set[str]] = {}  # by name, the files that define it
+
+    def add(self, file: str, statement: ast.stmt, name: str | None = None, *, acts: bool = False) -> None:
+        """A statement, of an import of several names the one."""
+        self.parts.add(_text(statement if name is None else _only(statement, name)))
+        self._statements.setdefault(file, {})[statement.lineno] = statement
+        if name is not None and not isinstance(statement, ast.Import | ast.ImportFrom):
+            self._names.setdefault(name, set()).add(file)
+        if acts:
+            self._acting.setdefault(file, {})[statement.lineno] = statement
+
+    def orders(self) -> dict[str, Any]:
+        """Of each file, what acts and what it may act on, as it stands; nothing where that is in the order of texts."""
+        found = {}
+        for file, acting in self._acting.items():
+            touched = {name for statement in acting.values() for name in (*names(statement), *binds(statement))}
+            touched &= {name for name, files in self._names.items() if file in files}  # and no library's
+            kept = acting | {
+                line: statement
+                for line, statement in self._statements[file].items()
+                if not isinstance(statement, Function | ast.ClassDef | ast.Import | ast.ImportFrom)
+                and touched & {*names(statement), *binds(statement)}
+            }
+            texts = [_text(statement) for _, statement in sorted(kept.items())]
+            if texts != sorted(set(texts)):
+                found[file] = texts
+        return {"order": found} if found else {}
+
+    def places(self, modules: Mapping[str, Module]) -> dict[str, Any]:
+        """Where several files define a name, what each of them has of all this, and what it imports."""
+        if all(len(files) == 1 for files in self._names.values()):
+            return {}
+        texts = {file: {_text(statement) for statement in found.values()} for file, found in self._statements.items()}
+        for file, found in texts.items():
+            bound = (statement for statements in modules[file].bound.values() for statement in statements)
+            found |= {_text(statement) for statement in bound if isinstance(statement, ast.Import | ast.ImportFrom)}
+        return {"places": {file: sorted(found) for file, found in texts.items()}}
+
+
+def _reach(modules: Mapping[str, Module], place: tuple[str, str], entry: str) -> _Reached:
+    """What a definition is made of."""
     done = _Changes(modules)
-    parts: set[str] = set()
+    reached = _Reached()
     seen: set[tuple[str, str | None]] = set()
     wanted: list[tuple[str, str | None]] = [place]
     files: set[str] = set()
@@ -196,7 +251,7 @@ def _reach(modules: Mapping[str, Module], place: tuple[str, str], entry: str) ->
         for inner in (*_run_with(entry, modules, files), *_run_with(file, modules, files)):
             other = modules[inner]
             for loose in (*other.loose, *done.beyond.get(inner, ())):
-                parts.add(_text(loose))
+                reached.add(inner, loose, acts=True)
                 wanted += other.needed(loose)
             wanted += [(inner, registered) for registered in other.registered()]
         if name is None:
@@ -205,16 +260,22 @@ def _reach(modules: Mapping[str, Module], place: tuple[str, str], entry: str) ->
         if name not in module.bound:
             wanted += [(star, name) for star in module.stars]
             wanted += [(inner, None) for inner in module.submodules(name)]
-        bound = [(file, statement) for statement in module.bound.get(name, ())]
-        for at, statement in (*bound, *done.of.get((file, name), ())):
-            if name in (neighbour := modules[at].imported(statement)):
-                parts.add(f"{name} = {neighbour[name][1]}")
+            wanted += [(file, "__getattr__")] if "__getattr__" in module.bound else []
+        bound = module.bound.get(name, [])
+        for statement in bound:
+            if name in (neighbour := module.imported(statement)):
+                reached.parts.add(f"{name} = {neighbour[name][1]}")
                 wanted.append(neighbour[name])
                 continue
-            parts.add(_text(_only(statement, name)))
+            acts = len(bound) > 1 or name in module.registered()
+            reached.add(file, statement, name, acts=acts)
+            asked_for_subclasses |= _asks_for_subclasses(statement)
+            wanted += module.needed(statement)
+        for at, statement in done.of.get((file, name), ()):
+            reached.add(at, statement, acts=True)
             asked_for_subclasses |= _asks_for_subclasses(statement)
             wanted += modules[at].needed(statement)
-    return parts
+    return reached
 
 
 def _run_with(file: str, modules: Mapping[str, Module], done: set[str]) -> Iterator[str]:
@@ -223,7 +284,7 @@ def _run_with(file: str, modules: Mapping[str, Module], done: set[str]) -> Itera
     while waiting:
         if (name := waiting.pop()) not in done:
             done.add(name)
-            waiting += modules[name].neighbours()
+            waiting += [*packages(name, modules), *modules[name].neighbours()]
             yield name
 
 

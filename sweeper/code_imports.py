@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 OURS = "sweeper"
@@ -69,3 +69,9 @@ def module_files(parts: list[str], sources: Mapping[str, bytes]) -> list[str]:
     """The file of a module, or its package's, as far as it is among the sources."""
     stem = "/".join(parts)
     return [name for name in (f"{stem}.py", f"{stem}/__init__.py") if name in sources]
+
+
+def packages(file: str, sources: Container[str]) -> list[str]:
+    """The files of the packages that a file lies in, which are run before it, the outermost first."""
+    folders = [str(folder) for folder in PurePosixPath(file).parents][-2::-1]
+    return [init for folder in folders if (init := f"{folder}/__init__.py") in sources and init != file]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from sweeper.code_imports import OURS, base_module, imported_modules, module_files
+from sweeper.code_imports import OURS, base_module, imported_modules, module_files, packages
 from sweeper.code_names import BUILT_IN, QUIET, Function, binds, names, origins, running
 
 STUDY = "STUDY"
@@ -119,13 +119,23 @@ class Module:
 
     def used(self, statement: ast.stmt, name: str) -> list[tuple[str, str | None]]:
         """What a statement means by a name: of a neighbour that is imported whole, the attributes that it asks for."""
+        if dotted := [place for binding in self.bound.get(name, ()) for place in self._dotted(binding, name)]:
+            return [(self.name, name), *dotted]
         whole = [at for binding in self.bound.get(name, ()) if (at := self.imported(binding).get(name)) and not at[1]]
         asked = [n for n in ast.walk(statement) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
         attributes = [n.attr for n in asked if n.value.id == name]  # type: ignore[attr-defined]
         uses = sum(isinstance(n, ast.Name) and n.id == name for n in ast.walk(statement))
         if len(whole) != len(self.bound.get(name, ())) or not whole or len(attributes) < uses:
             return [(self.name, name)]
-        return [(file, attribute) for file, _ in whole for attribute in attributes]
+        return [(file, None if attr == "__dict__" else attr) for file, _ in whole for attr in attributes]
+
+    def _dotted(self, statement: ast.stmt, name: str) -> Iterator[tuple[str, None]]:
+        """Of `import a.b`, which binds `a`: the files of both, as it is not followed what is asked of which."""
+        for alias in statement.names if isinstance(statement, ast.Import) else ():
+            parts = alias.name.split(".")
+            if not alias.asname and len(parts) > 1 and parts[0] == name:
+                for file in module_files(parts, self.sources):
+                    yield from ((place, None) for place in (*packages(file, self.sources), file))
 
     def needed(self, statement: ast.stmt) -> Iterator[tuple[str, str | None]]:
         """What a statement needs to be there."""
@@ -135,6 +145,7 @@ class Module:
         for part in ast.walk(statement):  # imports in a function
             if isinstance(part, ast.Import | ast.ImportFrom) and part is not statement:
                 yield from self.imported(part).values()
+                yield from (place for name in binds(part) for place in self._dotted(part, name))
 
 
 def body_of(node: Any) -> list[ast.stmt]:

@@ -46,12 +46,14 @@ class Source:
         study: what it says.
         code: digest of the network's code, '' for a network that comes with the project.
         argument: what names it on the command line; '' for the default.
+        package: name and digest of the installed package that the network's class comes from, '' if from none.
     """
 
     name: str
     study: Study
     code: str = ""
     argument: str = ""
+    package: str = ""
 
 
 def design(source: Source, recipe: Recipe, data: DataConfig, classes: int) -> dict[str, Any]:
@@ -71,6 +73,8 @@ def design(source: Source, recipe: Recipe, data: DataConfig, classes: int) -> di
     }
     if source.code:
         shared["code"] = source.code
+    if source.package:
+        shared["package"] = source.package
     return dict(json.loads(canonical_json(shared)))
 
 

@@ -237,6 +237,7 @@ def build_plan(
         raise PlanError(f"nothing to run: {len(arms)} arms × {len(folds)} folds × {replicates} seeds")
     variants = [variant(source.study, arm, recipe, classes) for arm in arms]
     variants += [_peer(name, network, recipe, classes) for name, network in (peers or {}).items()]
+    _check_twins(variants)
     if tuning is not None:
         for arm in arms:
             for fold in folds:
@@ -295,6 +296,19 @@ def variant(study: Study, arm: Arm, recipe: Recipe, classes: int) -> Variant:
             f"{base.schedule} schedule overrides it (see `momentum` of TrainingConfig)"
         )
     return Variant("ablation", arm.name, with_heads(network, training), training, switches)
+
+
+def _check_twins(variants: Sequence[Variant]) -> None:
+    """Two arms that come to the same would be one, whose trials stand under one of the names.
+
+    Raises:
+        PlanError: there are such arms.
+    """
+    seen: dict[str, str] = {}
+    for found in variants:
+        comes_to = canonical_json([found.kind, found.network.decides(), found.training.decides()])
+        if (other := seen.setdefault(comes_to, found.name)) != found.name:
+            raise PlanError(f"arm {found.name!r} comes to the same as {other!r}: leave one of them out")
 
 
 def own_switches(study: Study, arm: Arm) -> Arm:

@@ -35,7 +35,7 @@ from sweeper.definition import PlanError, Source, canonical_json
 from sweeper.plan import Described, TrialSpec
 from sweeper.search_spaces import NAMES
 from sweeper.study import CODE, Network, Study
-from sweeper.study_imports import check_imports, imports_itself
+from sweeper.study_imports import check_imports, imports_itself, installed_package
 
 MANIFEST = "manifest.json"
 _DIGEST = re.compile(r"[0-9a-f]{16}")
@@ -114,10 +114,15 @@ def load(path: Path) -> Source:
         found = "defines no STUDY" if study is None else f"defines STUDY as a {type(study).__name__}"
         raise PlanError(f"{path} {found}; write STUDY = Study(network=…, arms=…, recipes=…), from sweeper.study")
     kind = type(study.network)
+    if _named(sys.modules.get(kind.__module__), kind.__qualname__) is not kind:
+        raise PlanError(
+            f"{path}: {kind.__qualname__} is not what {kind.__module__.rpartition('.')[2]} calls so in the end, and "
+            "workers find it by that name: write the network's class at the top of a file, once, and keep its name"
+        )
     if not kind.__module__.startswith(CODE):
         if study.files:
             raise PlanError(f"{path}: files={list(study.files)!r} are for load() of a network that the file defines")
-        return Source(path.stem, study, argument=str(path))
+        return Source(path.stem, study, argument=str(path), package=installed_package(kind.__module__))
     network = f"{kind.__module__.partition('.')[2]}.{kind.__qualname__}"
     files = {name: _study_file(root, name, path) for name in study.files}
     code = Code(code_digest(sources, path.name, network, files), path.name, network, sources, files, root)
@@ -220,9 +225,15 @@ def _class_in(root: Path, entry: str, network: str, shown: str, sources: Mapping
     # The longest that is a file's, as a file may also define what has its own name.
     end = max(end for end, stem in enumerate(stems) if {f"{stem}.py", f"{stem}/__init__.py"} & sources.keys())
     found: Any = importlib.import_module(".".join([package, *parts[:end]]))
-    for part in parts[end:]:
-        found = getattr(found, part)
-    return found  # type: ignore[no-any-return]
+    return _named(found, ".".join(parts[end:]))  # type: ignore[no-any-return]
+
+
+def _named(module: ModuleType | None, dotted: str) -> Any:
+    """What a module has under a dotted name; None if nothing."""
+    found: Any = module
+    for part in dotted.split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 def _placed(contents: Mapping[str, bytes], digest: str, cache: Path) -> Path:

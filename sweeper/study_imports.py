@@ -1,7 +1,9 @@
 """What a study's file may import: its neighbours, and what is installed; nothing that only this process finds."""
 
+import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import site
 import sys
 import sysconfig
@@ -43,6 +45,23 @@ def _is_installed(name: str, where: Path) -> bool:
     if any(where.is_relative_to(folder) for folder in (*site.getsitepackages(), site.getusersitepackages())):
         return True
     return name in importlib.metadata.packages_distributions()  # where it lies elsewhere, as `pip install -e` leaves it
+
+
+def installed_package(module: str) -> str:
+    """The name of the package that a module which is imported belongs to, and a digest of its code; '' for ours.
+
+    What is installed has a version; but the code of `pip install -e` changes without another one.
+    """
+    name = module.partition(".")[0]
+    if name == OURS:
+        return ""
+    package = sys.modules[name]
+    folders = [Path(folder) for folder in getattr(package, "__path__", ())]
+    files = {path.relative_to(folder).as_posix(): path for folder in folders for path in sorted(folder.rglob("*.py"))}
+    if not folders and package.__file__:
+        files = {name: Path(package.__file__)}
+    facts = [(file, hashlib.sha256(path.read_bytes()).hexdigest()) for file, path in sorted(files.items())]
+    return f"{name} {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
 
 
 def imports_itself(source: bytes, name: str) -> bool:

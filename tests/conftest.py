@@ -26,6 +26,8 @@ _numbers = itertools.count()
 # Hundreds of processes are started that import the package and what it needs: only the first compiles each module.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Several programs share each core here: threads that wait for one another by spinning take it from those they wait for.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_xdist_auto_num_workers(config):

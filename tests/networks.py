@@ -1,6 +1,7 @@
 """Small networks of every kind that a study may have, each with the modules that a kind of trouble comes from."""
 
 import copy
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -261,6 +262,10 @@ class Own(nn.BatchNorm1d):
     """A batch norm of a class of its own."""
 
 
+SHARED = nn.Linear(WIDTH, WIDTH)
+SHARED_STATISTICS = nn.BatchNorm1d(WIDTH, affine=False)
+
+
 class Wrong(nn.Module):
     def __init__(self, config):
         super().__init__()
@@ -295,12 +300,28 @@ class Wrong(nn.Module):
                 self.count = 0
             case "own norm":
                 self.norm = Own(WIDTH)
+            case "shared":
+                self.norm = SHARED
+            case "shared statistics":
+                self.norm = SHARED_STATISTICS
+            case "expanded":
+                self.scale = nn.Parameter(torch.randn(1).expand(WIDTH))
+            case "default":
+                torch.set_default_dtype(torch.float64)
+            case "no gradients":
+                torch.set_grad_enabled(False)
+            case "whole numbers":
+                self.order = nn.Parameter(torch.arange(WIDTH), requires_grad=False)
+            case "lock":
+                self.lock = threading.Lock()
 
     def forward(self, waveform):
         x = self.frames(waveform).relu()
         if self.fault == "own norm":
             x = self.norm(x)
         x = x.mean(2)
+        if self.fault.startswith("shared"):
+            x = self.norm(x)
         match self.fault:
             case "numpy values" | "no value" | "system values" | "unregistered" | "not persistent":
                 x = x * self.scale

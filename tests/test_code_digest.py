@@ -165,3 +165,90 @@ def test_arms_recipes_and_what_is_not_used_keep_the_ids(code):
     assert before == after
     if "import" not in code:
         assert before == nothing
+
+
+NET = "class Net(Network):\n    def build(self): return made({})\n"
+ORDER = {
+    "which of two values stands last": ("W = 8\nW = 4\n", "W = 4\nW = 8\n", "W"),
+    "what is appended first": ("L = []\nL.append(8)\nL.append(4)\n", "L = []\nL.append(4)\nL.append(8)\n", "L"),
+    "how often it is appended": ("L = []\nL.append(8)\nL.append(8)\n", "L = []\n" + 3 * "L.append(8)\n", "L"),
+    "how often it is doubled": ("W = 8\nW *= 2\n", "W = 8\nW *= 2\nW *= 2\n", "W"),
+    "when it was read": ("W = 4\nV = W\nW = 8\n", "W = 4\nW = 8\nV = W\n", "V, W"),
+    "which is called first": ("nn.f(1)\nnn.f(2)\n", "nn.f(2)\nnn.f(1)\n", "1"),
+    "which is registered first": (
+        REGISTER + "@register\nclass A: pass\n@register\nclass B: pass\n",
+        REGISTER + "@register\nclass B: pass\n@register\nclass A: pass\n",
+        "BLOCKS",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ORDER)
+def test_order_and_number_count_where_statements_act_on_others(what):
+    one, other, used = ORDER[what]
+    one, other = (digest({"my": HEAD + code + NET.format(used)}) for code in (one, other))
+    assert one != other
+
+
+def test_the_order_of_definitions_keeps_the_ids():
+    one, other = "def f(): return 1\nRATE = 8\n", "class G:\n    x = 1\nBANDS = 4\n"
+    net = NET.format("f(), G(), RATE, BANDS")
+    orders = [one + other + net, other + one + net, net + one + other]
+    assert len({digest({"my": HEAD + code}) for code in orders}) == 1
+
+
+PAIR = ("WIDTH = 8\n", "WIDTH = 4\n")
+PLACES = {
+    "two files": (HEAD + "import enc, dec\n" + NET.format("enc.WIDTH, dec.WIDTH"), *PAIR),
+    "two files by other names": (
+        HEAD + "from enc import WIDTH as E\nfrom dec import WIDTH as D\n" + NET.format("E, D"),
+        *PAIR,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", PLACES)
+def test_which_file_has_which_of_two_that_share_a_name_counts(what):
+    my, one, other = PLACES[what]
+    assert digest({"my": my, "enc": one, "dec": other}) != digest({"my": my, "enc": other, "dec": one})
+
+
+def test_which_file_a_name_is_imported_from_counts():
+    my = HEAD + "from both import pair\nfrom enc import WIDTH\n" + NET.format("WIDTH, pair()")
+    files = {"enc": PAIR[0], "dec": PAIR[1], "both": "import enc, dec\ndef pair(): return enc.WIDTH, dec.WIDTH\n"}
+    assert digest({"my": my, **files}) != digest({"my": my.replace("from enc", "from dec"), **files})
+
+
+LAZY = "def __getattr__(name):\n    from . import sub\n    return getattr(sub, name)\n"
+PACKAGES = {
+    "import pkg.sub": ("import pkg.sub\n", "pkg.sub.X", ""),
+    "import pkg.sub beside another": ("import pkg.sub\nimport pkg.other\n", "pkg.sub.X, pkg.other.Y", ""),
+    "import pkg.sub in a function": ("def f():\n    import pkg.sub\n    return pkg.sub.X\n", "f()", ""),
+    "import pkg.sub, asked of the package": ("import pkg.sub\n", "pkg.X", "from .sub import X\n"),
+    "a base class": ("import pkg.sub\nclass A(pkg.sub.X): pass\n", "A()", ""),
+    "another name": ("import pkg.sub\nother = pkg.sub\n", "other.X", ""),
+    "import pkg.sub as other": ("import pkg.sub as other\n", "other.X", ""),
+    "__getattr__": ("from pkg import X\n", "X", LAZY),
+    "__dict__": ("from pkg import sub\n", "sub.__dict__['X']", ""),
+}
+
+
+@pytest.mark.parametrize("what", PACKAGES)
+def test_a_packages_module_counts_however_it_is_imported(what):
+    imports, used, init = PACKAGES[what]
+    my = HEAD + imports + NET.format(used)
+    before, after = (
+        digest({"my": my, "pkg/__init__": init, "pkg/sub": f"X = {x}\n", "pkg/other": "Y = 1\n"}) for x in (1, 2)
+    )
+    assert before != after
+
+
+@pytest.mark.parametrize("statement", ["torch.set_num_threads(1)", "from . import sub\nsub.X = 1"])
+@pytest.mark.parametrize("imports", ["from pkg.sub import X", "import pkg.sub as sub\nX = sub.X"])
+def test_so_does_what_a_package_does_when_a_module_of_it_is_imported(imports, statement):
+    my = HEAD + imports + "\n" + NET.format("X")
+    init = f"import torch\n{statement}\n"
+    before, after = (
+        digest({"my": my, "pkg/__init__": code, "pkg/sub": "X = 5\n"}) for code in (init, init.replace("1", "2"))
+    )
+    assert before != after

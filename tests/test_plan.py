@@ -181,6 +181,15 @@ def test_the_confound_guard_refuses_a_second_factor():
         variant(foreign(idle), idle, RECIPE, 10)
 
 
+def test_arms_that_come_to_the_same_in_other_words_are_refused():
+    one = Arm("one", training={"ema": EMAConfig(decay=0.0)})
+    other = Arm("other", training={"ema.decay": 0.0})
+    source = Source("mine", foreign(one, other))
+    with pytest.raises(PlanError, match="arm 'other' comes to the same as 'one': leave one of them out"):
+        plan(source=source, arms=[one, other], recipe=RECIPE)
+    assert plan(source=source, arms=[other], recipe=RECIPE).trials
+
+
 def test_an_arm_switches_fields_of_the_training_by_dotted_names():
     arms = (
         Arm("no-ema", training={"ema.decay": 0.0}),

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,14 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from sweeper.definition import DataConfig, design
 from sweeper.plan import Described, PlanError, build_plan
+from sweeper.results.plans import merge
 from sweeper.results.store import Study
+from sweeper.results.tables import StudyError
 from sweeper.study_file import find, load, save, shipped, with_network
 
+DATA = DataConfig("demo", "official", 1, 8000, 1.0)
 FILES = Path(__file__).with_name("study_files")
 STUDIES = ("mel", "two_files", "transformer", "fraction", "training_alone")
 
@@ -175,6 +180,52 @@ def test_a_file_that_is_no_study_is_told_in_one_line(tmp_path, content, message)
     with pytest.raises(PlanError, match=message) as raised:
         load(file)
     assert len(str(raised.value).splitlines()) == 1
+
+
+NAMELESS = {
+    "in a function": "def made():\n    {network}\n    return Net\nNET = made()()\n",
+    "by another name": "{network}\nNET = Net()\nOther = Net\ndel Net\n",
+    "twice": "{network}\nNET = Net()\n{network}\n",
+    "by make_dataclass": "{network}\nNET = make_dataclass('Made', [], bases=(Net,), frozen=True, kw_only=True)()\n",
+}
+
+
+@pytest.mark.parametrize("what", NAMELESS)
+def test_a_network_that_workers_would_not_find_by_its_name_is_refused(tmp_path, what):
+    network = "class Net(Network): build = lambda self: torch.nn.Linear(1, 1)"
+    code = "import torch\nfrom dataclasses import make_dataclass\nfrom sweeper.study import *\n"
+    code += NAMELESS[what].format(network=network)
+    recipe = "Recipe('r', training=TrainingConfig(), sample_rate=8000, seconds=1.0)"
+    (tmp_path / "mine.py").write_text(f"{code}STUDY = Study(NET, (Arm('full'),), ({recipe},))\n")
+    with pytest.raises(PlanError, match=r"mine\.py: .* write the network's class at the top of a file, once"):
+        load(tmp_path / "mine.py")
+
+
+def test_the_code_of_an_installed_package_is_part_of_the_design(folder, tmp_path, monkeypatch):
+    """As `pip install -e` leaves it: elsewhere, and with another version at most once in a while."""
+    package, about = tmp_path / "site" / "my_nets", tmp_path / "site" / "my_nets-1.0.dist-info"
+    package.mkdir(parents=True)
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-nets\nVersion: 1.0\n")
+    (about / "top_level.txt").write_text("my_nets\n")
+    network, _, study = (folder / "mel.py").read_text().partition("STUDY = ")
+    (package / "__init__.py").write_text(network)
+    (folder / "mine.py").write_text(f"from my_nets import *\nfrom sweeper.study import *\nSTUDY = {study}")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    found = load(folder / "mine.py")
+    assert found.code == "" and found.package.startswith("my_nets ")
+    assert load(folder / "mine.py").package == found.package
+    (package / "__init__.py").write_text(network + "\n# changed\n")
+    changed = load(folder / "mine.py")
+    assert changed.package != found.package
+    plans = [
+        {"data_digest": "d", "trials": []} | {"design": design(each, each.study.recipes[0], DATA, 10)}
+        for each in (found, changed, replace(found, package=""))
+    ]
+    with pytest.raises(StudyError, match=r"another design \(package: my_nets \w+ → my_nets \w+\)"):
+        merge(plans[0], plans[1], "s")
+    assert merge(plans[2], plans[1], "s"), "a study of before it was kept goes on"
+    del sys.modules["my_nets"]
 
 
 def test_an_interrupt_is_no_mistake_of_the_file(tmp_path):

@@ -45,6 +45,7 @@ _SHAPE: Shape = {  # without trials, of which there may be 100,000
     "design": {
         "recipe": str,
         "code": str,
+        "package": str,
         "classes": int,
         "data": {"dataset": str, "split": str, "sample_rate": int, "seconds": float},
         "training": {"epochs": int},
@@ -198,6 +199,8 @@ def _comparable(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any
     networks = [design.get("sizes", {}) | design.get("switches", {}) for design in (old, new)]
     known = networks[0].keys() & networks[1].keys()
     rest = [{name: part for name, part in design.items() if name != "switches"} for design in (old, new)]
+    if not rest[0].get("package"):  # as in studies of before it was kept
+        rest[1].pop("package", None)
     one, other = (p | {"sizes": {n: own[n] for n in known}} for p, own in zip(rest, networks, strict=True))
     return one, other
 

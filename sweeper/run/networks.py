@@ -38,7 +38,7 @@ def check_networks(source: Source, recipe: Recipe, arms: Sequence[Arm], classes:
     for arm in arms:
         idle = idle_switches(base.training, variants[arm.name].training, own_switches(study, arm).training)
         notes += [f"{arm.name}: switching {switch} changes nothing, as {why}" for switch, why in idle.items()]
-    if not source.code:
+    if not source.code and not source.package:
         return notes
     with waiting("checking the networks"):
         return notes + _try_networks(source, {study.reference: base, **variants}, workers)
@@ -53,12 +53,13 @@ def _try_networks(source: Source, variants: Mapping[str, Variant], workers: int)
 
     study, notes, reference = source.study, list[str](), None
     base = variants[study.reference]
-    with shipped(source.code) as elsewhere:
+    with shipped(source.code) if source.code else contextlib.nullcontext() as elsewhere:
         for name, found in variants.items():
             try:
                 notes += check_network(found.network, found.training, workers=workers)
                 module = build(found.network, 0)
-                _check_elsewhere(elsewhere, found.network)
+                if elsewhere is not None:
+                    _check_elsewhere(elsewhere, found.network)
                 if reference is None:
                     reference = module
                     continue

@@ -73,19 +73,33 @@ def check_network(network: Network, training: TrainingConfig, *, workers: int = 
         raise NetworkError(f"{name} has no parameter that is trained: all have requires_grad=False")
     if workers > 1:
         check_shareable(module)
+    whole = [key for key, value in module.named_parameters() if not (value.is_floating_point() or value.is_complex())]
+    if whole:
+        raise NetworkError(f"{name}: {_some(whole)} holds whole numbers, which can't learn; keep it by register_buffer")
     with _told(
         f"{name} can't be copied, as the moving average of its weights needs; keep no tensor that was computed from "
-        "parameters (torch.nn.utils.parametrizations.weight_norm keeps none)"
+        "parameters (torch.nn.utils.parametrizations.weight_norm keeps none), no lock and no open file, and let "
+        "train() return self"
     ):
         EMA(module, training.ema).update()
+    kept = {key: (value, value.clone()) for key, value in module.named_buffers() if _same_memory(value, again[key])}
     with one_thread() if is_light(module, network.samples) else contextlib.nullcontext():
         notes = _train(network, module, training)
+        if moved := [key for key, (value, before) in kept.items() if not torch.equal(value, before)]:
+            raise NetworkError(
+                f"{name}: {_some(moved)} is the same tensor each time that it is built, and changes in training, so a "
+                "trial would begin with what another one left; make it in build(), and not once for all"
+            )
         notes += _mixing(network, module) if workers > 1 else []
         notes += _evaluate(network, module)
         _read_back(network, module)
     counted = count_operations(network, network.samples)
     notes += [f"{name}: operations are not counted: {counted.note}"] if counted.gflops is None else []
     return tuple(notes)
+
+
+def _same_memory(one: Tensor, other: Tensor) -> bool:
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr() != 0
 
 
 def _check_fields(network: Network) -> None:
@@ -98,7 +112,10 @@ def _check_fields(network: Network) -> None:
         hash(network)
         same = restored(type(network), json.loads(canonical_json(asdict(network)))) == network
     except (TypeError, ValueError) as error:
-        raise NetworkError(f"{name}: a field's value can't be hashed and written as JSON: {error}") from None
+        raise NetworkError(
+            f"{name} can't be made again from its fields, hashed and written as JSON: {error}; each field is an "
+            "argument of the class (not init=False), and its value a number, a text, a flag, None or a tuple of these"
+        ) from None
     if not same:
         raise NetworkError(
             f"{name} is another one when its fields were written as JSON and read back; a field's value is a number, a "

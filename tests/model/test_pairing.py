@@ -155,11 +155,16 @@ def test_lazy_layers_have_sizes_and_statistics_that_no_clip_moved():
         ("no value", "Wrong: scale has values that nothing wrote"),
         ("random shape", r"other parameters each time that it is built \(scale\)"),
         ("random draws", "other random numbers each time"),
+        ("shared", "Wrong: norm.weight is the same tensor each time that it is built"),
+        ("expanded", "Wrong: scale has several places in the same memory"),
+        ("default", r"calls torch.set_default_dtype\(torch.float64\), which other networks would find so"),
+        ("no gradients", r"calls torch.set_grad_enabled\(False\)"),
     ],
 )
 def test_what_cannot_be_paired_is_refused_by_name(fault, message):
     with pytest.raises(NetworkError, match=message):
         build(Faulty(fault=fault, **CLIP), 0)
+    assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
 
 
 def test_build_must_return_a_module_on_the_cpu():

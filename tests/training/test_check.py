@@ -37,6 +37,12 @@ def test_every_kind_of_module_passes(body):
         ("late buffer", 'weights can\'t be written and read back: RuntimeError: .* Unexpected key.*: "late"'),
         ("all frozen", "has no parameter that is trained"),
         ("view", "can't be copied, as the moving average of its weights needs"),
+        ("lock", "can't be copied, .* no lock and no open file"),
+        ("whole numbers", "order holds whole numbers, which can't learn; keep it by register_buffer"),
+        (
+            "shared statistics",
+            "norm.running_mean, .* is the same tensor each time that it is built, and changes in training",
+        ),
         ("shape", r"in training, given \[2, 1, 2000\], returned logits of shape \[2\]; expected \[2, 3\]"),
         ("squeeze", r"given \[1, 1, 2000\], returned logits of shape \[3\]; expected \[1, 3\]; a squeeze\(\)"),
         ("tuple", r"returned a tuple; expected logits \[2, 3\], or an Output"),
