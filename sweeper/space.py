@@ -4,6 +4,7 @@ Define-by-run: what is not asked for stays as the recipe has it. A trial is anyt
 methods; Optuna itself is not imported here. What a space can ask is found by asking it.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,31 @@ def tuned(space: Space, scope: SearchScope, values: Mapping[str, Any], base: Tra
         ValueError: a value lies outside of its range.
         KeyError: a value that the space asks for is missing.
     """
-    return space(Chosen(values, scope), base)
+    return ask(space, Chosen(values, scope), base)
+
+
+def ask(space: Space, trial: Trial, base: TrainingConfig) -> TrainingConfig:
+    """What a space makes of a trial.
+
+    Raises:
+        TypeError: it returns no training. And whatever the space raises.
+    """
+    made: object = space(trial, base)
+    if not isinstance(made, TrainingConfig):
+        raise TypeError(
+            f"it returned a {type(made).__name__}; expected the training, as dataclasses.replace(training, …) gives it"
+        )
+    return made
+
+
+def ask_ends(space: Space, scope: SearchScope, base: TrainingConfig) -> None:
+    """Ask for both ends of each range, to see that they can be had.
+
+    Raises:
+        ValueError: a range that has no values. And whatever the space raises.
+    """
+    for last in (False, True):
+        ask(space, _Everything(scope, last=last), base)
 
 
 def recipe_values(space: Space, scope: SearchScope, base: TrainingConfig) -> dict[str, Value]:
@@ -83,7 +108,7 @@ def recipe_values(space: Space, scope: SearchScope, base: TrainingConfig) -> dic
     said = getattr(space, "recipe_values", None)
     recipe = Chosen(_found_values(space, scope, base) if said is None else said(base), scope)
     try:
-        found = space(recipe, base)
+        found = ask(space, recipe, base)
     except KeyError as error:
         raise ValueError(
             f"the search space has no point for this recipe: which {error} gives it is not clear"
@@ -96,7 +121,7 @@ def recipe_values(space: Space, scope: SearchScope, base: TrainingConfig) -> dic
 def _found_values(space: Space, scope: SearchScope, base: TrainingConfig) -> dict[str, Any]:
     recipe = flat_fields(base)
     ends = [_Everything(scope), _Everything(scope, last=True)]
-    made = [flat_fields(space(trial, base)) for trial in ends]
+    made = [flat_fields(ask(space, trial, base)) for trial in ends]
     found = {}
     for name in ends[0].given.keys() | ends[1].given.keys():
         given = [trial.given.get(name) for trial in ends]
@@ -109,7 +134,7 @@ def _found_values(space: Space, scope: SearchScope, base: TrainingConfig) -> dic
 def searched_fields(space: Space, scope: SearchScope, base: TrainingConfig) -> tuple[Searched, ...]:
     """Every field that a search may turn, with its range and the recipe's value: None where that has it off."""
     everything = _Everything(scope)
-    space(everything, base)
+    ask(space, everything, base)
     try:
         values = recipe_values(space, scope, base)
     except ValueError:
@@ -119,7 +144,7 @@ def searched_fields(space: Space, scope: SearchScope, base: TrainingConfig) -> t
 
 def fixed_fields(space: Space, scope: SearchScope, base: TrainingConfig) -> dict[str, Any]:
     """The training fields that neither end of any range changes, as `a.b` and value."""
-    least, most = (flat_fields(space(_Everything(scope, last=last), base)) for last in (False, True))
+    least, most = (flat_fields(ask(space, _Everything(scope, last=last), base)) for last in (False, True))
     recipe = flat_fields(base)
     return {name: recipe[name] for name in recipe if recipe[name] == least.get(name) == most.get(name)}
 
@@ -224,18 +249,32 @@ class _Everything:
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
+        self._check(name, low, high, log)
         self.ranges[name] = f"{low:g} to {high:g}{', log' if log else ''}"
         self.given[name] = value = high if self._last else low
         return value
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        self._check(name, low, high, log)
         self.ranges[name] = f"{low} to {high}, whole{', log' if log else ''}"
         self.given[name] = value = high if self._last else low
         return value
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        if not choices:
+            raise ValueError(f"{name}: there are no choices")
+        if odd := [choice for choice in choices if not isinstance(choice, bool | int | float | str | None)]:
+            raise ValueError(
+                f"{name}: {odd[0]!r} can't be kept as a number, a text or a flag; give names of such choices"
+            )
         boolean = tuple(choices) == (False, True)
         self.ranges[name] = "on or off" if boolean else f"one of {', '.join(map(str, choices))}"
         value = True if boolean else choices[-1 if self._last else min(1, len(choices) - 1)]
         self.given[name] = value
         return value
+
+    def _check(self, name: str, low: float, high: float, log: bool) -> None:
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            raise ValueError(f"{name}: from {low:g} to {high:g} there is nothing; give the lower end first")
+        if log and low <= 0:
+            raise ValueError(f"{name}: a logarithmic range begins above 0, not at {low:g}")

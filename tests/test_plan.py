@@ -190,6 +190,56 @@ def test_arms_that_come_to_the_same_in_other_words_are_refused():
     assert plan(source=source, arms=[other], recipe=RECIPE).trials
 
 
+MISTAKES = {
+    "nothing": (lambda trial, training: None, "it returned a NoneType; expected the training"),
+    "a wrong value": (
+        lambda trial, training: replace(training, label_smoothing=trial.suggest_float("label_smoothing", 0.0, 2.0)),
+        r"label_smoothing and pct_start must lie in 0…1, got 2.* \(test_plan.py:\d+\)",
+    ),
+    "a wrong name": (lambda trial, training: replace(training, lr=1.0), "unexpected keyword argument 'lr'"),
+    "an error": (lambda trial, training: 1 / 0, r"ZeroDivisionError: division by zero \(test_plan.py:\d+\)"),
+    "an old method": (
+        lambda trial, training: trial.suggest_loguniform("max_lr", 1e-3, 1e-2),
+        "a trial has suggest_float, suggest_int and suggest_categorical, not suggest_loguniform",
+    ),
+    "zero": (
+        lambda trial, training: replace(training, weight_decay=trial.suggest_float("decay", 0.0, 1e-2, log=True)),
+        "decay: a logarithmic range begins above 0, not at 0",
+    ),
+    "the wrong way round": (
+        lambda trial, training: replace(training, epochs=trial.suggest_int("epochs", 9, 3)),
+        "epochs: from 9 to 3 there is nothing; give the lower end first",
+    ),
+    "no choices": (
+        lambda trial, training: replace(training, epochs=trial.suggest_categorical("epochs", [])),
+        "epochs: there are no choices",
+    ),
+    "tuples": (
+        lambda trial, training: replace(training, betas=trial.suggest_categorical("betas", [(0.9, 0.99)])),
+        r"betas: \(0.9, 0.99\) can't be kept as a number, a text or a flag",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_in_a_search_space_is_told_in_one_line_before_anything_is_made(what):
+    space, message = MISTAKES[what]
+    source = Source("mine", replace(STUDY, space=space), argument="mine.py")
+    with pytest.raises(PlanError, match=f"mine.py: the search space fails: .*{message}") as raised:
+        plan_searches(
+            study="s",
+            source=source,
+            arms=[ARMS["full"]],
+            recipe=RECIPE,
+            dataset="demo",
+            split="official",
+            folds=(1,),
+            classes=10,
+            scope=SearchScope(),
+        )
+    assert len(str(raised.value).splitlines()) == 1
+
+
 def test_an_arm_switches_fields_of_the_training_by_dotted_names():
     arms = (
         Arm("no-ema", training={"ema.decay": 0.0}),

@@ -5,7 +5,8 @@ scored on them. Its configurations share a seed, so that they differ in nothing 
 own, which no earlier decision has seen.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,9 +25,21 @@ from sweeper.plan import (
     with_heads,
 )
 from sweeper.search.points import points
-from sweeper.space import ScopedTrial, Searched, SearchScope, Space, Trial, fixed_fields, recipe_values, searched_fields
+from sweeper.space import (
+    ScopedTrial,
+    Searched,
+    SearchScope,
+    Space,
+    Trial,
+    ask,
+    ask_ends,
+    fixed_fields,
+    recipe_values,
+    searched_fields,
+)
 from sweeper.study import Arm, Recipe, TrainingConfig
 from sweeper.switches import switched
+from sweeper.training.raised import place_in_code
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,9 @@ class ArmSearch:
 
     def make(self, trial: Trial) -> TrialSpec:
         """A trial that explores, with the values that Optuna suggests."""
-        training = self._space(ScopedTrial(trial, self.scope), self.source.study.recipe_training(self.recipe))
+        base = self.source.study.recipe_training(self.recipe)
+        with _told(self.source):
+            training = ask(self._space, ScopedTrial(trial, self.scope), base)
         return self._spec("explore", 0, switched(training, own_switches(self.source.study, self.arm).training), "")
 
     def most(self, trials: int) -> int:
@@ -135,6 +150,23 @@ class ArmSearch:
         )
 
 
+@contextlib.contextmanager
+def _told(source: Source) -> Iterator[None]:
+    """A mistake in a study's space in one line, with its place.
+
+    Raises:
+        PlanError: in the place of what the space raises.
+    """
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError, ValueError) as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        if isinstance(error, AttributeError) and str(error.name).startswith("suggest_"):
+            words = f"a trial has suggest_float, suggest_int and suggest_categorical, not {error.name}"
+        what = f"{source.argument}: the search space" if source.argument else "the search space"
+        raise PlanError(f"{what} fails: {words}{place_in_code(error)}") from error
+
+
 def plan_searches(
     *,
     study: str,
@@ -150,7 +182,7 @@ def plan_searches(
     """A search for every arm on every fold.
 
     Raises:
-        PlanError: the study has no space, or an arm can't be planned.
+        PlanError: the study has no space, or one that fails or has a range without values, or an arm can't be planned.
     """
     if source.study.space is None:
         raise PlanError(
@@ -159,6 +191,8 @@ def plan_searches(
         )
     for arm in arms:
         variant(source.study, arm, recipe, classes)
+    with _told(source):
+        ask_ends(source.study.space, scope, source.study.recipe_training(recipe))
     return tuple(
         ArmSearch(
             study,
