@@ -7,7 +7,7 @@ nothing. All of them are kept in `gates.json`, in the study.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,12 @@ def ask_gate(study: Study, arm: str, against: str | None, margin: float | None =
         if identical(study, *([row for row in complete if row["arm"] == name] for name in (arm, against))):
             why = "its answers are the other's to the last bit, in every block"
             return found | {"diff": 0.0, "low": 0.0, "high": 0.0, "outcome": "equivalent", "why": why}
-    digest = hashlib.sha256(json.dumps([arm, against]).encode() + scores.tobytes()).hexdigest()[:16]
+    known = [
+        [grid.folds[fold], grid.seeds[seed], *scores[:, fold, seed]]
+        for fold, seed in np.argwhere(np.isfinite(scores[0]))
+    ]
+    digest = _digest(arm, against, json.dumps(known).encode())
+    former = _digest(arm, against, scores.tobytes())  # as it was kept before, with other arms' blocks
 
     def answer(level: float) -> dict[str, Any]:
         compared = compare_arms(
@@ -88,16 +93,16 @@ def ask_gate(study: Study, arm: str, against: str | None, margin: float | None =
             resolution=grid.resolution,
         )
         told = {"diff": compared.diff[1], "low": compared.low[1], "high": compared.high[1]}
-        known = {name: float(value) for name, value in told.items() if np.isfinite(value)}
+        numbers = {name: float(value) for name, value in told.items() if np.isfinite(value)}
         units = {"units": int(compared.units[1]), "unit": compared.unit, "claim": claimed(compared.claim, plan)}
-        return known | units | {"outcome": verdicts(compared, margin)[1] or "undecided"}
+        return numbers | units | {"outcome": verdicts(compared, margin)[1] or "undecided"}
 
     kept: dict[str, Any] = {}
 
     def change(data: bytes | None) -> bytes:
         nonlocal kept
         asked = _asked(data, study)
-        if (kept := next((gate for gate in asked if gate["trials"] == digest), {})) == {}:
+        if (kept := next((gate for gate in asked if gate["trials"] in (digest, former)), {})) == {}:
             number = len(asked) + 1
             kept = {"arm": arm, "against": against, "trials": digest, "gate": number}
             kept["level"] = ERROR / (number * (number + 1))
@@ -119,11 +124,32 @@ def _as_looked_at(sequential: Sequential, arm: str, margin: float) -> dict[str, 
     return numbers | {"outcome": words or "undecided", "why": f"as the look after {blocks} blocks said"}
 
 
+def _digest(arm: str, against: str, scores: bytes) -> str:
+    return hashlib.sha256(json.dumps([arm, against]).encode() + scores).hexdigest()[:16]
+
+
+def merge_gates(parts: Sequence[Study]) -> bytes | None:
+    """The `gates.json` of a study that is made of several: what was spent in any of them is; None where nothing was.
+
+    Raises:
+        StudyError: one is damaged.
+    """
+    asked: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        try:
+            (data,) = part.storage.read(GATES)
+        except FileNotFoundError:
+            continue
+        asked = {gate["trials"]: gate for gate in _asked(data, part)} | asked
+    gates = [gate | {"gate": number} for number, gate in enumerate(asked.values(), 1)]
+    return (json.dumps(gates, indent=1, sort_keys=True) + "\n").encode() if gates else None
+
+
 def _asked(data: bytes | None, study: Study) -> list[dict[str, Any]]:
     try:
         asked = [] if data is None else json.loads(data)
         numbers = [gate["gate"] for gate in asked if isinstance(gate["trials"], str) and gate["level"] > 0]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         numbers, asked = [0], []
     if numbers != list(range(1, len(asked) + 1)):
         raise StudyError(f"{study}/{GATES} is damaged: what gates have spent can't be told; restore it from a copy")

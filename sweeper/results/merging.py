@@ -3,6 +3,7 @@
 Rows are taken as they are, with what their trials left. Of a trial that two studies hold, the first one's counts.
 """
 
+import re
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
@@ -15,6 +16,7 @@ from sweeper.results.budget import BUDGET
 from sweeper.results.evidence import FOLDERS
 from sweeper.results.floors import FILE, Floor, read_floor, write_floor
 from sweeper.results.folder import Folder
+from sweeper.results.gates import GATES, merge_gates
 from sweeper.results.plans import merge
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError, table_bytes
@@ -37,12 +39,16 @@ def merge_studies(parts: Sequence[Study], whole: Study) -> int:
     for part in parts:
         if "running" in set(read_attempts(part)["outcome"].to_pylist()):
             raise StudyError(f"{part} is still at work; wait for its end, or for half a minute if it was killed")
-    floor = _floor(parts, together)
+    floor, gates = _floor(parts, together), merge_gates(parts)
+    if not any(part.trials().num_rows for part in parts):
+        raise StudyError(f"{' and '.join(map(str, parts))}: there is no trial to take")
     whole.create()
     # What a budget left out of a part is a hole of the whole.
     whole.write_plan(together | {"study": whole.name} | ({BUDGET: {}} if BUDGET in together else {}))
     if floor is not None:
         write_floor(whole, floor, together["data_digest"])
+    if gates is not None:
+        whole.storage.write(GATES, gates)
     taken: set[str] = set()
     for part in parts:
         _copy(part, whole, taken)
@@ -117,7 +123,7 @@ def _copy(part: Study, whole: Study, taken: set[str]) -> None:
     mine = {row["trial_id"]: row for row in rows if row["status"] != "failed"}
     for folder in FOLDERS:
         for name in part.storage.files(folder):
-            if name.partition(".")[0] in mine:
+            if re.split(r"[.-]", name, maxsplit=1)[0] in mine:  # also what a killed commit left aside, under its mark
                 (content,) = part.storage.read(f"{folder}/{name}")
                 whole.storage.write(f"{folder}/{name}", content)
     for row in rows:

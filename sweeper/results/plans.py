@@ -12,6 +12,7 @@ _REMEDY = "restore it, or delete it and run the study's command again"
 _OBJECTIVES, _COSTS = ("accuracy", "accuracy_ema"), (None, "gflops", "seconds")
 _SHAPE: Shape = {  # without trials, of which there may be 100,000
     "searches": list,
+    "winners": [{"arm": str, "fold": int, "params": str}],
     "study": str,
     "fixed_study": str,
     "reference": str,
@@ -131,6 +132,10 @@ def merge(
     merged = {**old, **new, "trials": _joined(old, new, "trials", lambda trial: trial["trial_id"])}
     if "searches" in merged:
         merged["searches"] = _joined(old, new, "searches", lambda search: (search["arm"], search["fold"]))
+    if "winners" in merged:
+        merged["winners"] = _joined(old, new, "winners", lambda winner: (winner["arm"], winner["fold"]))
+    if "extended" in merged:  # of two studies that become one, the one that grew more often
+        merged["extended"] = max((plan.get("extended", ()) for plan in (new, old)), key=len)
     merged |= {"sequential": old["sequential"]} if "sequential" in old else {}
     if "looks" in merged:
         merged["looks"] = _all_looks(old.get("looks", ()), new.get("looks", ()))

@@ -69,6 +69,7 @@ class Found:
         recipe_params: the recipe's own values.
         stages: the rows of each stage, in the order in which they ended.
         leading: params of the best complete trials, the best first: those that are run again with further seeds.
+        named: params of the winner with which a grid was begun; '' where none was.
     """
 
     arm: str
@@ -77,6 +78,7 @@ class Found:
     recipe_params: str
     stages: Mapping[str, Sequence[Row]]
     leading: tuple[str, ...]
+    named: str = ""
 
     @property
     def explored(self) -> Sequence[Row]:
@@ -101,9 +103,12 @@ class Found:
     def winner(self) -> Candidate | None:
         """The configuration with the best mean over the replicates' seeds; None before there are any.
 
-        Only configurations that finished on the most seeds are considered: one that failed on a seed can't win.
+        Only configurations that finished on the most seeds are considered: one that failed on a seed can't win. Once a
+        grid was begun with one, it stays the winner.
         """
         found = self.candidates()
+        if named := [candidate for candidate in found if candidate.params == self.named]:
+            return named[0]
         seeds = max((len(candidate.scores) for candidate in found), default=0)
         return next((candidate for candidate in found if len(candidate.scores) == seeds), None)
 
@@ -130,11 +135,12 @@ def read_searches(study: Study, trials: pa.Table | None = None) -> tuple[Found, 
         if row["stage"] in STAGES:
             rows.setdefault((row["arm"], row["fold"], row["stage"]), []).append(row)
     found = []
+    named = {(winner["arm"], winner["fold"]): winner["params"] for winner in plan.get("winners", ())}
     for search in plan["searches"]:
         key = (search["arm"], search["fold"])
         stages: dict[str, list[Row]] = {stage: _in_order(rows.get((*key, stage), ())) for stage in STAGES}
         leading = tuple(row["params"] for row in _best(stages["explore"], goal)[:top])
-        found.append(Found(*key, goal, search["recipe_params"], stages, leading))
+        found.append(Found(*key, goal, search["recipe_params"], stages, leading, named.get(key, "")))
     return tuple(found)
 
 

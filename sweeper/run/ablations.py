@@ -13,7 +13,7 @@ from sweeper.plan import Plan, Source, TrialSpec
 from sweeper.results.budget import BUDGET, Spending, read_stop
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
-from sweeper.run.budget import budget_facts, describe_stop, read_budget
+from sweeper.run.budget import budget_facts, cut_before, describe_stop, read_budget
 from sweeper.run.checks import check_begin, check_numbers
 from sweeper.run.conclusion import describe_conclusion
 from sweeper.run.describe import describe, describe_reach, expected_cost
@@ -78,21 +78,23 @@ def run_ablations(options: AblationOptions, say: Say) -> Outcome:
             for line in lines:
                 say(line)
         return Outcome(OK, None)
+    planned = {trial.trial_id for trial in grid.plan.trials}
     spending = None if budget is None or not grid.missing else Spending(study, budget, grid.plan.trials)
     if budget is not None and spending is not None and not spending.affords(grid.missing[0]):
         stop = spending.stop()
         old = study.read_plan() or {"trials": ()}
         left = stop.left & {trial["trial_id"] for trial in old["trials"]}
         if left:  # a command that was interrupted may not have come to write it down
-            study.write_plan(old | {BUDGET: budget.record(replace(stop, left=left))})
+            study.write_plan(old | {BUDGET: budget.record(replace(stop, left=left | cut_before(study, planned)))})
         say(f"Nothing to do: {describe_stop(stop)}. No training was done.")
         return Outcome(OK, study)
     with resumable(study):
-        store = begin(grid, say, budget_facts(study, budget) if grid.missing else {})
+        store = begin(grid, say, budget_facts(study, budget, planned) if grid.missing else {})
         code = train(grid, store, say, spending)
         if spending is not None and spending.refused and not signals.asked():
             stop = spending.stop()
-            study.write_plan(grid.plan.describe() | {"data_digest": store.digest, BUDGET: spending.budget.record(stop)})
+            record = spending.budget.record(replace(stop, left=stop.left | cut_before(study, planned)))
+            study.write_plan(grid.plan.describe() | {"data_digest": store.digest, BUDGET: record})
             say(f"{describe_stop(stop)}.")
         return Outcome(code, study)
 

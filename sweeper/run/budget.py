@@ -2,10 +2,11 @@
 
 import math
 import re
+from collections.abc import Collection
 from typing import Any
 
 from sweeper.plan import PlanError
-from sweeper.results.budget import BUDGET, Budget, Stop
+from sweeper.results.budget import BUDGET, Budget, Stop, read_stop
 from sweeper.results.store import Study
 from sweeper.run.options import AblationOptions
 from sweeper.run.words import count
@@ -35,11 +36,26 @@ def read_budget(options: AblationOptions) -> Budget | None:
     return Budget(amount / price, f"{amount:g} $, {amount / price:.3g} device-hours at {price:g}")
 
 
-def budget_facts(study: Study, budget: Budget | None) -> dict[str, Any]:
-    """What the plan of a study that begins, or goes on, says of its budget; a former one is none any more."""
-    if budget is not None:
-        return {BUDGET: budget.record()}
-    return {BUDGET: {}} if (study.read_plan() or {}).get(BUDGET) else {}
+def budget_facts(study: Study, budget: Budget | None, planned: Collection[str]) -> dict[str, Any]:
+    """What the plan of a study that begins, or goes on, says of its budget; a former one is none any more.
+
+    But the trials that it cut stay cut until they are asked for.
+
+    Args:
+        study: whose.
+        budget: the one that was asked for.
+        planned: ids of the trials that are asked for.
+    """
+    former = (study.read_plan() or {}).get(BUDGET) or {}
+    if cut := cut_before(study, planned):
+        return {BUDGET: former | {"left": sorted(cut)}}
+    return {BUDGET: {} if budget is None else budget.record()} if budget is not None or former else {}
+
+
+def cut_before(study: Study, planned: Collection[str]) -> frozenset[str]:
+    """Trials that an earlier budget left out, and that are not asked for now."""
+    stop = read_stop(study.read_plan() or {})
+    return frozenset() if stop is None else stop.left.difference(planned)
 
 
 def describe_stop(stop: Stop) -> str:

@@ -251,7 +251,8 @@ class SearchStages:
         self.start()
         course = self.course(stage, len(missing))
         code = sweep(self.options, missing, self.store, self.study, self.say, course)
-        self._interrupted = code not in (OK, FAILED)
+        # Also where another command is at some, or a worker died without a row: what comes next needs them all.
+        self._interrupted = code not in (OK, FAILED) or any(self.study.row(t.trial_id) is None for t in missing)
         return code
 
 

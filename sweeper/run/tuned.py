@@ -60,8 +60,14 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
             code = seeker.name_winners()
             write_searches(study, read_searches(study))
             if seeker.named():
-                plan = _grid(searches, seeker.found(), options)
-                write_search_plan(study, searches, options, facts | {"trials": plan.describe()["trials"]})
+                found = seeker.found()
+                plan = _grid(searches, found, options)
+                # From now on these are the winners, whatever a replicate that failed scores when it is tried again.
+                winners = [
+                    {"arm": f.arm, "fold": f.fold, "params": f.winner.params} for f in found.values() if f.winner
+                ]
+                grid = {"trials": plan.describe()["trials"], "winners": winners}
+                write_search_plan(study, searches, options, facts | grid)
                 done = study.finished()
                 missing = [trial for trial in plan.trials if trial.trial_id not in done]
                 keeping_floor(study, store, options.split, run.folds)(say)

@@ -70,7 +70,8 @@ def run_until_decided(options: AblationOptions, run: Run, say: Say, budget: Budg
         return Outcome(OK, None)
     with resumable(study):
         store = run.open(options, say)
-        base = plan.describe() | run.facts(options, store) | facts | budget_facts(study, budget) | {"trials": []}
+        asked = {spec.trial_id for of_arm in specs for spec in of_arm}
+        base = plan.describe() | run.facts(options, store) | facts | budget_facts(study, budget, asked) | {"trials": []}
         study.write_plan(base)
         floor = keeping_floor(study, store, options.split, run.folds)
         wanted = [spec for of_arm in specs for spec in of_arm[:most]]

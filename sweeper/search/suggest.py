@@ -206,12 +206,16 @@ class Search:
             elif trial.state is not TrialState.WAITING:
                 self._past.add(trial.number)
             known.add((trial_id, trial.state))
-        missing = [row for row in rows if (row["trial_id"], _outcome(row, self._goal)[0]) not in known]
-        self._study.add_trials([self._known(row) for row in missing])
+        frozen = [(row, self._known(row)) for row in rows]  # all: the space may have changed since
+        self._study.add_trials([trial for row, trial in frozen if (row["trial_id"], trial.state) not in known])
 
     def _known(self, row: Row) -> FrozenTrial:
+        def make(asked: Any) -> None:
+            if self._make(asked).trial_id != row["trial_id"]:
+                raise ValueError("they give another training now")
+
         try:
-            return _frozen(row, self._make, self._goal)
+            return _frozen(row, make, self._goal)
         except (KeyError, TypeError, ValueError) as error:
             raise StudyError(
                 f"trial {row['trial_id']} of {self.name} has values that this search does not choose "

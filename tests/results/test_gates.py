@@ -1,5 +1,6 @@
 """A gate may be asked again and again: what it spends is kept, and how seldom it errs is simulated."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -58,6 +59,24 @@ def test_each_new_question_spends_less_and_the_same_one_nothing(study):
     assert len(json.loads((study.folder / GATES).read_text())) == 3
 
 
+def test_trials_of_other_arms_make_no_new_question(study):
+    """They add blocks, in which the two that are asked about have nothing."""
+    add(study, {arm: noisy(mean) for arm, mean in (("full", 0.6), ("garm", 0.8), ("macem-a", 0.5))})
+    first = ask_gate(study, "garm", None, MARGIN)
+    add(study, {"macem-a": noisy(0.5, 2, seed=3)}, first=5)
+    assert ask_gate(study, "garm", None, MARGIN) == first
+
+
+def test_a_question_that_was_kept_as_it_once_was_is_no_new_one(study):
+    add(study, {"full": noisy(0.6), "garm": noisy(0.8, seed=1)})
+    scores = np.stack([noisy(0.6), noisy(0.8, seed=1)])[:, None]
+    former = hashlib.sha256(json.dumps(["garm", "full"]).encode() + scores.tobytes()).hexdigest()[:16]
+    kept = [{"arm": "garm", "against": "full", "trials": former, "gate": 1, "level": ERROR / 2}]
+    study.write_json(GATES, kept)
+    assert ask_gate(study, "garm", None, MARGIN)["gate"] == 1
+    assert json.loads((study.folder / GATES).read_text()) == kept
+
+
 def test_what_cannot_be_told_spends_nothing(study):
     add(study, {"full": [0.6], "garm": [0.8]})
     assert "no spread" in ask_gate(study, "garm", None, MARGIN)["why"]
@@ -99,7 +118,7 @@ def test_a_study_that_compares_no_arms_is_refused(study, monkeypatch, plan, what
         ask_gate(study, "garm", None, MARGIN)
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '[{"gate": 2, "trials": "x", "level": 0.1}]'])
+@pytest.mark.parametrize("content", ["{", 200_000 * "[", "[1]", '[{"gate": 2, "trials": "x", "level": 0.1}]'])
 def test_what_was_spent_is_not_forgotten_where_the_file_is_damaged(study, content):
     add(study, {"full": noisy(0.6), "garm": noisy(0.8)})
     (study.folder / GATES).write_text(content)

@@ -1,5 +1,7 @@
 """Two half studies are one whole, row for row; what can't be one study is refused, and nothing is begun."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from sweeper.report.tables import heading
 from sweeper.results import leaderboard
 from sweeper.results.attempts import attempt
 from sweeper.results.floors import Floor, write_floor
+from sweeper.results.gates import ask_gate
 from sweeper.results.merging import merge_studies
 from sweeper.results.store import Study
 from sweeper.results.tables import StudyError
@@ -132,3 +135,40 @@ def test_a_study_at_work_or_a_name_that_is_taken_is_refused(tmp_path, rows):
     running = attempt(study, rows[0]["trial_id"], device="cpu", cpus=1, gpus=0)
     with running, pytest.raises(StudyError, match="still at work"):
         merge_studies([study], Study(tmp_path / "merged"))
+
+
+def test_what_gates_have_spent_in_the_parts_is_spent_in_the_whole(tmp_path, rows):
+    halves = [make(tmp_path / str(seed), [row for row in rows if row["replicate"] == seed]) for seed in (0, 1)]
+    for half in halves:
+        ask_gate(half, "garm", None, 0.01)
+    ask_gate(halves[1], "macem-a", None, 0.01)
+    merge_studies(halves, merged := Study(tmp_path / "merged"))
+    assert ask_gate(merged, "garm", None, 0.01)["gate"] == 4
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_studies_that_grew_the_one_that_grew_more_often_counts(tmp_path, rows, order):
+    grown = [[{"blocks": n, "to": n + 1, "finished": 1} for n in range(1, 1 + times)] for times in (1, 3)]
+    parts = [make(tmp_path / str(n), rows[n : n + 1], extended=grown[n]) for n in (0, 1)]
+    merge_studies([parts[n] for n in order], merged := Study(tmp_path / "merged"))
+    assert merged.read_plan()["extended"] == grown[1]
+
+
+def test_what_a_killed_commit_left_under_its_mark_comes_along(tmp_path, rows):
+    """An earlier attempt, killed before its row, has the usual name."""
+    study = make(tmp_path / "1", rows)
+    row = study.row(rows[0]["trial_id"])
+    usual = study.folder / "predictions" / f"{row['trial_id']}.parquet"
+    usual.rename(usual.with_stem(f"{row['trial_id']}-{row['evidence']}"))
+    study.evidence.keep_table("predictions", row["trial_id"], "0" * 12, [prediction(row["trial_id"])] * 20)
+    assert usual.exists() and study.evidence.predictions(row) is not None
+    merge_studies([study], merged := Study(tmp_path / "merged"))
+    assert merged.evidence.predictions(merged.row(row["trial_id"])) is not None
+
+
+def test_nothing_is_made_of_studies_without_a_trial(tmp_path, rows):
+    study = make(tmp_path / "1", rows)
+    shutil.rmtree(study.folder / "trials")
+    with pytest.raises(StudyError, match="there is no trial to take"):
+        merge_studies([study], merged := Study(tmp_path / "merged"))
+    assert not merged.exists()

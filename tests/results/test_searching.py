@@ -1,5 +1,7 @@
 """A search read back from its rows: goals, the leading configurations, and who wins."""
 
+from dataclasses import replace
+
 import pytest
 
 from sweeper.results.searching import Found, Goal, read_searches, search_table
@@ -32,6 +34,12 @@ def test_a_configuration_that_failed_on_some_seed_does_not_win_by_luck():
 
 def test_what_leads_no_longer_does_not_win():
     assert found((), [row("old", 0.99), row("a", 0.5)]).winner.params == "a"
+
+
+def test_the_winner_that_a_grid_was_begun_with_stays():
+    replicated = [row("a", 0.9), row("b", 0.5)]
+    assert replace(found((), replicated), named="b").winner.params == "b"
+    assert found((), replicated).winner.params == "a"
 
 
 def test_goals():

@@ -46,11 +46,23 @@ def test_anything_else_is_refused(text, price, words):
 
 def test_a_former_budget_is_none_any_more(tmp_path):
     study = Study(tmp_path / "s")
-    assert budget_facts(study, None) == {}
+    assert budget_facts(study, None, ()) == {}
     study.create()
     study.write_plan({"trials": [], "design": {}, "data_digest": "x", BUDGET: {"device_hours": 1.0}})
-    assert budget_facts(study, None) == {BUDGET: {}}
-    assert budget_facts(study, read_budget(AblationOptions(budget="2h")))[BUDGET]["device_hours"] == 2
+    assert budget_facts(study, None, ()) == {BUDGET: {}}
+    assert budget_facts(study, read_budget(AblationOptions(budget="2h")), ())[BUDGET]["device_hours"] == 2
+
+
+def test_what_a_former_budget_cut_stays_cut_until_it_is_asked_for(tmp_path):
+    study, larger = Study(tmp_path / "s"), read_budget(AblationOptions(budget="2h"))
+    study.create()
+    stopped = {"device_hours": 1.0, "words": "1 device-hours", "spent": 0.9, "left": ["a", "b"]}
+    study.write_plan({"trials": [], "design": {}, "data_digest": "x", BUDGET: stopped})
+    for budget in (None, larger):
+        assert budget_facts(study, budget, {"c"}) == {BUDGET: stopped}, "another arm, fewer seeds"
+        assert budget_facts(study, budget, {"a", "c"}) == {BUDGET: stopped | {"left": ["b"]}}
+    assert budget_facts(study, None, {"a", "b"}) == {BUDGET: {}}
+    assert budget_facts(study, larger, {"a", "b"}) == {BUDGET: larger.record()}
 
 
 @pytest.fixture(scope="module")

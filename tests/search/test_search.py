@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -160,6 +161,20 @@ def test_a_search_goes_on_with_what_it_learned(tmp_path, open_search, keep):
     before = len(trials(storage))
     open_search([*rows, *more], storage=open_storage(tmp_path, None), budget=30)
     assert len(trials(open_storage(tmp_path, None))) == before, "nothing is remembered twice"
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["storage kept", "storage lost"])
+def test_a_space_that_means_something_else_by_the_same_values_is_refused(tmp_path, open_search, plan, keep):
+    def space(factor):
+        return lambda trial, base: replace(base, max_lr=factor * trial.suggest_float("rate", 1e-4, 1e-2))
+
+    rows = run(open_search(storage=open_storage(tmp_path, None), plan=searching(plan, space(1.0))), 3)
+    if not keep:
+        (tmp_path / JOURNAL).unlink()
+    storage = open_storage(tmp_path, None)
+    with pytest.raises(StudyError, match=r"values that this search does not choose .*they give another training now"):
+        open_search(rows, storage=storage, plan=searching(plan, space(0.1)))
+    assert open_search(rows, storage=storage, plan=searching(plan, space(1.0))).left == 7
 
 
 def test_what_was_running_when_the_process_died_is_tried_again(tmp_path, open_search):
