@@ -50,6 +50,7 @@ class _Look:
     format: tuple[int, int, str]
     clipped: bool
     silent: bool
+    nothing: bool
     content: bytes
     fingerprint: np.ndarray
 
@@ -66,7 +67,7 @@ def check(dataset: Dataset, progress: bool = True) -> Report:
                 unreadable.append((clip.clip_id, str(seen)))
             else:
                 found[clip.clip_id] = seen
-    heard = [clip_id for clip_id, seen in found.items() if seen.fingerprint.any()]
+    heard = [clip_id for clip_id, seen in found.items() if not seen.nothing]
     same = defaultdict(list)
     for clip_id in heard:
         same[found[clip_id].content].append(clip_id)
@@ -96,6 +97,7 @@ def _look(path: Path) -> _Look | AudioError:
         format=(recording.sample_rate, recording.channels, recording.subtype),
         clipped=bool((extreme == CLIPPED_RUN).any()) if len(native) >= CLIPPED_RUN else False,
         silent=bool(np.max(np.abs(recording.samples)) < SILENT_PEAK),
+        nothing=not native.any(),
         content=content_hash(recording.samples, recording.sample_rate),
         fingerprint=fingerprint(native, recording.sample_rate),
     )

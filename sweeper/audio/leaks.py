@@ -75,8 +75,7 @@ def audit(store: ClipStore, training: NDArray[np.int64], test: NDArray[np.int64]
     """Compare the two sides of a split, rows of the store's table."""
     clips = store.clips
     both = np.intersect1d(clips.groups[training], clips.groups[test])
-    heard_training = training[clips.fingerprints[training].any(axis=1)]  # a fingerprint of zeros is silence
-    heard_test = test[clips.fingerprints[test].any(axis=1)]
+    heard_training, heard_test = training[store.heard[training]], test[store.heard[test]]
     known: dict[bytes, int] = {clips.hashes[row].tobytes(): int(row) for row in heard_training}
     exact = [(int(row), known[content]) for row in heard_test if (content := clips.hashes[row].tobytes()) in known]
     repeated = {row for row, _other in exact}

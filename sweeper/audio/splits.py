@@ -100,19 +100,23 @@ def check(dataset: Dataset, name: str, folds: Sequence[int], seed: int = 0) -> N
         if name == "official":
             _shared_groups(labels, training, test, _by_design(labels, name)).refuse(dataset.name)
         _validation_rows(labels, name, fold, training, seed)
-        trained = np.unique(labels.targets[training])
-        if len(trained) < 2:
-            raise SplitError(
-                f"{dataset.name}, fold {fold}: all {len(training)} training clips are of one class, "
-                f"{dataset.classes[trained[0]]!r}; classification needs two"
-            )
-        if not np.isin(labels.targets[test], trained).any():
-            raise SplitError(
-                f"{dataset.name}, fold {fold}: none of the {len(test)} test clips is of a class that is trained; every "
-                "class needs clips in several folds"
-            )
+        _check_classes(labels, fold, training, test)
         if name == "official" and dataset.separates_groups:
             _refuse_shared_groups(labels, names, training, test)
+
+
+def _check_classes(labels: "_Labels", fold: int, training: Rows, test: Rows) -> None:
+    dataset, trained = labels.dataset, np.unique(labels.targets[training])
+    if len(trained) < 2:
+        raise SplitError(
+            f"{dataset.name}, fold {fold}: all {len(training)} training clips are of one class, "
+            f"{dataset.classes[trained[0]]!r}; classification needs two"
+        )
+    if not np.isin(labels.targets[test], trained).any():
+        raise SplitError(
+            f"{dataset.name}, fold {fold}: none of the {len(test)} test clips is of a class that is trained; every "
+            "class needs clips in several folds"
+        )
 
 
 def _refuse_shared_groups(labels: "_Labels", names: NDArray[np.str_], training: Rows, test: Rows) -> None:
@@ -159,11 +163,29 @@ def split(store: ClipStore, name: str, fold: int, seed: int = 0) -> Split:
     labels = _Labels(store.dataset, store.clips.targets, store.clips.folds, _inseparable(store))
     test = _test_rows(labels, name, [fold], len(folds), seed)[0]
     training = _training_rows(labels, fold, test)
+    _check_classes(labels, fold, training, test)  # again, as files that can't be read may have been left out
     result = audit(store, training, test, _by_design(labels, name))
     if name == "official":
         result.refuse(store.dataset.name)
     validation = _validation_rows(labels, name, fold, training, seed)
     return Split(np.setdiff1d(training, validation), validation, test, result)
+
+
+def refuse_remembered(store: ClipStore, name: str, fold: int) -> None:
+    """Refuse to select by validation clips that are trained on, where the split promises that none is.
+
+    Raises:
+        LeakError: groups or identical clips among those that train and those that select.
+    """
+    if name == "official" and store.dataset.separates_groups:
+        sides = split(store, name, fold)
+        found = audit(store, sides.train, sides.validation, by_design=False)
+        if not found.safe:
+            what = found.message.removeprefix("not leakage-safe: ").replace("test clips", "validation clips")
+            raise LeakError(
+                f"{store.dataset.name}, fold {fold}: {what}, so that a search would choose what remembers them; "
+                "correct the folds or remove the clips, or use --split grouped"
+            )
 
 
 def _shared_groups(labels: _Labels, training: Rows, test: Rows, by_design: bool) -> LeakAudit:
@@ -266,7 +288,7 @@ def _inseparable(store: ClipStore) -> Rows:
 
     clips = store.clips
     names, group = np.unique(clips.groups, return_inverse=True)
-    heard = np.flatnonzero(clips.fingerprints.any(axis=1))
+    heard = np.flatnonzero(store.heard)
     _contents, first, content = np.unique(clips.hashes[heard], axis=0, return_index=True, return_inverse=True)
     same = (group[heard], group[heard[first[content.ravel()]]])
     links = coo_array((np.ones(len(heard)), same), shape=(len(names), len(names)))

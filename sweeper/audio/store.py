@@ -1,7 +1,8 @@
 """The clip store: every clip of a data set decoded once per machine, and from then on mapped into memory.
 
 A store is a folder in the cache whose name is a digest of the files (name below their common folder, size, time
-of change), their labels and the sample rate: when any of these changes, it is another store. It holds
+of change), their labels and the sample rate: when any of these changes, it is another store; and so it is for other
+files of which all these are the same. It holds
 
     samples      int16, little-endian, clips one after the other, sorted by fold; each fold begins on a 64 KiB
                  boundary, so that mapping the folds that train maps nothing of the fold that tests
@@ -16,6 +17,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,10 +28,12 @@ from numpy.typing import NDArray
 from sweeper.audio.clips import Clips
 from sweeper.audio.datasets.base import Dataset, DatasetError, shorten
 from sweeper.audio.places import cache_folder, failed_write
+from sweeper.audio.reader import AudioError, decode
 
 FORMAT = 4  # raise it when a store's content changes: decoding, resampling, layout
 SAMPLES, TABLE, DESCRIPTION = "samples", "table.npz", "store.json"
 MAX_VIEWS = 64
+CHECKED = 4  # files that are decoded again before a store is used
 
 
 class StoreError(DatasetError):
@@ -86,13 +90,30 @@ class ClipStore:
     def __len__(self) -> int:
         return len(self.clips)
 
+    @cached_property
+    def heard(self) -> NDArray[np.bool_]:
+        """Which clips can be told to repeat each other, `[clips]`: silent ones all sound alike.
+
+        A fingerprint is also 0 throughout where a hum never changes, or a short sound falls between its windows; where
+        such clips have the same hash, the samples say what they are.
+        """
+        heard: NDArray[np.bool_] = np.asarray(self.clips.fingerprints.any(axis=1))
+        quiet = np.flatnonzero(~heard)
+        _, same, count = np.unique(self.clips.hashes[quiet], axis=0, return_inverse=True, return_counts=True)
+        for row in quiet[count[same.ravel()] > 1] if len(quiet) else ():
+            heard[row] = self._map(row, row + 1).samples.any()
+        return heard
+
     @property
     def notes(self) -> tuple[str, ...]:
         """The data set's notes, and what was skipped."""
         if not self.skipped:
             return self.dataset.notes
         listed = shorten(clip_id for clip_id, _reason in self.skipped)
-        return (*self.dataset.notes, f"{len(self.skipped)} unreadable clips skipped: {listed}")
+        left = set(np.unique(self.clips.targets).tolist())
+        gone = [name for target, name in enumerate(self.dataset.classes) if target not in left]
+        none = f"; none is left of {shorten(gone)}" if gone else ""
+        return (*self.dataset.notes, f"{len(self.skipped)} unreadable clips skipped: {listed}{none}")
 
     def parts(self, rows: NDArray[np.int64]) -> list[Clips]:
         """The clips `rows`, in order, without any other clip's samples.
@@ -159,6 +180,11 @@ def prepare(
 
     folder = (cache or cache_folder()) / "clips" / f"{dataset.name}-{sample_rate}-{_key(dataset, sample_rate)[:16]}"
     store = _open(folder, dataset, sample_rate)
+    if store is not None and not _sounds_as(store):  # files of the same names, sizes and times lie elsewhere
+        folder = folder.with_name(
+            f"{folder.name}-{hashlib.sha256(os.fsencode(_common(dataset).resolve())).hexdigest()[:8]}"
+        )
+        store = _open(folder, dataset, sample_rate)
     if store is None:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +204,7 @@ def prepare(
 
 def _key(dataset: Dataset, sample_rate: int) -> str:
     """A digest of all that a store depends on, without opening any file of the data set."""
-    common = Path(os.path.commonpath([clip.path.parent for clip in dataset.clips]))
+    common = _common(dataset)
     files = []
     for clip in dataset.clips:
         try:
@@ -190,6 +216,25 @@ def _key(dataset: Dataset, sample_rate: int) -> str:
         files.append([clip.clip_id, name, *state, clip.target, clip.group, clip.fold])
     described = json.dumps([FORMAT, dataset.name, dataset.classes, sample_rate, files])
     return hashlib.sha256(described.encode()).hexdigest()
+
+
+def _common(dataset: Dataset) -> Path:
+    return Path(os.path.commonpath([clip.path.parent for clip in dataset.clips]))
+
+
+def _sounds_as(store: ClipStore) -> bool:
+    """Whether a few of the files still are what was decoded: archives and images give all files of theirs one time."""
+    from sweeper.audio.fingerprint import content_hash
+
+    paths = {clip.clip_id: clip.path for clip in store.dataset.clips}
+    for row in np.linspace(0, len(store) - 1, min(CHECKED, len(store))).round().astype(int):
+        try:
+            found = decode(paths[str(store.clips.ids[row])])
+        except (AudioError, KeyError):  # it was readable, and is read no more
+            continue
+        if content_hash(found.samples, found.sample_rate) != store.clips.hashes[row].tobytes():
+            return False
+    return True
 
 
 def _open(folder: Path, dataset: Dataset, sample_rate: int) -> ClipStore | None:

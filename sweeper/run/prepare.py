@@ -92,6 +92,14 @@ class Run:
             save(self.source.code, self.results.storage)
         return store
 
+    def _repeats(self, options: RunOptions, store: ClipStore) -> list[str]:
+        """What a listener should judge: networks are given clips of one level, so another level is no other clip."""
+        audits = [splits.split(store, options.split, fold).audit for fold in self.folds]
+        near = sum(len({test for test, _train in found.near_duplicates}) for found in audits)
+        total = sum(found.test_clips for found in audits)
+        what = "at another level or in another format; data check lists them"
+        return [f"{near} of {total} test clips nearly repeat one in training, {what}"] if near else []
+
     def facts(self, options: RunOptions, store: ClipStore) -> dict[str, object]:
         """What a study's plan says about its data and its code."""
         return {
@@ -99,7 +107,7 @@ class Run:
             "synthetic": self.dataset.synthetic,
             "all_folds": list(splits.folds_of(self.dataset, options.split)),
             "classes": list(self.dataset.classes),
-            "notes": [*store.notes, *self.notes],
+            "notes": [*store.notes, *self._repeats(options, store), *self.notes],
             "skipped": [list(pair) for pair in store.skipped],
             "margin": options.margin / 100,
             "software": provenance.software(),

@@ -16,8 +16,10 @@ import pytest
 import soundfile
 
 from sweeper.audio import build, store
+from sweeper.audio.check import check
 from sweeper.audio.datasets.base import Dataset
 from sweeper.audio.reader import read
+from sweeper.audio.splits import LeakError, SplitError, _inseparable, split
 from sweeper.audio.store import StoreError, prepare
 
 
@@ -172,6 +174,71 @@ def test_a_build_that_fails_leaves_nothing_behind(collection, tmp_path):
     with pytest.raises(StoreError, match=r"011\.wav: neither WAV nor FLAC .*--bad-clips skip"):
         prepare(dataset, 8000, tmp_path / "cache", progress=False)
     assert [path.name for path in (tmp_path / "cache" / "clips").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_other_files_of_the_same_names_sizes_and_times_are_another_store(collection, tmp_path):
+    """As archives and images leave them, which give all files one time."""
+    dataset = collection()
+    other = tmp_path / "other"
+    clips = []
+    for clip in dataset.clips:
+        path = other / clip.path.name
+        path.parent.mkdir(exist_ok=True)
+        samples, rate = soundfile.read(clip.path)
+        soundfile.write(path, -samples, rate)
+        os.utime(path, ns=(10**18, 10**18))
+        os.utime(clip.path, ns=(10**18, 10**18))
+        clips.append(replace(clip, path=path))
+    cache, moved = tmp_path / "cache", replace(dataset, clips=tuple(clips))
+    for each in (dataset, moved, dataset, moved):
+        found = waveforms(prepare(each, 8000, cache, progress=False))
+        assert found == {clip.clip_id: read(clip.path, 8000).tobytes() for clip in each.clips}
+    assert len([path for path in (cache / "clips").iterdir() if path.is_dir()]) == 2
+
+
+def test_a_store_is_used_where_the_files_were_moved(collection, tmp_path, monkeypatch):
+    dataset = collection()
+    before = prepare(dataset, 8000, tmp_path / "cache", progress=False)
+    dataset.clips[0].path.parent.rename(place := tmp_path / "moved")
+    moved = replace(dataset, clips=tuple(replace(clip, path=place / clip.path.name) for clip in dataset.clips))
+    monkeypatch.setattr(build, "decode", lambda path: pytest.fail(f"decoded {path}"))
+    assert prepare(moved, 8000, tmp_path / "cache", progress=False).folder == before.folder
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_what_a_fingerprint_does_not_hear_is_told_from_silence_by_its_samples(collection, tmp_path, silent):
+    """A burst between the windows of a fingerprint, in two clips; silence would be no repetition."""
+    dataset = collection()
+    rate, samples = 8000, np.zeros(8000 * 20)
+    if not silent:
+        samples[2000:2400] = np.random.default_rng(0).uniform(-0.5, 0.5, 400)
+    for clip in (dataset.clips[0], dataset.clips[-1]):
+        soundfile.write(clip.path, samples, rate)
+    opened = prepare(dataset, 8000, tmp_path / "cache", progress=False)
+    rows = [int(np.flatnonzero(opened.clips.ids == dataset.clips[i].clip_id)[0]) for i in (0, -1)]
+    assert not opened.clips.fingerprints[rows].any()
+    assert opened.heard[rows].tolist() == 2 * [not silent]
+    groups = _inseparable(opened)
+    assert (groups[rows[0]] == groups[rows[1]]) != silent
+    found = check(dataset, progress=False).duplicates
+    assert found == (() if silent else ((dataset.clips[0].clip_id, dataset.clips[-1].clip_id),))
+    if silent:
+        assert split(opened, "official", 1).audit.safe
+    else:
+        with pytest.raises(LeakError, match="1 of 4 test clips are also in training"):
+            split(opened, "official", 1)
+
+
+def test_a_class_of_which_nothing_can_be_read_is_named(collection, tmp_path):
+    dataset = collection(6)
+    for clip in dataset.clips[1::2]:
+        clip.path.write_bytes(b"")
+    opened = prepare(dataset, 8000, tmp_path, bad_clips="skip", progress=False)
+    assert opened.notes[-1].endswith("; none is left of b")
+    with pytest.raises(
+        SplitError, match="fold 1: all 2 training clips are of one class, 'a'; classification needs two"
+    ):
+        split(opened, "official", 1)
 
 
 def test_skipping_lists_what_was_skipped_and_says_so(collection, tmp_path):

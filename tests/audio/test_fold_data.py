@@ -1,12 +1,16 @@
 """What a fold trains on: the same, whichever other folds are cut beside it."""
 
 import itertools
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from sweeper.audio.datasets.base import VALIDATION
 from sweeper.audio.fold_data import cut
+from sweeper.audio.leaks import LeakError
 from sweeper.audio.store import prepare
 from sweeper.training.batches import Batches
 
@@ -37,3 +41,16 @@ def test_a_fold_has_the_same_batches_whichever_others_there_are(collection, spli
                     assert found == ids
                     assert torch.equal(found_sounds, sounds)
                 assert {i for part in beside.scored for i in part.ids} == {i for part in alone.scored for i in part.ids}
+
+
+def test_clips_that_select_are_not_among_those_that_train(collection):
+    dataset = collection(60)
+    prescribed = [replace(c, fold=VALIDATION if c.fold == 2 else c.fold) for c in dataset.clips]
+    twin = next(clip for clip in prescribed if clip.fold == 3)
+    selects = next(number for number, clip in enumerate(prescribed) if clip.fold == VALIDATION)
+    shutil.copy(twin.path, prescribed[selects].path)
+    store = prepare(replace(dataset, clips=tuple(prescribed), folds=(1, 3)), 8000, progress=False)
+    assert cut(store, "official", (1,))[1].leak == "", "it has its test clips for itself, and selects nothing"
+    with pytest.raises(LeakError, match=r"fold 1: 1 of 20 validation clips are also in training, so that a search"):
+        cut(store, "official", (1,), selecting=True)
+    assert cut(store, "grouped", (1,), selecting=True)

@@ -151,3 +151,11 @@ def test_pandas_own_export_is_read(table):
     buffer = io.StringIO()
     frame.to_csv(buffer, sep=";", decimal=",", quoting=2)
     assert [row["fold"] for row in read(table(buffer.getvalue()))] == ["1,0", "10,0"]
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [("1,0", "1"), ("1.", "1"), ("1.00", "1"), ("-2,00", "-2"), ("1,000", "1,000"), ("12,000", "12,000"), ("a1", "a1")],
+)
+def test_a_thousand_is_not_one(written, read_as):
+    assert whole(written) == read_as
