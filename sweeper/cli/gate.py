@@ -3,6 +3,7 @@
 import argparse
 import json
 
+from sweeper.cli import streams
 from sweeper.cli.report import RESULTS, add_margin, fraction, resolve_study
 
 
@@ -26,9 +27,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _gate(args: argparse.Namespace) -> int:
+    from sweeper.results.folder import StorageError
     from sweeper.results.gates import ask_gate, passes
 
     study = resolve_study(args.study, args.results)
-    found = ask_gate(study, args.arm, args.against, fraction(args.margin))
+    streams.keep_on()  # the exit code is the answer, also where nobody reads the other one
+    try:
+        found = ask_gate(study, args.arm, args.against, fraction(args.margin))
+    except StorageError:
+        raise
+    except OSError as error:  # which elsewhere exits with 1, and here would say "worse"
+        raise StorageError(f"{study}: {error}") from error
     print(json.dumps({"study": study.name, **found}))
     return passes(found, args.equivalent)

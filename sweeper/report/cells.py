@@ -49,8 +49,11 @@ def number(value: float | None, form: str) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """A p value with two decimals; the star, not this, says what is significant."""
-    return NONE if p is None else "<0.01" if p < 0.01 else f"{p:.2f}"
+    """A p value with two decimals, and a third where two would put it on the other side of 0.05; the star, not this,
+    says what is significant."""
+    if p is None:
+        return NONE
+    return "<0.01" if p < 0.01 else f"{p:.{3 if f'{p:.2f}' == '0.05' and p > 0.05 else 2}f}"
 
 
 def operations(gflops: Sequence[float | None]) -> tuple[str, list[str]]:

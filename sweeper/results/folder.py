@@ -106,6 +106,8 @@ class Folder:
         found: dict[str, int] = {}
         with self._explained("list", folder), contextlib.suppress(FileNotFoundError):
             place = self.path / inside(folder)
+            if place.is_symlink() and not place.exists():
+                raise StorageError(f"{place} is a link to nothing, such as a disk that is not there; bring that back")
             for entry in os.scandir(place) if place.exists() else ():
                 if entry.name.startswith(prefix) and not entry.name.startswith("."):
                     with contextlib.suppress(FileNotFoundError):  # it went since it was listed, or is a link to nothing

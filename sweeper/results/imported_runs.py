@@ -23,7 +23,7 @@ UNFINISHED = (
     *("failed", "failure", "crashed", "killed", "error", "canceled", "cancelled", "stopped", "preempted"),
     *("running", "pending", "queued", "scheduled", "preempting", "resuming"),
 )
-_MOST = 2**31
+_MOST, _MOST_SEEDS = 2**31, 2**63
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,9 @@ class _Cells:
             if otherwise is not None and key in self.columns:
                 raise self._wrong(key, "is empty; fill it, or take the row out")
             return otherwise
-        return number(self.text(key), self.where, self.columns[key], range(least, _MOST))
+        return number(
+            self.text(key), self.where, self.columns[key], range(least, _MOST if key != "seed" else _MOST_SEEDS)
+        )
 
     def run(self, score: float | None, error: str) -> ImportedRun:
         try:

@@ -162,6 +162,8 @@ def _joined(
 def _refuse_mixture(study: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     remedy = "use --study NAME to start another study"
     if told := old.get("imported") or new.get("imported"):
+        if old.get("imported") and new.get("imported"):
+            remedy = "put the tables of the runs together, and import that"
         raise StudyError(f"{study} was imported from {told['file']}: nothing is added to other tools' runs; {remedy}")
     if old.get("data_digest") != new.get("data_digest"):
         raise StudyError(

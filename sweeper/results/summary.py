@@ -113,7 +113,7 @@ def _counts(kind: str, arm: str, complete: pd.DataFrame, failed: int, arms: Stud
     row |= {"outcome": "", "verdict": ""}
     if kind not in UNCOMPARED and len(complete):
         sizes = complete[["parameters", "gflops_per_clip"]].iloc[0]
-        row["mean_ema"] = _finite(complete["accuracy_ema"].mean())
+        row["mean_ema"] = _finite(complete.groupby("fold")["accuracy_ema"].mean().mean())  # as the other mean
         row["parameters"] = None if pd.isna(sizes["parameters"]) else int(sizes["parameters"])
         row["gflops_per_clip"] = _finite(float(sizes["gflops_per_clip"]))
     return row

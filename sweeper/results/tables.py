@@ -70,7 +70,7 @@ def todays(table: pa.Table, columns: pa.Schema, name: str, remedy: str = TRY_AGA
                 table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type)
                 for f in columns
             ]
-        except (ValueError, pa.ArrowException) as error:
+        except (KeyError, ValueError, pa.ArrowException) as error:  # KeyError: of a column that is there twice
             raise damaged(name, str(error), remedy) from error
         table = pa.Table.from_arrays(arrays, schema=columns)
     if empty := [f.name for f in columns if not f.nullable and table[f.name].null_count]:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.results.rows import grid, study_of
+from tests.results.rows import grid, study_of, trial_row
 
 C_LOCALE = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
@@ -48,6 +48,7 @@ def test_tables_in_every_encoding(folder, environment, encoding):
     assert ("‡" in text or "†" in text) == (encoding != "ascii")
     lines = [line for line in text.splitlines() if re.search(r"\bdetail-only\b|\bgarm\b", line)]
     assert len({len(line) for line in lines[:2]}) == 1, "columns stay columns"
+    assert "~1 point" not in text, "a limit is not about a point"
 
 
 @pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "latin-1"}, C_LOCALE])
@@ -79,6 +80,19 @@ def test_a_full_disk_is_told(folder):
         done = sweeper(folder, "leaderboard", "s", stdout=full)
     assert done.returncode == 1
     assert done.stderr.decode().splitlines()[-1] == "sweeper: error: can't write to stdout: No space left on device"
+
+
+def test_a_gate_answers_by_its_exit_code_also_where_its_words_are_lost(tmp_path):
+    rows = [
+        trial_row(arm, 1, seed, accuracy=accuracy + 0.001 * (seed * ord(arm[0]) % 5), train_clips=8000, test_clips=2000)
+        for arm, accuracy in (("full", 0.6), ("garm", 0.8), ("macem-a", 0.4))
+        for seed in range(5)
+    ]
+    study_of(tmp_path / "results" / "s", rows)
+    for arm, code in (("garm", 0), ("macem-a", 1)):
+        for asked in (["gate", "s", arm], ["gate", "s", arm, "--against", "full"]):
+            with open("/dev/full", "wb") as full:  # noqa: PTH123
+                assert sweeper(tmp_path, *asked, stdout=full).returncode == code
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(folder):

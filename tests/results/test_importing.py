@@ -230,3 +230,19 @@ def test_an_mlflow_export(tmp_path, capsys):
     words = ["import", str(tmp_path / "mlflow.csv"), "--reference", "full", "--results", str(tmp_path)]
     assert main([*words, "--columns", "arm=params.arm", "score=metrics.acc", "seed=params.seed"]) == 0
     assert "Worse than full: no-norm" in capsys.readouterr().out
+
+
+def test_a_seed_may_be_any_that_other_tools_take(tmp_path):
+    seeds = [2**32 - 1, 2**31, 7]
+    study = imported(tmp_path, frame(seed=3 * seeds))
+    assert set(study.trials()["seed"].to_pylist()) == set(seeds)
+    assert derive(study).summary[1]["units"] == 3
+
+
+def test_imported_studies_become_one_by_another_import(tmp_path):
+    parts = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        parts.append(imported(tmp_path / name, frame()))
+    with pytest.raises(StudyError, match="put the tables of the runs together, and import that"):
+        merge_studies(parts, Study(tmp_path / "merged"))

@@ -21,6 +21,7 @@ from sweeper.results import row_files, schema, store
 from sweeper.results.attempts import attempt
 from sweeper.results.folder import Folder, StorageError
 from sweeper.results.leaderboard import derive
+from sweeper.results.merging import merge_studies
 from sweeper.results.store import Study
 from sweeper.results.tables import table_bytes
 from tests.results.rows import grid, plan_of, prediction, study_of, trial_row
@@ -68,6 +69,11 @@ def rewrite(path, **changes):
     pq.write_table(pa.table(arrays, table.column_names).replace_schema_metadata(table.schema.metadata), path)
 
 
+def _twice(path, column):
+    table = pq.read_table(path)
+    pq.write_table(pa.table([*table.columns, table[column]], [*table.column_names, column]), path)
+
+
 def _fits(value, kind):
     try:
         pa.array([value], kind)
@@ -96,6 +102,7 @@ DAMAGED = {
     "no Parquet": lambda path: path.write_text("trial_id,accuracy\n"),
     "no row": lambda path: pq.write_table(pq.read_table(path).slice(1), path),
     "two rows": lambda path: pq.write_table(pa.concat_tables([pq.read_table(path)] * 2), path),
+    "a column twice": lambda path: _twice(path, "arm"),
     "another table": lambda path: pq.write_table(pa.table({"a": [1]}), path),
     "another trial's row": lambda path: shutil.copy(path.parent / f"{ROWS[1]['trial_id']}.parquet", path),
     "an unplanned trial's id": lambda path: rewrite(path, trial_id=OTHER),
@@ -444,6 +451,17 @@ def test_a_link_to_nothing_hides_no_other_file(study):
     assert study.finished() == {row["trial_id"] for row in ROWS}
     with pytest.raises(StorageError, match="is a link to nothing; delete it"):
         study.commit(trial_row("full", 9), [], [])
+
+
+@pytest.mark.parametrize("target", ["unmounted", "trials"], ids=["to nothing", "to itself"])
+def test_a_folder_that_is_a_link_to_nothing_is_not_taken_for_an_empty_one(study, capsys, tmp_path, target):
+    shutil.rmtree(study.folder / "trials")
+    (study.folder / "trials").symlink_to(study.folder / target)
+    said = looked_at(study, capsys)
+    assert said["leaderboard"][0] == said["status"][0] == 2
+    assert all("trials is a link to nothing, such as a disk that is not there" in text for _, text in said.values())
+    with pytest.raises(StorageError, match="is a link to nothing"):
+        merge_studies([study], Study(tmp_path / "merged"))
 
 
 def test_a_file_that_goes_while_its_folder_is_listed_hides_no_other(study, monkeypatch):

@@ -79,6 +79,20 @@ def test_intervals_stay_inside_what_is_possible_and_have_a_width():
 PAIRS = {"full": (0.65, 0.80), "macem-a": (0.6333, 0.7667), "macem-b+garm": (0.70, 0.70), "garm": (0.675, 0.7333)}
 
 
+def test_equal_scores_of_both_weights_have_equal_means_also_where_folds_have_other_numbers_of_seeds():
+    seeds = {1: 3, 2: 1}
+    trials = [
+        trial_row(arm, fold, seed, accuracy=accuracy + 0.01 * seed)
+        for arm in ("full", "garm")
+        for fold, accuracy in ((1, 0.9), (2, 0.5))
+        for seed in range(seeds[fold])
+    ]
+    assert all(row["accuracy"] == row["accuracy_ema"] for row in trials)
+    rows = by_arm(trials)
+    for arm in ("full", "garm"):
+        assert rows[arm]["mean_ema"] == pytest.approx(rows[arm]["mean"]) == pytest.approx((0.91 + 0.5) / 2)
+
+
 def test_only_blocks_that_both_arms_finished_are_compared():
     trials = [row for row in grid(("full", "garm")) if (row["arm"], row["fold"]) != ("full", 3)]
     garm = by_arm(trials)["garm"]
