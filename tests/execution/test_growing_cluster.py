@@ -66,17 +66,17 @@ def wait_for(condition, process):
         time.sleep(0.1)
 
 
-def start_with_two_workers(head, sweeper, epochs):
-    """Three trials in a cluster that has no room yet, and the folder of their attempts."""
-    command = ("run", "ablations", "--epochs", epochs, "--arm", "detail-only", "--seeds", "3", "--study", "s")
+def start_with_two_workers(head, sweeper, trials, epochs):
+    """Some trials in a cluster that has no room yet, and the folder of their attempts."""
+    command = ("run", "ablations", "--epochs", epochs, "--arm", "detail-only", "--seeds", str(trials), "--study", "s")
     sweep = sweeper.start(*command, "--workers-per-trial", "2", "--address", head.address)
     ray.init(address=head.address, log_to_driver=False, logging_level="ERROR")
-    wait_for(lambda: pending() == [1] * 6, sweep)
+    wait_for(lambda: pending() == [1] * 2 * trials, sweep)
     return sweep, sweeper.folder / "results" / "s" / "attempts"
 
 
 def test_trials_of_several_workers_ask_for_nodes_and_use_those_that_come_later(head, sweeper):
-    sweep, attempts = start_with_two_workers(head, sweeper, "5000")
+    sweep, attempts = start_with_two_workers(head, sweeper, 3, "5000")
     for nodes in (1, 2):
         head.add_node(num_cpus=2)
         wait_for(lambda nodes=nodes: len(list(attempts.glob("*.parquet"))) == nodes, sweep)
@@ -88,7 +88,7 @@ def test_trials_of_several_workers_ask_for_nodes_and_use_those_that_come_later(h
 
 
 def test_ctrl_c_stops_trials_of_several_workers_that_wait_for_nodes(head, sweeper):
-    sweep, attempts = start_with_two_workers(head, sweeper, "2")
+    sweep, attempts = start_with_two_workers(head, sweeper, 2, "2")
     head.add_node(num_cpus=2)
     wait_for(lambda: list(attempts.glob("*.parquet")), sweep)
     time.sleep(2)  # until the driver has heard of it; before, Ctrl-C stops a trial as it begins
@@ -96,5 +96,5 @@ def test_ctrl_c_stops_trials_of_several_workers_that_wait_for_nodes(head, sweepe
     output, _ = sweep.communicate(timeout=200)
     assert sweep.returncode == 130, output
     assert len(sweeper.finished("s")) == 1, output
-    assert "worker 2 of 3 has started" not in output, "nobody waits for nodes of trials that are not to begin"
+    assert "worker 2 of 2 has started" not in output, "nobody waits for nodes of trials that are not to begin"
     assert "Traceback" not in output
