@@ -219,7 +219,7 @@ def _check_values(template: nn.Module, module: nn.Module, followed: _Following) 
                 f"{type(module).__name__}: {name} has several places in the same memory, as expand() gives; make it "
                 "with clone()"
             )
-        if isinstance(tensor, nn.Parameter) and _memory(tensor) == _memory(second[name]) != 0:
+        if tensor.requires_grad and _memory(tensor) == _memory(second[name]) != 0:
             raise NetworkError(
                 f"{type(module).__name__}: {name} is the same tensor each time that it is built, so a trial would "
                 "begin with what another one learned; make it in build(), and not once for all"

@@ -37,6 +37,7 @@ from sweeper.code_names import (
 )
 
 LENGTH = 16  # hex digits
+Place = tuple[int, int]  # line and column
 # Methods that run when a class is called, derived from, or made by its metaclass.
 _RUN = {
     "call": ("__new__", "__init__", "__post_init__"),
@@ -185,20 +186,22 @@ class _Reached:
         parts: each as text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, entry: str) -> None:
         self.parts: set[str] = set()
-        self._statements: dict[str, dict[int, ast.stmt]] = {}  # by file and line
-        self._acting: dict[str, dict[int, ast.stmt]] = {}  # which may change what others made
+        self._entry = entry  # whose name does not count, so that it may be renamed
+        self._statements: dict[str, dict[Place, ast.stmt]] = {}  # by file
+        self._acting: dict[str, dict[Place, ast.stmt]] = {}  # which may change what others made
         self._names: dict[str, set[str]] = {}  # by name, the files that define it
 
     def add(self, file: str, statement: ast.stmt, name: str | None = None, *, acts: bool = False) -> None:
         """A statement, of an import of several names the one."""
         self.parts.add(_text(statement if name is None else _only(statement, name)))
-        self._statements.setdefault(file, {})[statement.lineno] = statement
+        place = statement.lineno, statement.col_offset
+        self._statements.setdefault(file, {})[place] = statement
         if name is not None and not isinstance(statement, ast.Import | ast.ImportFrom):
             self._names.setdefault(name, set()).add(file)
         if acts:
-            self._acting.setdefault(file, {})[statement.lineno] = statement
+            self._acting.setdefault(file, {})[place] = statement
 
     def orders(self) -> dict[str, Any]:
         """Of each file, what acts and what it may act on, as it stands; nothing where that is in the order of texts."""
@@ -207,14 +210,14 @@ class _Reached:
             touched = {name for statement in acting.values() for name in (*names(statement), *binds(statement))}
             touched &= {name for name, files in self._names.items() if file in files}  # and no library's
             kept = acting | {
-                line: statement
-                for line, statement in self._statements[file].items()
+                place: statement
+                for place, statement in self._statements[file].items()
                 if not isinstance(statement, Function | ast.ClassDef | ast.Import | ast.ImportFrom)
                 and touched & {*names(statement), *binds(statement)}
             }
             texts = [_text(statement) for _, statement in sorted(kept.items())]
             if texts != sorted(set(texts)):
-                found[file] = texts
+                found[self._key(file)] = texts
         return {"order": found} if found else {}
 
     def places(self, modules: Mapping[str, Module]) -> dict[str, Any]:
@@ -224,14 +227,17 @@ class _Reached:
         texts = {file: {_text(statement) for statement in found.values()} for file, found in self._statements.items()}
         for file, found in texts.items():
             bound = (statement for statements in modules[file].bound.values() for statement in statements)
-            found |= {_text(statement) for statement in bound if isinstance(statement, ast.Import | ast.ImportFrom)}
-        return {"places": {file: sorted(found) for file, found in texts.items()}}
+            found |= {_text(statement) for statement in bound if modules[file].imported(statement)}
+        return {"places": {self._key(file): sorted(found) for file, found in texts.items()}}
+
+    def _key(self, file: str) -> str:
+        return "" if file == self._entry else file
 
 
 def _reach(modules: Mapping[str, Module], place: tuple[str, str], entry: str) -> _Reached:
     """What a definition is made of."""
     done = _Changes(modules)
-    reached = _Reached()
+    reached = _Reached(entry)
     seen: set[tuple[str, str | None]] = set()
     wanted: list[tuple[str, str | None]] = [place]
     files: set[str] = set()
@@ -307,6 +313,11 @@ def _only(statement: ast.stmt, name: str) -> ast.stmt:
             statement.module, [a for a in statement.names if (a.asname or a.name) == name], statement.level
         )
     return statement
+
+
+def module_text(source: bytes) -> str:
+    """A file's statements, whatever its comments, docstrings and layout are."""
+    return _text(ast.parse(source))
 
 
 def _text(node: ast.AST) -> str:

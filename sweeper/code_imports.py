@@ -9,8 +9,13 @@ from pathlib import Path, PurePosixPath
 OURS = "sweeper"
 
 
-def neighbours(root: Path, entry: str) -> dict[str, bytes]:
+def neighbours(root: Path, entry: str, within: str = "") -> dict[str, bytes]:
     """The sources of a file and of all neighbours that it imports, directly or not, by name relative to `root`.
+
+    Args:
+        root: a folder.
+        entry: the file's name in it.
+        within: the only package whose files count, in a folder of several; '' for all.
 
     Raises:
         SyntaxError: one is not Python.
@@ -24,7 +29,7 @@ def neighbours(root: Path, entry: str) -> dict[str, bytes]:
             continue
         found[name] = (root / name).read_bytes()
         for module in imported_modules(ast.parse(found[name], str(root / name)), name):
-            if module[:1] != (OURS,):  # a file may lie in a checkout of this project
+            if module[:1] != (OURS,) and within in ("", *module[:1]):  # a file may lie in a checkout of this project
                 wanted += [file for file in _files(module) if (root / file).is_file()]
     return dict(sorted(found.items()))
 

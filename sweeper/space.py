@@ -5,6 +5,7 @@ methods; Optuna itself is not imported here. What a space can ask is found by as
 """
 
 import math
+import numbers
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -193,6 +194,7 @@ class Chosen:
 
 
 _RANGE = re.compile(r"(\S+) to (\S+?)(, whole)?(, log)?$")
+_WITHIN = 1e-9  # of a range: its ends themselves are hardly ever drawn, and a field may not take them
 _ROUNDED = 1e-5  # ranges in words have six digits
 
 
@@ -251,7 +253,8 @@ class _Everything:
     ) -> float:
         self._check(name, low, high, log)
         self.ranges[name] = f"{low:g} to {high:g}{', log' if log else ''}"
-        self.given[name] = value = high if self._last else low
+        most = high - _WITHIN * (high - low) if step is None else low + step * math.floor((high - low) / step + _WITHIN)
+        self.given[name] = value = most if self._last else low + (_WITHIN * (high - low) if step is None else 0.0)
         return value
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
@@ -261,9 +264,9 @@ class _Everything:
         return value
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        if not choices:
+        if not len(choices):  # of an array, too
             raise ValueError(f"{name}: there are no choices")
-        if odd := [choice for choice in choices if not isinstance(choice, bool | int | float | str | None)]:
+        if odd := [choice for choice in choices if not isinstance(choice, numbers.Number | str | None)]:
             raise ValueError(
                 f"{name}: {odd[0]!r} can't be kept as a number, a text or a flag; give names of such choices"
             )

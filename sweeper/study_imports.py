@@ -10,7 +10,8 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from sweeper.code_imports import OURS, absolute_imports
+from sweeper.code_digest import module_text
+from sweeper.code_imports import OURS, absolute_imports, neighbours
 from sweeper.definition import PlanError
 
 
@@ -50,17 +51,18 @@ def _is_installed(name: str, where: Path) -> bool:
 def installed_package(module: str) -> str:
     """The name of the package that a module which is imported belongs to, and a digest of its code; '' for ours.
 
-    What is installed has a version; but the code of `pip install -e` changes without another one.
+    The code is what the module imports of its package, whatever comments and docstrings say. What is installed has a
+    version; but the code of `pip install -e` changes without another one.
     """
-    name = module.partition(".")[0]
+    name, *rest = module.split(".")
     if name == OURS:
         return ""
-    package = sys.modules[name]
-    folders = [Path(folder) for folder in getattr(package, "__path__", ())]
-    files = {path.relative_to(folder).as_posix(): path for folder in folders for path in sorted(folder.rglob("*.py"))}
-    if not folders and package.__file__:
-        files = {name: Path(package.__file__)}
-    facts = [(file, hashlib.sha256(path.read_bytes()).hexdigest()) for file, path in sorted(files.items())]
+    file = Path(sys.modules[module].__file__ or "")
+    if file.suffix != ".py":  # compiled
+        return name
+    root = file.parents[len(rest) + (file.name == "__init__.py")]
+    sources = neighbours(root, file.relative_to(root).as_posix(), within=name)
+    facts = [(part, module_text(data)) for part, data in sources.items()]
     return f"{name} {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
 
 

@@ -263,6 +263,7 @@ class Own(nn.BatchNorm1d):
 
 
 SHARED = nn.Linear(WIDTH, WIDTH)
+SHARED_AND_FROZEN = nn.Linear(WIDTH, WIDTH).requires_grad_(False)
 SHARED_STATISTICS = nn.BatchNorm1d(WIDTH, affine=False)
 
 
@@ -302,6 +303,8 @@ class Wrong(nn.Module):
                 self.norm = Own(WIDTH)
             case "shared":
                 self.norm = SHARED
+            case "shared and frozen":
+                self.norm = SHARED_AND_FROZEN
             case "shared statistics":
                 self.norm = SHARED_STATISTICS
             case "expanded":

@@ -171,6 +171,11 @@ NET = "class Net(Network):\n    def build(self): return made({})\n"
 ORDER = {
     "which of two values stands last": ("W = 8\nW = 4\n", "W = 4\nW = 8\n", "W"),
     "what is appended first": ("L = []\nL.append(8)\nL.append(4)\n", "L = []\nL.append(4)\nL.append(8)\n", "L"),
+    "what is appended first in a line": (
+        "L = []\nL.append(8); L.append(4)\n",
+        "L = []\nL.append(4); L.append(8)\n",
+        "L",
+    ),
     "how often it is appended": ("L = []\nL.append(8)\nL.append(8)\n", "L = []\n" + 3 * "L.append(8)\n", "L"),
     "how often it is doubled": ("W = 8\nW *= 2\n", "W = 8\nW *= 2\nW *= 2\n", "W"),
     "when it was read": ("W = 4\nV = W\nW = 8\n", "W = 4\nW = 8\nV = W\n", "V, W"),
@@ -217,6 +222,16 @@ def test_which_file_a_name_is_imported_from_counts():
     my = HEAD + "from both import pair\nfrom enc import WIDTH\n" + NET.format("WIDTH, pair()")
     files = {"enc": PAIR[0], "dec": PAIR[1], "both": "import enc, dec\ndef pair(): return enc.WIDTH, dec.WIDTH\n"}
     assert digest({"my": my, **files}) != digest({"my": my.replace("from enc", "from dec"), **files})
+
+
+def test_a_study_may_be_renamed_and_import_more_of_others_whatever_shares_a_name():
+    my = HEAD + "from enc import WIDTH as W\nnn.f(2)\nnn.f(1)\nWIDTH = 1\n" + NET.format("W, WIDTH")
+    more = my.replace("import *\n", "import *\nfrom sweeper.study import factorial\nimport json\n")
+    found = [
+        code_digest({f"{name}.py": code.encode(), "enc.py": b"WIDTH = 8\n"}, f"{name}.py", f"{name}.Net", {})
+        for name, code in (("my", my), ("mine", my), ("my", more))
+    ]
+    assert len(set(found)) == 1
 
 
 LAZY = "def __getattr__(name):\n    from . import sub\n    return getattr(sub, name)\n"

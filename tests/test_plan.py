@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sweeper.model.config import SIZES
@@ -194,7 +195,7 @@ MISTAKES = {
     "nothing": (lambda trial, training: None, "it returned a NoneType; expected the training"),
     "a wrong value": (
         lambda trial, training: replace(training, label_smoothing=trial.suggest_float("label_smoothing", 0.0, 2.0)),
-        r"label_smoothing and pct_start must lie in 0…1, got 2.* \(test_plan.py:\d+\)",
+        r"label_smoothing and pct_start must lie in 0…1, got 1.99.* \(test_plan.py:\d+\)",
     ),
     "a wrong name": (lambda trial, training: replace(training, lr=1.0), "unexpected keyword argument 'lr'"),
     "an error": (lambda trial, training: 1 / 0, r"ZeroDivisionError: division by zero \(test_plan.py:\d+\)"),
@@ -210,6 +211,10 @@ MISTAKES = {
         lambda trial, training: replace(training, epochs=trial.suggest_int("epochs", 9, 3)),
         "epochs: from 9 to 3 there is nothing; give the lower end first",
     ),
+    "what it imports": (
+        lambda trial, training: (_ for _ in ()).throw(RuntimeError("no such file")),
+        r"RuntimeError: no such file \(test_plan.py:\d+\)",
+    ),
     "no choices": (
         lambda trial, training: replace(training, epochs=trial.suggest_categorical("epochs", [])),
         "epochs: there are no choices",
@@ -219,6 +224,35 @@ MISTAKES = {
         r"betas: \(0.9, 0.99\) can't be kept as a number, a text or a flag",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        lambda trial, training: replace(training, max_lr=trial.suggest_categorical("lr", np.logspace(-4, -2, 3))),
+        lambda trial, training: replace(training, epochs=int(trial.suggest_categorical("epochs", [*np.arange(3, 6)]))),
+        lambda trial, training: replace(
+            training, ema=replace(training.ema, decay=trial.suggest_float("decay", 0.9, 1.0))
+        ),
+        lambda trial, training: replace(
+            training, ema=replace(training.ema, decay=trial.suggest_float("decay", 0.4, 1.1, step=0.25))
+        ),
+    ],
+    ids=["an array", "numbers of NumPy", "an end that is none of the field's", "an end between steps"],
+)
+def test_a_space_that_gives_sound_values_is_taken(space):
+    (search,) = plan_searches(
+        study="s",
+        source=Source("mine", replace(STUDY, space=space), argument="mine.py"),
+        arms=[ARMS["full"]],
+        recipe=RECIPE,
+        dataset="demo",
+        split="official",
+        folds=(1,),
+        classes=10,
+        scope=SearchScope("accuracy_ema"),
+    )
+    assert len(search.searched) == 1 and search.fixed
 
 
 @pytest.mark.parametrize("what", MISTAKES)

@@ -215,8 +215,16 @@ def test_the_code_of_an_installed_package_is_part_of_the_design(folder, tmp_path
     found = load(folder / "mine.py")
     assert found.code == "" and found.package.startswith("my_nets ")
     assert load(folder / "mine.py").package == found.package
-    (package / "__init__.py").write_text(network + "\n# changed\n")
+    (package / "__init__.py").write_text(network.replace('"""', '"""Something: ', 1) + "\n# a comment\n")
+    (package / "tests.py").write_text("WHATEVER = 1\n")
+    (package / ".#layers.py").symlink_to("user@host.1:2")  # as Emacs leaves it beside what is not saved
+    assert load(folder / "mine.py").package == found.package
+    (package / "__init__.py").write_text(f"{network}\nfrom . import layers\n")
+    (package / "layers.py").write_text("TAPS = 1\n")
+    before = load(folder / "mine.py").package
+    (package / "layers.py").write_text("TAPS = 2\n")
     changed = load(folder / "mine.py")
+    assert before != changed.package
     assert changed.package != found.package
     plans = [
         {"data_digest": "d", "trials": []} | {"design": design(each, each.study.recipes[0], DATA, 10)}

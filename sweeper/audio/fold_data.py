@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sweeper.audio.clips import Clips
-from sweeper.audio.splits import refuse_remembered, split
+from sweeper.audio.splits import split
 from sweeper.audio.store import ClipStore
 
 
@@ -40,8 +40,6 @@ def cut(store: ClipStore, split_name: str, folds: Sequence[int], *, selecting: b
     member = np.zeros((len(store), 2, len(folds)), dtype=bool)
     for column, fold in enumerate(folds):
         found = splits[fold]
-        if selecting:
-            refuse_remembered(store, split_name, fold)
         member[found.train if selecting else found.training, 0, column] = True
         member[found.validation if selecting else found.test, 1, column] = True
     _, part_of = np.unique(member.reshape(len(store), -1), axis=0, return_inverse=True)

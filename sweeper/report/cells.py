@@ -49,11 +49,12 @@ def number(value: float | None, form: str) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """A p value with two decimals, and a third where two would put it on the other side of 0.05; the star, not this,
-    says what is significant."""
+    """A p value with two decimals, or what tells it from 0.05; the star, not this, says what is significant."""
     if p is None:
         return NONE
-    return "<0.01" if p < 0.01 else f"{p:.{3 if f'{p:.2f}' == '0.05' and p > 0.05 else 2}f}"
+    if p > 0.05 and f"{p:.2f}" == "0.05":
+        return ">0.05" if f"{p:.3f}" == "0.050" else f"{p:.3f}"
+    return "<0.01" if p < 0.01 else f"{p:.2f}"
 
 
 def operations(gflops: Sequence[float | None]) -> tuple[str, list[str]]:

@@ -129,7 +129,9 @@ def _digest(arm: str, against: str, scores: bytes) -> str:
 
 
 def merge_gates(parts: Sequence[Study]) -> bytes | None:
-    """The `gates.json` of a study that is made of several: what was spent in any of them is; None where nothing was.
+    """The `gates.json` of a study that is made of several: what was asked in any of them was; None where nothing was.
+
+    Together they may have spent more than 5 %; what is asked next is at the level that follows on all of them.
 
     Raises:
         StudyError: one is damaged.
@@ -140,7 +142,8 @@ def merge_gates(parts: Sequence[Study]) -> bytes | None:
             (data,) = part.storage.read(GATES)
         except FileNotFoundError:
             continue
-        asked = {gate["trials"]: gate for gate in _asked(data, part)} | asked
+        for gate in _asked(data, part):
+            asked.setdefault(gate["trials"], gate)
     gates = [gate | {"gate": number} for number, gate in enumerate(asked.values(), 1)]
     return (json.dumps(gates, indent=1, sort_keys=True) + "\n").encode() if gates else None
 

@@ -133,7 +133,7 @@ def merge(
     if "searches" in merged:
         merged["searches"] = _joined(old, new, "searches", lambda search: (search["arm"], search["fold"]))
     if "winners" in merged:
-        merged["winners"] = _joined(old, new, "winners", lambda winner: (winner["arm"], winner["fold"]))
+        merged["winners"] = _joined(new, old, "winners", lambda winner: (winner["arm"], winner["fold"]))  # the old stay
     if "extended" in merged:  # of two studies that become one, the one that grew more often
         merged["extended"] = max((plan.get("extended", ()) for plan in (new, old)), key=len)
     merged |= {"sequential": old["sequential"]} if "sequential" in old else {}

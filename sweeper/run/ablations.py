@@ -137,7 +137,7 @@ def train(grid: Grid, store: ClipStore, say: Say, spending: Spending | None = No
     options, study = grid.options, grid.run.results
     floor = keeping_floor(study, store, options.split, grid.run.folds)
     if grid.missing:
-        return sweep(options, grid.missing, store, study, say, spending=spending, meanwhile=floor)
+        return sweep(options, grid.missing, store, study, say, spending=spending, meanwhile=floor)[0]
     floor(say)
     say(f"Nothing to do: all {len(grid.plan.trials)} trials are committed in {study}. No training was done.")
     return OK
@@ -174,8 +174,13 @@ def sweep(
     course: Course | None = None,
     spending: Spending | None = None,
     meanwhile: Callable[[Say], None] | None = None,
-) -> int:
-    """Run planned trials, all scored on test clips or all on validation clips; returns the exit code."""
+) -> tuple[int, set[str]]:
+    """Run planned trials, all scored on test clips or all on validation clips.
+
+    Returns:
+        the exit code, and the ids of those that neither finished nor failed: they are left to another command, or to
+        this one's next time.
+    """
     folds = cut(store, options.split, sorted({trial.data.fold for trial in missing}), selecting=missing[0].selects)
     from sweeper.execution.sweep import run_sweep  # Ray takes seconds to import: wrong input is told without it
 
@@ -186,7 +191,7 @@ def sweep(
         say(f"failed: {spec.arm}, fold {spec.data.fold}, seed {spec.replicate}: {failure.error}")
     if left and signals.asked():
         say(f"Interrupted with {len(left)} of {len(missing)} trials to go. The same command continues.")
-        return interrupted()
+        return interrupted(), left
     if left and not (spending is not None and spending.refused):
         say(f"{count(len(left), 'trial')} left to the other command, which is at it; if that is lost, run this again.")
-    return FAILED if failures else OK
+    return FAILED if failures else OK, left

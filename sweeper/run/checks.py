@@ -137,6 +137,8 @@ def check_clips(store: ClipStore, options: RunOptions, folds: Sequence[int]) -> 
     """
     for fold in folds:
         splits.split(store, options.split, fold)
+        if isinstance(options, SearchOptions):
+            splits.refuse_remembered(store, options.split, fold)
 
 
 def check_place(study: Study) -> None:

@@ -250,9 +250,8 @@ class SearchStages:
         self.say(f"{stage}: {_STAGES[stage]}; {count(len(missing), 'trial')} to run, of {len(trials)}")
         self.start()
         course = self.course(stage, len(missing))
-        code = sweep(self.options, missing, self.store, self.study, self.say, course)
-        # Also where another command is at some, or a worker died without a row: what comes next needs them all.
-        self._interrupted = code not in (OK, FAILED) or any(self.study.row(t.trial_id) is None for t in missing)
+        code, left = sweep(self.options, missing, self.store, self.study, self.say, course)
+        self._interrupted = bool(left)  # also to another command: what comes next needs them all
         return code
 
 

@@ -74,7 +74,7 @@ def run_tuned(options: TunedOptions, say: Say) -> Outcome:
                 say(f"grid: {count(len(plan.trials), 'trial')} with each arm's winner, {len(missing)} to run")
                 if missing:
                     seeker.start()
-                    code = max(code, sweep(options, missing, store, study, say, seeker.course("", len(missing))))
+                    code = max(code, sweep(options, missing, store, study, say, seeker.course("", len(missing)))[0])
         return Outcome(code, study)
 
 

@@ -49,7 +49,7 @@ def run_variance(options: VarianceOptions, say: Say) -> Outcome:
         if not missing:
             say(f"Nothing to do: all {len(plan.trials)} trials are committed in {study}. No training was done.")
             return Outcome(OK, study)
-        return Outcome(sweep(options, missing, store, study, say), study)
+        return Outcome(sweep(options, missing, store, study, say)[0], study)
 
 
 def crossed(plan: Plan, seeds: int) -> Plan:

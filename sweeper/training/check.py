@@ -82,7 +82,7 @@ def check_network(network: Network, training: TrainingConfig, *, workers: int = 
         "train() return self"
     ):
         EMA(module, training.ema).update()
-    kept = {key: (value, value.clone()) for key, value in module.named_buffers() if _same_memory(value, again[key])}
+    kept = {key: (value, value.clone()) for key, value in named_tensors(module) if _same_memory(value, again[key])}
     with one_thread() if is_light(module, network.samples) else contextlib.nullcontext():
         notes = _train(network, module, training)
         if moved := [key for key, (value, before) in kept.items() if not torch.equal(value, before)]:

@@ -18,7 +18,7 @@ import soundfile
 from sweeper.audio import build, store
 from sweeper.audio.check import check
 from sweeper.audio.datasets.base import Dataset
-from sweeper.audio.reader import read
+from sweeper.audio.reader import decode, read
 from sweeper.audio.splits import LeakError, SplitError, _inseparable, split
 from sweeper.audio.store import StoreError, prepare
 
@@ -177,23 +177,34 @@ def test_a_build_that_fails_leaves_nothing_behind(collection, tmp_path):
 
 
 def test_other_files_of_the_same_names_sizes_and_times_are_another_store(collection, tmp_path):
-    """As archives and images leave them, which give all files one time."""
+    """As archives and images leave them, which give all files one time; in one place or in several."""
+    dataset, stores = collection(), {}
+    for content in (1.0, -1.0, 0.5, -1.0, 1.0):
+        for place in ("here", "there"):
+            clips = []
+            for clip in dataset.clips:
+                samples, rate = soundfile.read(clip.path)
+                path = tmp_path / place / clip.path.name
+                path.parent.mkdir(exist_ok=True)
+                soundfile.write(path, content * samples, rate)
+                os.utime(path, ns=(10**18, 10**18))
+                clips.append(replace(clip, path=path))
+            found = prepare(replace(dataset, clips=tuple(clips)), 8000, tmp_path / "cache", progress=False)
+            assert waveforms(found) == {clip.clip_id: read(clip.path, 8000).tobytes() for clip in clips}
+            assert stores.setdefault(content, found.folder) == found.folder, "wherever they lie"
+    assert len(set(stores.values())) == 3
+
+
+def test_a_decoder_that_rounds_differently_makes_no_other_store(collection, tmp_path, monkeypatch):
     dataset = collection()
-    other = tmp_path / "other"
-    clips = []
-    for clip in dataset.clips:
-        path = other / clip.path.name
-        path.parent.mkdir(exist_ok=True)
-        samples, rate = soundfile.read(clip.path)
-        soundfile.write(path, -samples, rate)
-        os.utime(path, ns=(10**18, 10**18))
-        os.utime(clip.path, ns=(10**18, 10**18))
-        clips.append(replace(clip, path=path))
-    cache, moved = tmp_path / "cache", replace(dataset, clips=tuple(clips))
-    for each in (dataset, moved, dataset, moved):
-        found = waveforms(prepare(each, 8000, cache, progress=False))
-        assert found == {clip.clip_id: read(clip.path, 8000).tobytes() for clip in each.clips}
-    assert len([path for path in (cache / "clips").iterdir() if path.is_dir()]) == 2
+    before = prepare(dataset, 8000, tmp_path, progress=False)
+
+    def rounded(path):
+        found = decode(path)
+        return replace(found, samples=found.samples * np.float32(1.000001))
+
+    monkeypatch.setattr(store, "decode", rounded)
+    assert prepare(dataset, 8000, tmp_path, progress=False).folder == before.folder
 
 
 def test_a_store_is_used_where_the_files_were_moved(collection, tmp_path, monkeypatch):

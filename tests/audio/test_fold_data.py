@@ -12,6 +12,8 @@ from sweeper.audio.datasets.base import VALIDATION
 from sweeper.audio.fold_data import cut
 from sweeper.audio.leaks import LeakError
 from sweeper.audio.store import prepare
+from sweeper.run.checks import check_clips
+from sweeper.run.options import AblationOptions, SearchOptions
 from sweeper.training.batches import Batches
 
 FOLDS = (1, 2, 3)
@@ -50,7 +52,7 @@ def test_clips_that_select_are_not_among_those_that_train(collection):
     selects = next(number for number, clip in enumerate(prescribed) if clip.fold == VALIDATION)
     shutil.copy(twin.path, prescribed[selects].path)
     store = prepare(replace(dataset, clips=tuple(prescribed), folds=(1, 3)), 8000, progress=False)
-    assert cut(store, "official", (1,))[1].leak == "", "it has its test clips for itself, and selects nothing"
+    check_clips(store, AblationOptions(split="official"), (1,))  # which selects nothing
     with pytest.raises(LeakError, match=r"fold 1: 1 of 20 validation clips are also in training, so that a search"):
-        cut(store, "official", (1,), selecting=True)
-    assert cut(store, "grouped", (1,), selecting=True)
+        check_clips(store, SearchOptions(split="official"), (1,))
+    check_clips(store, SearchOptions(split="grouped"), (1,))

@@ -155,7 +155,16 @@ def test_pandas_own_export_is_read(table):
 
 @pytest.mark.parametrize(
     ("written", "read_as"),
-    [("1,0", "1"), ("1.", "1"), ("1.00", "1"), ("-2,00", "-2"), ("1,000", "1,000"), ("12,000", "12,000"), ("a1", "a1")],
+    [
+        ("1,0", "1"),
+        ("1.", "1"),
+        ("1.00", "1"),
+        ("-2,00", "-2"),
+        ("1,000", "1,000"),
+        ("12,000", "12,000"),
+        ("1,0000", "1"),
+        ("a1", "a1"),
+    ],
 )
 def test_a_thousand_is_not_one(written, read_as):
     assert whole(written) == read_as

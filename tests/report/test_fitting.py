@@ -61,6 +61,6 @@ def test_a_wide_column_goes_before_several_that_are_dispensable():
 def test_numbers_have_two_decimals_at_most():
     assert operations([0.00438, 0.0248, None]) == ("MFLOP", ["4.38", "24.8", "–"])
     assert operations([94.9, 12.3, 112.0]) == ("GFLOP", ["94.9", "12.3", "112"])
-    assert [p_value(p) for p in (None, 0.714, 0.0449, 0.05, 0.0544, 0.009, 1.0)] == [
-        *("–", "0.71", "0.04", "0.05", "0.054", "<0.01", "1.00")
+    assert [p_value(p) for p in (None, 0.714, 0.0449, 0.05, 0.0501, 0.0544, 0.009, 1.0)] == [
+        *("–", "0.71", "0.04", "0.05", ">0.05", "0.054", "<0.01", "1.00")
     ]

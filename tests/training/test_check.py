@@ -72,6 +72,10 @@ def test_what_is_odd_and_possible_is_noted(fault, note):
     assert any(note in found for found in check_network(Faulty(fault=fault, **CLIP), PLAIN))
 
 
+def test_what_never_changes_may_be_made_once_for_all():
+    assert check_network(Faulty(fault="shared and frozen", **CLIP), PLAIN) == ()
+
+
 def test_several_workers_ask_for_more():
     with pytest.raises(NetworkError, match="norm is a Own: several workers"):
         check_network(Faulty(fault="own norm", **CLIP), PLAIN, workers=2)

@@ -20,7 +20,7 @@ BYTE_ORDERS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf
 SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx, .ods and .numbers, and how .xls begins
 TRUE, FALSE = ("true", "1", "yes", "t", "y"), ("false", "0", "no", "f", "n")
 ERROR = re.compile(r"#(N/A|GETTING_DATA|[A-Z0-9/]+[!?])|Err:[0-9]{3}")  # what a spreadsheet writes for a failed formula
-WHOLE = re.compile(r"[+-]?[0-9]+(\.0*|,(?!000)0*)?")  # 1,000 is a thousand
+WHOLE = re.compile(r"[+-]?[0-9]+(\.0*|,(?!000$)0*)?")  # 1,000 is a thousand
 
 
 def records(
