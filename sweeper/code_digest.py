@@ -16,10 +16,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from sweeper.code_imports import module_files, packages
+from sweeper.code_imports import OURS, module_files, neighbours, packages
 from sweeper.code_module import LOOKS_UP, Module, body_of
 from sweeper.code_names import (
     BUILT_IN,
@@ -70,6 +72,27 @@ def code_digest(sources: Mapping[str, bytes], entry: str, network: str, files: M
         **reached.places(modules),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:LENGTH]
+
+
+def installed_package(module: str) -> str:
+    """The name of the package that a module which is imported belongs to, and a digest of its code; '' for ours.
+
+    The code is what the module imports of its package, whatever comments and docstrings say; where that can't be read,
+    the name alone. What is installed has a version; but the code of `pip install -e` changes without another one.
+    """
+    name, *rest = module.split(".")
+    if name == OURS:
+        return ""
+    file = Path(sys.modules[module].__file__ or "")
+    if file.suffix != ".py":  # compiled
+        return name
+    root = file.parents[len(rest) + (file.name == "__init__.py")]
+    try:
+        sources = neighbours(root, file.relative_to(root).as_posix(), within=name)
+        facts = [(part, _text(ast.parse(data))) for part, data in sources.items()]
+    except (OSError, SyntaxError, ValueError):  # a file for another Python, which is not imported by this one
+        return name
+    return f"{name} {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
 
 
 class _Changes:
@@ -313,11 +336,6 @@ def _only(statement: ast.stmt, name: str) -> ast.stmt:
             statement.module, [a for a in statement.names if (a.asname or a.name) == name], statement.level
         )
     return statement
-
-
-def module_text(source: bytes) -> str:
-    """A file's statements, whatever its comments, docstrings and layout are."""
-    return _text(ast.parse(source))
 
 
 def _text(node: ast.AST) -> str:

@@ -29,13 +29,13 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any, Protocol
 
-from sweeper.code_digest import code_digest
+from sweeper.code_digest import code_digest, installed_package
 from sweeper.code_imports import neighbours
 from sweeper.definition import PlanError, Source, canonical_json
 from sweeper.plan import Described, TrialSpec
 from sweeper.search_spaces import NAMES
 from sweeper.study import CODE, Network, Study
-from sweeper.study_imports import check_imports, imports_itself, installed_package
+from sweeper.study_imports import check_imports, imports_itself
 
 MANIFEST = "manifest.json"
 _DIGEST = re.compile(r"[0-9a-f]{16}")

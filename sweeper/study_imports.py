@@ -1,17 +1,14 @@
 """What a study's file may import: its neighbours, and what is installed; nothing that only this process finds."""
 
-import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import site
 import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from sweeper.code_digest import module_text
-from sweeper.code_imports import OURS, absolute_imports, neighbours
+from sweeper.code_imports import OURS, absolute_imports
 from sweeper.definition import PlanError
 
 
@@ -46,24 +43,6 @@ def _is_installed(name: str, where: Path) -> bool:
     if any(where.is_relative_to(folder) for folder in (*site.getsitepackages(), site.getusersitepackages())):
         return True
     return name in importlib.metadata.packages_distributions()  # where it lies elsewhere, as `pip install -e` leaves it
-
-
-def installed_package(module: str) -> str:
-    """The name of the package that a module which is imported belongs to, and a digest of its code; '' for ours.
-
-    The code is what the module imports of its package, whatever comments and docstrings say. What is installed has a
-    version; but the code of `pip install -e` changes without another one.
-    """
-    name, *rest = module.split(".")
-    if name == OURS:
-        return ""
-    file = Path(sys.modules[module].__file__ or "")
-    if file.suffix != ".py":  # compiled
-        return name
-    root = file.parents[len(rest) + (file.name == "__init__.py")]
-    sources = neighbours(root, file.relative_to(root).as_posix(), within=name)
-    facts = [(part, module_text(data)) for part, data in sources.items()]
-    return f"{name} {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
 
 
 def imports_itself(source: bytes, name: str) -> bool:

@@ -225,6 +225,8 @@ def test_the_code_of_an_installed_package_is_part_of_the_design(folder, tmp_path
     (package / "layers.py").write_text("TAPS = 2\n")
     changed = load(folder / "mine.py")
     assert before != changed.package
+    (package / "layers.py").write_text("print 'of another Python'\n")
+    assert load(folder / "mine.py").package == "my_nets"
     assert changed.package != found.package
     plans = [
         {"data_digest": "d", "trials": []} | {"design": design(each, each.study.recipes[0], DATA, 10)}
