@@ -38,9 +38,9 @@ class Batches:
         self._parts = [part for part in parts if len(part)]
         self._part = np.concatenate([np.full(len(part), i) for i, part in enumerate(self._parts)])
         self._row = np.concatenate([np.arange(len(part)) for part in self._parts])
-        # Where each clip stands in the data set: an epoch shuffles that order, not the parts'. How clips are parted
-        # depends on which folds a command has left to run, and what a trial trains on must not.
-        self._standing = np.argsort(np.concatenate([part.rows for part in self._parts]), kind="stable")
+        # In the data set's order: that is what an epoch shuffles and what is scored, not the parts'. How clips are parted
+        # depends on which folds a command has left to run, and what a trial finds must not.
+        self.standing = np.argsort(np.concatenate([part.rows for part in self._parts]), kind="stable")
         self._lengths = np.concatenate([part.lengths for part in self._parts]).astype(np.int64)
         self._targets = torch.from_numpy(np.concatenate([part.targets for part in self._parts])).to(device)
         self._resident: tuple[Tensor, Tensor] | None = None
@@ -67,15 +67,15 @@ class Batches:
 
     def _draws(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         generator = np.random.Generator(np.random.Philox(derive_seed(seed, "batches", epoch)))
-        return self._standing[generator.permutation(len(self))], generator.random(len(self))
+        return self.standing[generator.permutation(len(self))], generator.random(len(self))
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Batches in a training epoch: full ones only, at least one."""
         return max(1, len(self) // batch_size)
 
     def evaluation(self, batch_size: int, rows: slice = slice(None), crop: float = 0.5) -> Iterator[Batch]:
-        """The clips `rows`, by default all, in order, by default cropped at the centre: nothing is random in it."""
-        chosen = np.arange(len(self))[rows]
+        """`rows` of the data set's order, by default all, by default cropped at the centre: nothing is random in it."""
+        chosen = self.standing[rows]
         for start in range(0, len(chosen), batch_size):
             batch = chosen[start : start + batch_size]
             yield self.gather(batch, np.full(len(batch), crop))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sweeper.audio.augmentation.draws import to_device
 from sweeper.audio.clips import Clips
 from sweeper.model.output import as_output
 from sweeper.plan import TrialSpec
@@ -132,18 +133,18 @@ def evaluate(
     batches = Batches(scored, spec.data.length, device)
     raw = predict(fitted.network, batches, batch_size, classes, worker, crops)
     averaged = predict(fitted.averaged, batches, batch_size, classes, worker, crops)
-    targets = np.concatenate([part.targets for part in scored])
+    targets, order = np.concatenate([part.targets for part in scored]), batches.standing
     return TrialResult(
         spec=spec,
         metrics=_scores(targets, raw, fitted.curve),
         metrics_ema=_scores(targets, averaged, fitted.curve),
         curve=fitted.curve,
         predictions=Predictions(
-            ids=np.concatenate([part.ids for part in scored]),
-            groups=np.concatenate([part.groups for part in scored]),
-            targets=targets,
-            probabilities=raw,
-            probabilities_ema=averaged,
+            ids=np.concatenate([part.ids for part in scored])[order],
+            groups=np.concatenate([part.groups for part in scored])[order],
+            targets=targets[order],
+            probabilities=raw[order],
+            probabilities_ema=averaged[order],
         ),
         parameters=count_parameters(fitted.network),
         gflops_per_clip=gflops_per_clip(spec.model, spec.data.length),
@@ -182,6 +183,5 @@ def predict(
     positions = batches.crops(crops)
     for crop in positions:
         for batch in batches.evaluation(batch_size, worker.rows(len(batches)), crop):
-            rows = slice(int(batch.rows[0]), int(batch.rows[-1]) + 1)
-            probabilities[rows] += as_output(network(batch.waveforms)).logits.softmax(dim=1) / len(positions)
+            probabilities[to_device(torch.from_numpy(batch.rows), batches.device)] += as_output(network(batch.waveforms)).logits.softmax(dim=1) / len(positions)
     return worker.total(probabilities).cpu().numpy()

@@ -69,6 +69,16 @@ def test_every_arm_trains(arm, make_spec, train, test_clips):
     assert result.gflops_per_clip > 0
 
 
+def test_scored_clips_are_the_same_batches_in_the_same_order_however_they_are_parted(make_spec, train, test_clips):
+    """Which parts there are depends on the folds that a command has left to run."""
+    spec, odd = make_spec("detail-only", epochs=1), test_clips.rows % 3 == 1
+    parted = [test_clips.take(np.flatnonzero(odd)), test_clips.take(np.flatnonzero(~odd))]
+    found = [run_trial(spec, train, lambda scored=s: scored, device=CPU)[0] for s in ([test_clips], parted)]
+    for whole, other in zip(*(vars(result.predictions).values() for result in found), strict=True):
+        np.testing.assert_array_equal(other, whole)
+    assert found[0].metrics == found[1].metrics
+
+
 def test_it_learns(make_spec, train, test_clips):
     spec = make_spec(epochs=25, augmentation=AugmentationConfig.off())
     result, _ = run_trial(spec, train, lambda: [test_clips], device=CPU)
