@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from sweeper.model.convolution import is_fast
 from sweeper.model.layers import NEGATIVE_SLOPE, Convolution, leaky_relu, same_conv
-from sweeper.model.stacked import is_stacked
+from sweeper.model.stacked import is_stacked, linear
 
 MIN_BOTTLENECK = 4
 
@@ -60,7 +60,7 @@ def _largest(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _one_tap(f: Convolution, x: Tensor) -> Tensor:
     """``[B, L, in] -> [B, L, out]``, of few frames."""
-    return nn.functional.linear(x, f.weight.squeeze(2), f.bias)
+    return linear(x, f.weight.squeeze(2), f.bias)
 
 
 class ChannelAttention(nn.Module):

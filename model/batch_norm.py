@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sweeper.model.convolution import is_fast
+from sweeper.model.convolution import activated, is_fast
 from sweeper.model.stacked import is_stacked, on_stacks
 
 _leaky_relu_backward = torch.ops.aten.leaky_relu_backward
@@ -27,12 +27,34 @@ def batch_norm(norm: nn.BatchNorm1d, x: Tensor, slope: float = 1.0) -> Tensor:
     """
     # Several workers put a norm of another class here, which takes statistics over all of them.
     usual = type(norm) is nn.BatchNorm1d and norm.affine and norm.track_running_stats and norm.momentum is not None
-    if not usual or not norm.training or not is_fast(x) or x.shape[:-1].numel() < 2:
-        y = norm(x.flatten(0, -2))
-        return (y if slope == 1 else nn.functional.leaky_relu_(y, slope)).view(x.shape)
+    fast, stacked = is_fast(x), is_stacked(x)
+    if not usual or not norm.training or not (fast or stacked) or x.shape[:-1].numel() < 2:
+        return activated(norm(x.flatten(0, -2)), slope).view(x.shape)
     running = norm.running_mean, norm.running_var, norm.num_batches_tracked
     of = x, norm.weight, norm.bias, *running, norm.momentum, norm.eps, slope
-    return on_stacks(_BatchNorm.apply, *of) if is_stacked(x) else _BatchNorm.apply(*of)  # type: ignore[no-any-return,no-untyped-call]
+    if not fast:
+        return on_stacks(_of_groups, *of)  # type: ignore[no-any-return]
+    return on_stacks(_BatchNorm.apply, *of) if stacked else _BatchNorm.apply(*of)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _of_groups(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_variance: Tensor,
+    batches: Tensor,
+    momentum: float,
+    eps: float,
+    slope: float,
+) -> Tensor:
+    """Of several networks, ``[networks, clips, time, channels]``: torch's own, of all channels of all of them."""
+    networks, clips, time, channels = x.shape
+    groups = x.permute(1, 0, 3, 2).reshape(clips, networks * channels, time)  # as convolutions in groups leave them
+    batches.add_(1)
+    running = running_mean.flatten(), running_variance.flatten()
+    y = nn.functional.batch_norm(groups, *running, weight.flatten(), bias.flatten(), True, momentum, eps)
+    return activated(y, slope).view(clips, networks, channels, time).permute(1, 0, 3, 2)
 
 
 class _BatchNorm(torch.autograd.Function):

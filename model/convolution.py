@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sweeper.model.stacked import is_stacked, on_stacks, one_by_one
+from sweeper.model.stacked import is_stacked, linear_of_stacks, on_stacks, one_by_one
 
 LITTLE = 1 << 20  # multiplications
 
@@ -44,11 +44,9 @@ def convolutions(
         ``[clips, ceil(time / stride), out]`` each, which nobody may change in place.
     """
     of: tuple[Any, ...] = (x, tuple(slopes), stride, dilation, *weights, *biases)
-    if not is_fast(x):
-        return _of_sequences(*of)
-    if is_stacked(x):  # a convolution in groups, which is vmap's, takes longer than one after another
-        return on_stacks(one_by_one(_of_frames), *of)  # type: ignore[no-any-return]
-    return _of_frames(*of)
+    if is_stacked(x):  # on a CPU, a convolution in groups takes longer than one after another
+        return on_stacks(one_by_one(_of_frames) if is_fast(x) else _in_groups, *of)  # type: ignore[no-any-return]
+    return _of_frames(*of) if is_fast(x) else _of_sequences(*of)
 
 
 def is_fast(x: Tensor) -> bool:
@@ -65,11 +63,11 @@ def _of_frames(
         out, _, taps = weight.shape
         if taps == stride == 1 and x.numel() * out < LITTLE:  # a product takes less time than calling a convolution
             y = nn.functional.linear(x.flatten(0, 1), weight.squeeze(2), bias)
-            outputs.append(_activated(y, slope).view(*x.shape[:2], out))
+            outputs.append(activated(y, slope).view(*x.shape[:2], out))
         else:
             padding = (0, dilation * (taps // 2))
             y = torch.conv2d(pictures, weight.unsqueeze(2), bias, (1, stride), padding, (1, dilation))
-            outputs.append(_activated(y, slope).squeeze(2).mT)
+            outputs.append(activated(y, slope).squeeze(2).mT)
     return tuple(outputs)
 
 
@@ -78,15 +76,33 @@ def _of_sequences(
 ) -> tuple[Tensor, ...]:
     outputs = []
     for slope, weight, bias in zip(slopes, parameters[: len(slopes)], parameters[len(slopes) :], strict=True):
-        taps = weight.shape[2]
-        if is_stacked(x) and taps == stride == 1:  # of several networks: products of matrices, not groups
-            outputs.append(_activated(nn.functional.linear(x, weight.squeeze(2), bias), slope))
-        else:
-            y = nn.functional.conv1d(x.transpose(1, 2), weight, bias, stride, dilation * (taps // 2), dilation)
-            outputs.append(_activated(y, slope).transpose(1, 2))
+        padding = dilation * (weight.shape[2] // 2)
+        y = nn.functional.conv1d(x.transpose(1, 2), weight, bias, stride, padding, dilation)
+        outputs.append(activated(y, slope).transpose(1, 2))
     return tuple(outputs)
 
 
-def _activated(y: Tensor, slope: float) -> Tensor:
-    """In place, which is for a tensor that is no view: in one, autograd would copy the gradient."""
+def _in_groups(
+    x: Tensor, slopes: tuple[float, ...], stride: int, dilation: int, *parameters: Any
+) -> tuple[Tensor, ...]:
+    """Of several networks, ``[networks, ...]`` each: one convolution whose groups are the networks."""
+    networks, clips, time, channels = x.shape
+    groups = None
+    outputs = []
+    for slope, weight, bias in zip(slopes, parameters[: len(slopes)], parameters[len(slopes) :], strict=True):
+        out, taps = weight.shape[1], weight.shape[3]
+        if taps == stride == 1:
+            y = linear_of_stacks(x, weight.squeeze(3), bias)
+            outputs.append(activated(y, slope).view(networks, clips, time, out))
+        else:
+            if groups is None:
+                groups = x.permute(1, 0, 3, 2).reshape(clips, networks * channels, time)
+            shift, padding = None if bias is None else bias.flatten(), dilation * (taps // 2)
+            y = nn.functional.conv1d(groups, weight.flatten(0, 1), shift, stride, padding, dilation, networks)
+            outputs.append(activated(y, slope).view(clips, networks, out, -1).permute(1, 0, 3, 2))
+    return tuple(outputs)
+
+
+def activated(y: Tensor, slope: float) -> Tensor:
+    """Leaky ReLU; in place, which is for a tensor that is no view: in one, autograd would copy the gradient."""
     return y if slope == 1 else nn.functional.leaky_relu_(y, slope)

@@ -38,7 +38,7 @@ class Batches:
         self._parts = [part for part in parts if len(part)]
         self._part = np.concatenate([np.full(len(part), i) for i, part in enumerate(self._parts)])
         self._row = np.concatenate([np.arange(len(part)) for part in self._parts])
-        # In the data set's order: that is what an epoch shuffles and what is scored, not the parts'. How clips are parted
+        # The data set's order: that is what an epoch shuffles and what is scored, not the parts'. How clips are parted
         # depends on which folds a command has left to run, and what a trial finds must not.
         self.standing = np.argsort(np.concatenate([part.rows for part in self._parts]), kind="stable")
         self._lengths = np.concatenate([part.lengths for part in self._parts]).astype(np.int64)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sweeper.model.network import DualBranchNet
 from sweeper.model.pairing import named_tensors
-from sweeper.model.stacked import on_stacks
+from sweeper.model.stacked import linear, on_stacks
 from sweeper.study import Output
 from sweeper.training.fused_draws import CannotFuse, SeedsDraws
 
@@ -37,6 +37,8 @@ class Template:
         for module in self._network.modules():
             if isinstance(module, nn.RNNBase) and type(module) in (nn.LSTM, nn.GRU, nn.RNN):
                 module.forward = partial(_recurrent, module, draws)  # vmap has no rule for it
+            elif type(module) is nn.Linear:
+                module.forward = partial(_linear, module)  # type: ignore[method-assign]
 
     def __call__(self, values: Sequence[Tensor], clips: Tensor, seeds: Sequence[int]) -> tuple[Any, list[Tensor]]:
         """Answers `[networks, ...]` in training.
@@ -61,6 +63,10 @@ class Template:
         answer = self._network(clips)
         found = {number: owner[name] for owner, name, number in self._places}
         return answer, [found[number] for number in range(len(values) - self._buffers, len(values))]
+
+
+def _linear(module: nn.Linear, x: Tensor) -> Tensor:
+    return linear(x, module.weight, module.bias)
 
 
 _RECURRENT = {"LSTM": torch.lstm, "GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu}

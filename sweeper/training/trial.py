@@ -183,5 +183,7 @@ def predict(
     positions = batches.crops(crops)
     for crop in positions:
         for batch in batches.evaluation(batch_size, worker.rows(len(batches)), crop):
-            probabilities[to_device(torch.from_numpy(batch.rows), batches.device)] += as_output(network(batch.waveforms)).logits.softmax(dim=1) / len(positions)
+            probabilities[to_device(torch.from_numpy(batch.rows), batches.device)] += as_output(
+                network(batch.waveforms)
+            ).logits.softmax(dim=1) / len(positions)
     return worker.total(probabilities).cpu().numpy()

@@ -7,15 +7,19 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
+from sweeper.model import attention, batch_norm, convolution, transformer
+from sweeper.model.build import build
 from sweeper.training import fit as fit_module
 from sweeper.training import fused as fused_module
 from sweeper.training import fused_check
 from sweeper.training.batches import Batches
 from sweeper.training.fit import Diverged, Fitted, TrialLeft, fit
 from sweeper.training.fused_check import Choice, check, choose, compare
-from sweeper.training.fused_draws import CannotFuse
+from sweeper.training.fused_draws import CannotFuse, SeedsDraws
 from sweeper.training.fused_stack import Stack
+from sweeper.training.fused_template import Template
 from sweeper.training_config import EMAConfig
 from tests.studies import ARMS
 from tests.training import golden
@@ -36,6 +40,34 @@ def test_each_seed_of_an_arm_gets_what_it_would_alone(arm):
     expected = alone(specs)
     assert timeless(expected[0]) != pytest.approx(timeless(expected[1]), rel=ROUNDING)
     assert_same(expected, found)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("fast", [True, False], ids=["a CPU's operations", "a GPU's"])
+def test_networks_at_once_are_networks_one_by_one(arm, fast, monkeypatch):
+    """To fifteen digits: answers, gradients and what batch norm keeps. Without dropout."""
+    for module in (attention, batch_norm, convolution, transformer):
+        monkeypatch.setattr(module, "is_fast", lambda _x: fast)
+    networks = [build(spec.model, spec.seed).double().train() for spec in trials(arm, dropout=0.0)]
+    template = Template(networks[0], SeedsDraws(CPU))
+    parameters = [
+        torch.stack(values).detach().requires_grad_()
+        for values in zip(*(n.parameters() for n in networks), strict=True)
+    ]
+    buffers = [torch.stack(values) for values in zip(*(n.buffers() for n in networks), strict=True)]
+    clips = torch.randn(2, 5, 1, 2000, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    answers, buffers = template([*parameters, *buffers], clips, [1, 2])
+    found = list(tree_leaves(answers))
+    gradients = torch.autograd.grad(sum(value.square().sum() for value in found), parameters)
+    for number, network in enumerate(networks):
+        expected = list(tree_leaves(network(clips[number])))
+        sum(value.square().sum() for value in expected).backward()
+        for one, other in zip(
+            (*expected, *(parameter.grad for parameter in network.parameters()), *network.buffers()),
+            (*found, *gradients, *buffers),
+            strict=True,
+        ):
+            torch.testing.assert_close(other[number], one, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize(
