@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.utils._pytree import tree_map
 
-from sweeper.audio.augmentation import Augmented, augment
+from sweeper.audio.augmentation import Augmented, augment_each
 from sweeper.model.modes import beside_the_compiler, compiler_is_there
 from sweeper.model.output import as_output
 from sweeper.model.pairing import seeded_outside_torch
@@ -122,18 +122,15 @@ class Stack:
 
     def _augmented(self, waveforms: Tensor, targets: Tensor) -> list[Augmented]:
         classes, first = self.runs[0].spec.model.classes, self.runs[0]
-        return [
-            augment(
-                clips,
-                F.one_hot(labels, classes).float(),
-                self._config.augmentation,
-                sample_rate=run.spec.data.sample_rate,
-                seed=derive_seed(run.spec.seed_of("augmentation"), "augmentation"),
-                step=first.steps_done,
-                epoch=first.epoch,
-            )
-            for run, clips, labels in zip(self.runs, waveforms, targets, strict=True)
-        ]
+        return augment_each(
+            waveforms,
+            F.one_hot(targets, classes).float(),
+            self._config.augmentation,
+            sample_rate=first.spec.data.sample_rate,
+            seeds=[derive_seed(run.spec.seed_of("augmentation"), "augmentation") for run in self.runs],
+            step=first.steps_done,
+            epoch=first.epoch,
+        )
 
     def _answers(self, waveforms: Tensor, seeds: Sequence[int]) -> Tensor | Output:
         answers, buffers = self._template((*self._parameters, *self._buffers.values()), waveforms, seeds)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sweeper.audio.augmentation import augment, blocks
+from sweeper.audio.augmentation import augment, augment_each, blocks, draws
 from sweeper.augmentation_config import (
     AugmentationConfig,
     MixingConfig,
@@ -186,6 +186,41 @@ def test_nothing_reads_values_and_nothing_is_left_on_the_host():
         result = augment(x, targets, EVERYTHING, sample_rate=8000, seed=0, step=step, epoch=20)
         assert result.waveforms.is_meta and result.waveforms.shape == x.shape
         assert result.targets.is_meta and result.targets.shape == targets.shape
+
+
+@pytest.fixture(params=["one by one", "at once"])
+def several(request, monkeypatch):
+    """How the numbers of several runs are drawn: on a CPU, and elsewhere."""
+    monkeypatch.setattr(draws, "_apart", lambda _device: request.param == "one by one")
+
+
+@pytest.mark.parametrize("clips_on", [0, 1, 2])
+def test_several_runs_draw_what_each_draws(several, clips_on):
+    runs = tuple(draws.Draws(seed, 3) for seed in (5, 6, 7))
+    for counts in ((4, 0, 3), (1, 1, 1), (2, 5, 0)):
+        shapes = [[3, 5, 7] for _ in counts]
+        for shape, count in zip(shapes, counts, strict=True):
+            shape[clips_on] = count
+        shape = [3, 5, 7]
+        shape[clips_on] = sum(counts)
+        for kind in ("uniform", "normal"):
+            found = getattr(draws.SeveralDraws(runs, counts), kind)("name", shape, clips_on=clips_on)
+            each = [getattr(run, kind)("name", own) for run, own in zip(runs, shapes, strict=True)]
+            torch.testing.assert_close(found, torch.cat(each, clips_on), rtol=0, atol=1e-6)
+
+
+def test_several_runs_are_augmented_as_each_is(several):
+    x, targets, seeds = clips(24).view(3, 8, 1, 2000), torch.eye(8).repeat(3, 1, 1), (5, 6, 7)
+    config, mixed = dataclasses.replace(EVERYTHING, mixing=MixingConfig(probability=0.5)), []
+    for step in range(40):
+        found = augment_each(x, targets, config, sample_rate=8000, seeds=seeds, step=step, epoch=20)
+        for number, (one, seed) in enumerate(zip(found, seeds, strict=True)):
+            alone = run(x[number], config, step=step, seed=seed)
+            # Rounding may carry a sample over the edge of a mu-law level.
+            assert ((one.waveforms - alone.waveforms).abs() < 1e-4).float().mean() > 0.99
+            assert torch.equal(one.targets, alone.targets) and one.mixed == alone.mixed
+        mixed += [one.mixed for one in found]
+    assert 0 < sum(mixed) < len(mixed)
 
 
 @cuda

@@ -1,5 +1,5 @@
-"""Batched audio augmentation on the device: ``augment`` and its result."""
+"""Batched audio augmentation on the device: ``augment``, ``augment_each`` of several runs, and their result."""
 
-from sweeper.audio.augmentation.pipeline import Augmented, augment
+from sweeper.audio.augmentation.pipeline import Augmented, augment, augment_each
 
-__all__ = ["Augmented", "augment"]
+__all__ = ["Augmented", "augment", "augment_each"]

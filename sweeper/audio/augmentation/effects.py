@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from sweeper.audio.augmentation.draws import Draws, select
+from sweeper.audio.augmentation.draws import Draws, SeveralDraws, select
 from sweeper.audio.augmentation.filters import fir_filter, fir_taps, room_response
 from sweeper.augmentation_config import SignalConfig
 
@@ -33,7 +33,7 @@ def mu_law(waveforms: Tensor, bits: int = 8) -> Tensor:
     return decoded.abs().mul_(math.log1p(mu)).expm1_().div_(mu).copysign_(decoded)
 
 
-def random_effects(waveforms: Tensor, draws: Draws, config: SignalConfig, sample_rate: int) -> Tensor:
+def random_effects(waveforms: Tensor, draws: Draws | SeveralDraws, config: SignalConfig, sample_rate: int) -> Tensor:
     """Apply to each clip of ``[batch, 1, time]``, each with its probability, in the order of a recording:
     source (reversal), filter, room, codec (mu-law).
     """
@@ -47,7 +47,7 @@ def random_effects(waveforms: Tensor, draws: Draws, config: SignalConfig, sample
     )
     if not probability.any():
         return waveforms
-    applied, strength, side = draws.uniform("effects", (3, 4, len(waveforms)))
+    applied, strength, side = draws.uniform("effects", (3, 4, len(waveforms)), clips_on=2)
     reversed_, filtered, roomy, quantised = applied < probability.unsqueeze(1)
     device = waveforms.device
     result = waveforms.clone()
@@ -66,7 +66,7 @@ def random_effects(waveforms: Tensor, draws: Draws, config: SignalConfig, sample
         result[clips] = room_response(
             result[clips],
             rt60,
-            draws,
+            draws.among(roomy),
             level_db=config.room_level_db,
             longest_s=config.room_high_s,
             sample_rate=sample_rate,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from sweeper.audio.augmentation.draws import Draws
+from sweeper.audio.augmentation.draws import Draws, SeveralDraws
 
 
 def fir_taps(cutoff: Tensor, high_pass: Tensor, taps: int = 15) -> Tensor:
@@ -42,7 +42,13 @@ def fir_filter(waveforms: Tensor, taps: Tensor) -> Tensor:
 
 
 def room_response(
-    waveforms: Tensor, rt60: Tensor, draws: Draws, *, level_db: float, longest_s: float, sample_rate: int
+    waveforms: Tensor,
+    rt60: Tensor,
+    draws: Draws | SeveralDraws,
+    *,
+    level_db: float,
+    longest_s: float,
+    sample_rate: int,
 ) -> Tensor:
     """Reverberate each clip ``[batch, 1, time]``: direct sound plus exponentially decaying Gaussian noise.
 

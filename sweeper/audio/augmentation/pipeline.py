@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sweeper.audio.augmentation.draws import Draws
+from sweeper.audio.augmentation.draws import Draws, SeveralDraws
 from sweeper.audio.augmentation.effects import random_effects
 from sweeper.audio.augmentation.mixing import random_mixing
 from sweeper.audio.augmentation.noise import random_noise
@@ -57,6 +59,42 @@ def augment(
         step: of the run, counted over epochs: the other half of the key of all draws.
         epoch: from 0; mixing starts after the configured warm-up.
     """
+    _check(waveforms, targets)
+    draws = Draws(seed, step)
+    size = _stft_size(draws, config, sample_rate)
+    return _of_batch(_of_clips(waveforms, draws, config, sample_rate, size), targets, draws, config, size, epoch)
+
+
+@torch.no_grad()
+def augment_each(
+    waveforms: Tensor,
+    targets: Tensor,
+    config: AugmentationConfig,
+    *,
+    sample_rate: int,
+    seeds: Sequence[int],
+    step: int,
+    epoch: int,
+) -> list[Augmented]:
+    """Augment a batch of each of several runs, as ``augment`` does; what is done to clips, to those of all at once.
+
+    Args:
+        waveforms: ``[runs, batch, 1, time]``.
+        targets: ``[runs, batch, classes]``.
+        config, sample_rate, step, epoch: see ``augment``.
+        seeds: of each run.
+    """
+    for of_run in zip(waveforms, targets, strict=True):
+        _check(*of_run)
+    runs = [Draws(seed, step) for seed in seeds]
+    sizes = [_stft_size(draws, config, sample_rate) for draws in runs]
+    batch = waveforms.shape[1]
+    draws, size = SeveralDraws(tuple(runs), (batch,) * len(runs)), torch.tensor(sizes).repeat_interleave(batch)
+    clips = _of_clips(waveforms.flatten(0, 1), draws, config, sample_rate, size).view(waveforms.shape)
+    return [_of_batch(*of_run, epoch) for of_run in zip(clips, targets, runs, repeat(config), sizes, strict=False)]
+
+
+def _check(waveforms: Tensor, targets: Tensor) -> None:
     if waveforms.ndim != 3 or waveforms.shape[1] != 1 or 0 in waveforms.shape:
         raise ValueError(f"waveforms of shape {list(waveforms.shape)}: expected a non-empty [batch, 1, time]")
     if waveforms.dtype != torch.float32:
@@ -65,11 +103,29 @@ def augment(
         raise ValueError(
             f"targets of shape {list(targets.shape)}: expected [batch, classes] with batch = {len(waveforms)}"
         )
-    draws = Draws(seed, step)
+
+
+def _stft_size(draws: Draws, config: AugmentationConfig, sample_rate: int) -> int:
     (which,) = draws.uniform("stft size", (1,)).tolist()
-    size = scaled_size(config.stft_sizes[int(which * len(config.stft_sizes))], sample_rate)
+    return scaled_size(config.stft_sizes[int(which * len(config.stft_sizes))], sample_rate)
+
+
+def _of_clips(
+    waveforms: Tensor,
+    draws: Draws | SeveralDraws,
+    config: AugmentationConfig,
+    sample_rate: int,
+    stft_size: int | Tensor,
+) -> Tensor:
+    """What each clip draws for itself."""
     waveforms = signal_set(waveforms, draws, config.signal, sample_rate)
     waveforms = random_effects(waveforms, draws, config.signal, sample_rate)
-    waveforms = random_noise(waveforms, draws, config.noise, sample_rate, size)
+    return random_noise(waveforms, draws, config.noise, sample_rate, stft_size)
+
+
+def _of_batch(
+    waveforms: Tensor, targets: Tensor, draws: Draws, config: AugmentationConfig, stft_size: int, epoch: int
+) -> Augmented:
+    """What is drawn once for a batch."""
     waveforms = random_resampling(waveforms, draws, config.resampling)
-    return Augmented(*random_mixing(waveforms, targets, draws, config.mixing, stft_size=size, epoch=epoch))
+    return Augmented(*random_mixing(waveforms, targets, draws, config.mixing, stft_size=stft_size, epoch=epoch))

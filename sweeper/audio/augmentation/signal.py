@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sweeper.audio.augmentation.draws import Draws, select, to_device
+from sweeper.audio.augmentation.draws import Draws, SeveralDraws, select, to_device
 from sweeper.augmentation_config import SignalConfig
 
 # The order of the rows in `signal_set`; a random order is drawn per clip.
@@ -71,7 +71,7 @@ def time_mask(waveforms: Tensor, start: Tensor, noise: Tensor) -> Tensor:
     return waveforms.scatter(-1, _positions(start, noise.shape[-1], waveforms.shape[-1]), noise)
 
 
-def signal_set(waveforms: Tensor, draws: Draws, config: SignalConfig, sample_rate: int) -> Tensor:
+def signal_set(waveforms: Tensor, draws: Draws | SeveralDraws, config: SignalConfig, sample_rate: int) -> Tensor:
     """Apply the six augmentations to ``[batch, 1, time]``, each with its probability, in random order.
 
     Masks are filled last: their noise (at -120 dB) keeps its level whatever the clip drew after the mask.
@@ -95,7 +95,7 @@ def signal_set(waveforms: Tensor, draws: Draws, config: SignalConfig, sample_rat
         for seconds in (config.time_shift_s, config.time_mask_s, config.segment_gain_s)
     )
     # All that follows up to `to_device` is a few numbers per clip, computed on the host.
-    applied, order, strength, place = draws.uniform("signal", (4, 6, batch))
+    applied, order, strength, place = draws.uniform("signal", (4, 6, batch), clips_on=2)
     on = applied < probability.unsqueeze(1)
 
     rotation = torch.zeros(6, batch, dtype=torch.int64)
@@ -125,7 +125,8 @@ def signal_set(waveforms: Tensor, draws: Draws, config: SignalConfig, sample_rat
         _scale_(result, _positions(integers[3], segment_length, time), factors[1].view(-1, 1, 1))
     if on[_MASK].any():
         clips, start = select(on[_MASK], device, mask_start)
-        noise = draws.normal("time mask", (len(clips), 1, mask_length), device).mul_(config.time_mask_level)
+        noise = draws.among(on[_MASK]).normal("time mask", (len(clips), 1, mask_length), device)
+        noise *= config.time_mask_level
         position = _positions(start, mask_length, time) + time * clips.view(-1, 1, 1)
         result.view(-1).scatter_(0, position.view(-1), noise.view(-1))
     return result
