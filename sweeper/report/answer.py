@@ -206,8 +206,7 @@ def _gain(found: Found) -> str:
         return f"{where}: the search found nothing better than the recipe."
     gains = []
     for stage, on in _FRESH:
-        ours, theirs = found.scores(stage, winner.params), found.scores(stage, found.recipe_params)
-        if ours and len(ours) == len(theirs):
-            mean = statistics.fmean(a - b for a, b in zip(ours, theirs, strict=True))
-            gains.append(f"{points(mean)} points on {on} over {count(len(ours), 'fresh seed')}")
+        if pairs := found.paired(stage, winner.params):
+            mean = statistics.fmean(ours - theirs for ours, theirs in pairs)
+            gains.append(f"{points(mean)} points on {on} over {count(len(pairs), 'fresh seed')}")
     return f"{where}: the winner against the recipe: {', '.join(gains) or 'not yet scored on fresh seeds'}."

@@ -86,7 +86,11 @@ def write_data_sets(
     Raises:
         StudyError: they can't stand on one page, one has no trial or a damaged file, or `output` can't be written.
     """
-    found = gather([leaderboard.derive(study, margin) for study in studies])
+    boards = [leaderboard.derive(study, margin) for study in studies]
+    if len({board.margin for board in boards}) > 1:
+        which = ", ".join(f"{board.study} {100 * board.margin:g}" for board in boards)
+        raise StudyError(f"these studies were run with different margins, in points: {which}; give --margin POINTS")
+    found = gather(boards)
     for board in found.boards:
         if board.unwritten:
             say(f"{board.study}: its own tables were not written: {board.unwritten}")

@@ -42,8 +42,9 @@ def effect_notes(rows: Sequence[Row]) -> list[str]:
         return []
     arms = rows[0]["arms"]
     notes = [
-        "effect: mean accuracy with the part minus without, over all arms of the design; ×: half of how much more a "
-        "part is worth with the other than without it (of three parts, half of how much that differs with the third); "
+        "effect: mean accuracy with the part minus without, or with what stands right of → minus left, over all arms "
+        "of the design; ×: half of how much more a part is worth with the other than without it (of three parts, half "
+        "of how much that differs with the third); "
         f"intervals hold for all effects together; the design: {arms}"
     ]
     ours = [row for row in rows if row["source"] == rows[0]["source"]]

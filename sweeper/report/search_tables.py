@@ -116,8 +116,8 @@ def _winner(found: Found) -> tuple[str, ...]:
 
 def _against(found: Found, stage: Stage, winner: str) -> tuple[str, str, str]:
     """Winner, recipe and mean paired difference."""
-    ours, theirs = found.scores(stage, winner), found.scores(stage, found.recipe_params)
-    if not ours or len(ours) != len(theirs):
+    pairs = found.paired(stage, winner)
+    if not pairs:
         return NONE, NONE, NONE
-    means = statistics.fmean(ours), statistics.fmean(theirs)
+    means = tuple(map(statistics.fmean, zip(*pairs, strict=True)))
     return percent(means[0]), percent(means[1]), points(means[0] - means[1])

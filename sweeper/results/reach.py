@@ -91,11 +91,11 @@ def design_of(grid: ScoreGrid) -> Design:
 
 
 def spread_of(grid: ScoreGrid) -> Spread | None:
-    """The spread in the blocks that all arms with trials have finished; None where these show none.
+    """The spread in the blocks that all arms have finished, but for arms with few trials; None where these show none.
 
     That of seeds is at least what rounding to whole test clips makes.
     """
-    scores = grid.scores[np.isfinite(grid.scores).any(axis=(1, 2)) & ~copies(grid.scores, grid.reference)]
+    scores = _well_known(grid.scores[np.isfinite(grid.scores).any(axis=(1, 2)) & ~copies(grid.scores, grid.reference)])
     whole = np.asarray(np.isfinite(scores).all(axis=0))
     folds = [scores[:, fold, whole[fold]] for fold in range(scores.shape[1]) if whole[fold].any()]
     if len(scores) < 2 or not folds:
@@ -114,6 +114,13 @@ def spread_of(grid: ScoreGrid) -> Spread | None:
         apart = 1 - 1 / max(grid.folds_in_all, 2)  # the rest is common to all folds, as their training sets overlap
         fold = math.sqrt(max(squares / fold_df - of_seeds, 0.0) / apart)
     return Spread(seed, fold, int(seed_df + fold_df), int(fold_df))
+
+
+def _well_known(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without arms that have half as many trials as the most, or fewer: their few blocks would be all that counts."""
+    trials = np.isfinite(scores).sum(axis=(1, 2))
+    often = trials > trials.max(initial=0) / 2
+    return scores[often] if often.sum() > 1 else scores
 
 
 @dataclass(frozen=True)

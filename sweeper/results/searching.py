@@ -116,6 +116,18 @@ class Found:
         """A configuration's scores in a stage, by seed."""
         return next((found.scores for found in self.candidates(stage) if found.params == params), ())
 
+    def paired(self, stage: Stage, params: str) -> tuple[tuple[float, float], ...]:
+        """A configuration's score and the recipe's, on each seed of a stage on which both finished."""
+        ours, theirs = (
+            {
+                row["replicate"]: self.goal.values(row)[0]
+                for row in self.stages[stage]
+                if row["status"] == "complete" and row["params"] == which
+            }
+            for which in (params, self.recipe_params)
+        )
+        return tuple((ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys()))
+
 
 def read_searches(study: Study, trials: pa.Table | None = None) -> tuple[Found, ...]:
     """Every search that the study's plan names, as far as it got.

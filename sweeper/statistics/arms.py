@@ -233,7 +233,8 @@ def differences(y: Vector, reference: int, layout: Units, found: Spread, level: 
         variance, df, pooled = found.of_difference(reference)
         share = found.variance[reference] / variance
         # An arm that misses seeds of a fold is compared over fewer than the others' variance is about.
-        variance = variance * np.maximum(inverse / mean_inverse(layout.seeds[~found.own]).mean(), 1)
+        pool = layout.seeds[~found.own & (layout.seeds > 0).any(axis=1)]
+        variance = variance * np.maximum(inverse / mean_inverse(pool).mean(), 1) if len(pool) else variance
     else:  # two arms: the differences' own variance is all there is
         # A copy's differences show no spread, no evidence that there is none: it gets the largest of the others.
         if (copied := copies(y, reference)).any() and np.isfinite(spent[others & ~copied]).any():

@@ -7,7 +7,8 @@ fold), so what a unit's arms share cancels.
 
 All effects of a design have one variance, 4/runs² · Σ of the arms' variances, whether these are equal or not: pooling
 is right either way, and only the degrees of freedom depend on it (Satterthwaite). Intervals are simultaneous over all
-effects of the design (studentised maximum modulus).
+effects of the design (studentised maximum modulus). Arms with the same scores throughout, as of a switch that reaches
+nothing, are one arm that counts several times: it tells of the spread once, and its errors add up.
 
 References: G. Box, W. G. Hunter, J. S. Hunter. Statistics for Experimenters (1978), ch. 10–12; F. Satterthwaite.
 Biometrics Bull. 2 (1946) 110–114; Z. Šidák. JASA 62 (1967) 626–633.
@@ -95,23 +96,28 @@ def effects(
     if len(factors) != x.shape[1]:
         raise ValueError(f"names: expected {x.shape[1]}, got {len(factors)}")
     labels, columns, aliases, order = _contrasts(x, factors)
-    layout = Units(np.where(np.isfinite(y).all(axis=0), y, np.nan), test_train_ratio, folds_in_all, resolution)
+    whole = np.where(np.isfinite(y).all(axis=0), y, np.nan)
+    layout = Units(whole, test_train_ratio, folds_in_all, resolution)
     complete = layout.own[:, np.isfinite(layout.own[0])]
     runs, units = complete.shape
     blank = np.full(len(labels), np.nan)
     estimate = columns.T @ complete.mean(axis=1) / (runs / 2) if units else blank
     half, p, df = blank, blank, 0.0
     if units > 1:
-        variance, df = _variance(layout, runs, units)
-        retraining = layout.retraining.mean(keepdims=True) / layout.seeds.max()
+        first, twin = _distinct(whole)
+        others = Units(whole[first], test_train_ratio, folds_in_all, resolution)
+        variance, df = _variance(others, len(first), units)
+        retraining = others.retraining.mean(keepdims=True) / others.seeds.max()
         squared, left = layout.without_overlap(np.array([variance]), np.array([df]), np.array([units]), retraining)
-        error, df = math.sqrt(4 / runs * squared[0]), coarse(float(left[0]))
+        weights = np.zeros((len(first), len(labels)))
+        np.add.at(weights, twin, columns / (runs / 2))
+        error, df = np.sqrt(np.maximum((weights**2).sum(axis=0), 4 / runs) * squared[0]), coarse(float(left[0]))
         # Equal variances make the effects independent; unequal ones correlate them, and the bound holds (Šidák 1967).
         leniency = 1 + 0.1 / (units - 1)  # what the guard of `_variance` costs where noise is equal
         edge = 1 - confidence
         critical = critical_t(edge * leniency, df, 0.0, len(labels))
-        half = np.full(len(labels), critical * error)
-        if not np.nan_to_num(layout.residual).any():  # no spread is shown: none is known
+        half = critical * error
+        if not np.nan_to_num(others.residual).any():  # no spread is shown: none is known
             half = np.maximum(half, np.abs(estimate) + layout.step)
         t = critical * np.abs(estimate) / half
         p = np.array([largest_t_p(value, df, 0.0, len(labels)) for value in t])
@@ -132,6 +138,15 @@ def effects(
         claim=CLAIMS[layout.unit],
         confidence=confidence,
     )
+
+
+def _distinct(y: Vector) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The first of the arms with the same scores, of each, and for every arm which of these it is."""
+    cells = np.nan_to_num(y.reshape(len(y), -1), nan=np.inf)
+    _, first, twin = np.unique(cells, axis=0, return_index=True, return_inverse=True)
+    if len(first) == 1:  # nothing tells them apart
+        return np.arange(len(y)), np.arange(len(y))
+    return first, twin.reshape(-1)
 
 
 def _variance(layout: Units, runs: int, units: int) -> tuple[float, float]:

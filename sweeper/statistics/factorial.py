@@ -1,6 +1,6 @@
 """Find the factorial design that a study's arms contain, from their switches."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
@@ -39,18 +39,25 @@ class _Absent:
 _ABSENT = _Absent()
 
 
-def find_factorial(settings: Sequence[Mapping[str, Any]]) -> Factorial | None:
+def find_factorial(
+    settings: Sequence[Mapping[str, Any]], reference: Mapping[str, Any] | None = None, parts: Collection[str] = ()
+) -> Factorial | None:
     """The largest two-level factorial among the arms: a full one, or a regular fraction with all main effects apart.
 
+    Of two values, True is higher than False, the larger number is the high one, and None the low one. Of others it is
+    the reference's.
+
     Args:
-        settings: each arm's switches and their values; a switch that an arm leaves out has a value of its own
-            ("unchanged"), the high one. Otherwise True is higher than False and the larger number the high one.
+        settings: each arm's switches and their values.
+        reference: the value of a switch that an arm leaves out; where it isn't said, it has a value of its own
+            ("unchanged"), the high one.
+        parts: switches whose reference value is the high one whatever it is: a part that other arms lack.
 
     Returns:
         None where no four arms form one. Of two with equally many arms, the one with fewer factors, in which less is
         confounded.
     """
-    values = _factors(settings)
+    values = _factors(settings, reference or {}, parts)
     names = list(values)
     best: tuple[int, int, Factorial] | None = None
     for count in range(2, len(names) + 1):
@@ -64,16 +71,39 @@ def find_factorial(settings: Sequence[Mapping[str, Any]]) -> Factorial | None:
     return None if best is None else best[2]
 
 
-def _factors(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+@dataclass(frozen=True)
+class _Usual:
+    """A value that the reference has, and that is above others where these are of no order."""
+
+    value: Any
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+def _factors(
+    settings: Sequence[Mapping[str, Any]], reference: Mapping[str, Any], parts: Collection[str]
+) -> dict[str, list[Any]]:
     """Each factor's value per arm; switches that split the arms in the same way are one factor."""
-    names = dict.fromkeys(name for setting in settings for name in setting)
+    columns = {
+        name: [setting.get(name, reference.get(name, _ABSENT)) for setting in settings]
+        for name in dict.fromkeys(name for setting in settings for name in setting)
+    }
     joined: dict[tuple[int, ...], list[str]] = {}
-    for name in names:
-        column = [setting.get(name, _ABSENT) for setting in settings]
+    for name, column in columns.items():
         labels = list(dict.fromkeys(map(_key, column)))
         if len(labels) > 1:
             joined.setdefault(tuple(labels.index(_key(value)) for value in column), []).append(name)
-    return {"+".join(group): [setting.get(group[0], _ABSENT) for setting in settings] for group in joined.values()}
+    factors = {"+".join(group): columns[group[0]] for group in joined.values()}
+    for (first, *_), column in zip(joined.values(), factors.values(), strict=True):
+        ordered = first not in parts and all(value is None or isinstance(value, int | float) for value in column)
+        if first in reference and not ordered and (first in parts or reference[first] is not None):
+            usual = _key(reference[first])
+            column[:] = [_Usual(value) if _key(value) == usual else value for value in column]
+    return factors
 
 
 def _key(value: Any) -> Hashable:
@@ -81,12 +111,12 @@ def _key(value: Any) -> Hashable:
 
 
 def _rank(value: Any) -> tuple[int, Any]:
-    """Order of a switch's values: text, then False, True and numbers, then "unchanged"."""
-    if value is _ABSENT:
-        return (2, 0)
+    """Order of a switch's values: None, text, then False, True and numbers, then the reference's or "unchanged"."""
+    if value is _ABSENT or isinstance(value, _Usual):
+        return (3, 0)
     if isinstance(value, int | float):
-        return (1, value)
-    return (0, repr(value))
+        return (2, value)
+    return (0, "") if value is None else (1, repr(value))
 
 
 def _two_level(

@@ -33,12 +33,13 @@ class Lenth:
     possibly_active: NDArray[np.bool_]
 
 
-def lenth(estimates: ArrayLike, *, confidence: float = 0.95) -> Lenth:
+def lenth(estimates: ArrayLike, *, confidence: float = 0.95, floor: float = 0.0) -> Lenth:
     """Judge the estimated effects of an unreplicated two-level design.
 
     Args:
         estimates: all effects, main and interactions, mean left out; `[effects]`, at least 3.
         confidence: of both margins.
+        floor: smallest standard error of an effect that can be told from 0.
 
     Raises:
         ValueError: fewer than 3 effects, a NaN or infinity, or a confidence outside of 0 to 1.
@@ -50,7 +51,7 @@ def lenth(estimates: ArrayLike, *, confidence: float = 0.95) -> Lenth:
     fraction("confidence", confidence)
     first = 1.5 * float(np.median(sizes))
     small = sizes[sizes < 2.5 * first]
-    pse = 1.5 * float(np.median(small)) if len(small) else 0.0
+    pse = max(1.5 * float(np.median(small)) if len(small) else 0.0, floor)
     margin = pse * float(special.stdtrit(m / 3, (1 + confidence) / 2))
     simultaneous = pse * float(special.stdtrit(m / 3, (1 + confidence ** (1 / m)) / 2))
     return Lenth(pse, margin, simultaneous, sizes > simultaneous, sizes > margin)

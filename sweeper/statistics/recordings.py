@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from sweeper.statistics._arrays import fraction, labels_vector
+from sweeper.statistics.arms import copies
 from sweeper.statistics.spread import residuals, spread
 
 Vector = NDArray[np.float64]
@@ -30,7 +31,8 @@ class RecordingsInterval:
 
     Attributes:
         diff: arm minus reference over the seeds both have; NaN for the reference.
-        low, high: interval for this arm alone, within ±1; NaN for one recording or where no arm has two seeds.
+        low, high: interval for this arm alone, within ±1; NaN for one recording, where no arm has two seeds, and where
+            the arm answered each clip as the reference did.
         df: degrees of freedom.
         recordings: tested.
     """
@@ -69,7 +71,7 @@ def recordings_interval(
     member[np.arange(len(labels)), labels] = 1
     difference = right - right[reference]
     per_recording = difference @ member  # clips that only the arm got right minus those only the reference did
-    seed_variance, seed_df = _seeds(right.mean(axis=2), reference)
+    seed_variance, seed_df = _seeds(right.mean(axis=2), reference, 1 / len(labels) ** 2 / 12)
     blank = np.full(len(right), np.nan)
     diff, low, high, df = blank.copy(), blank.copy(), blank.copy(), blank.copy()
     for arm in range(len(right)):
@@ -79,7 +81,7 @@ def recordings_interval(
         table = per_recording[arm, seeds]
         n = len(table)
         diff[arm] = table.sum() / (n * clips.sum())
-        if count < 2 or not seed_df[arm] > 0:
+        if count < 2 or not seed_df[arm] > 0 or not difference[arm, seeds].any():  # one answered as the other
             continue
         z = (table - diff[arm] * clips) * count / clips.sum()
         over_recordings = z.mean(axis=0).var(ddof=1) / count
@@ -98,12 +100,17 @@ def recordings_interval(
     return RecordingsInterval(diff, low, high, df, count)
 
 
-def _seeds(accuracy: Vector, reference: int) -> tuple[Vector, Vector]:
-    """Variance over seeds of one seed's difference, by the rule of `spread`, and its degrees of freedom; `[arms]`."""
-    found = spread(residuals(accuracy), reference, 0.0)
+def _seeds(accuracy: Vector, reference: int, floor: float) -> tuple[Vector, Vector]:
+    """Variance over seeds of one seed's difference, by the rule of `spread`, and its degrees of freedom; `[arms]`.
+
+    The copy of an arm is no evidence that arms are alike; `floor` is the smallest variance that can be told from 0.
+    """
+    others = np.where(copies(accuracy[:, None], reference)[:, None], np.nan, accuracy)
+    found = spread(residuals(others), reference, floor)
     if found.known:
         variance, df, _ = found.of_difference(reference)
         return variance, df
     difference = accuracy - accuracy[reference]
     df = np.isfinite(difference).sum(axis=1) - 1.0
-    return np.array([np.nanvar(row, ddof=1) if n > 0 else np.nan for row, n in zip(difference, df, strict=True)]), df
+    own = [np.nanvar(row, ddof=1) if n > 0 else np.nan for row, n in zip(difference, df, strict=True)]
+    return np.maximum(own, 2 * floor), df

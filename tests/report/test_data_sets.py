@@ -164,3 +164,14 @@ def test_what_else_differs_is_said(tmp_path):
     (made[1].folder / "plan.json").write_text(json.dumps(plan))
     text = Path(write_data_sets([Study(s.folder) for s in made], tmp_path / "page.html")).read_text("utf-8")
     assert "the studies differ in more than their data: training.epochs" in text
+
+
+def test_studies_of_different_margins_need_one(tmp_path, capsys):
+    made = studies(tmp_path, 2, {"garm": -0.2})
+    plan = made[0].read_plan() | {"margin": 0.2}
+    (made[0].folder / "plan.json").write_text(json.dumps(plan))
+    folders = [study.folder for study in made]
+    code, said = call(capsys, *folders, "--output", tmp_path / "both.html")
+    assert code == 2
+    assert f"run with different margins, in points: {folders[0]} 20, {folders[1]} 1; give --margin POINTS" in said.err
+    assert call(capsys, *folders, "--margin", "1", "--output", tmp_path / "both.html")[0] == 0

@@ -102,3 +102,12 @@ def test_scores_that_are_all_alike_or_parallel_show_no_spread_where_no_clips_are
 def test_power_is_that_of_the_rule():
     assert reach.POWER == 0.8
     assert math.isinf(replace(DESIGN, seeds=1).detectable(Spread(1.0, None)))
+
+
+def test_arms_with_few_seeds_do_not_hide_what_the_others_show():
+    whole = made(1, 6, 0.0, 1.0)
+    for arm, seeds in ((3, 1), (4, 2)):
+        scores = whole.scores.copy()
+        scores[arm, 0, seeds:] = np.nan
+        others = replace(whole, scores=np.delete(whole.scores, arm, axis=0))
+        assert spread_of(replace(whole, scores=scores)) == spread_of(others)

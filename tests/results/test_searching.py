@@ -63,3 +63,12 @@ def test_a_study_without_searches_has_none(tmp_path):
     assert read_searches(study) == ()
     study.write_plan({"design": {}, "data_digest": "d", "trials": []})
     assert read_searches(study) == ()
+
+
+def test_the_recipe_is_compared_on_the_seeds_that_both_finished():
+    confirm = [row("a", None, 1, status="failed"), row("a", 0.7, 2), row("a", 0.5, 3)]
+    confirm += [row("recipe", 0.9, 1), row("recipe", 0.6, 2), row("recipe", None, 3, status="failed")]
+    searched = found((), [row("a", 0.9)])
+    searched.stages["confirm"] = confirm
+    assert searched.paired("confirm", "a") == ((0.7, 0.6),)
+    assert searched.paired("test", "a") == ()

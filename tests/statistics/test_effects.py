@@ -128,3 +128,29 @@ def test_what_is_no_design_is_refused(levels, message):
 def test_names_must_fit():
     with pytest.raises(ValueError, match="names: expected 3, got 2"):
         effects(np.zeros((8, 1, 2)), CUBE, names=["A", "B"], **ONE_FOLD)
+
+
+def test_arms_with_the_same_scores_are_one_that_counts_several_times():
+    """A switch that reaches nothing: its arms tell of the spread once, and what they err, they err together."""
+    scores = RNG(0).normal(size=(4, 1, 6))
+    plane = np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]])
+    scores[2:] = scores[:2]
+    found = effects(scores, plane, **ONE_FOLD)
+    difference = scores[1, 0] - scores[0, 0]
+    assert found.estimate == pytest.approx([difference.mean(), 0, 0])
+    critical = critical_t(0.05 * (1 + 0.1 / 5), 5, 0.0, 3)
+    assert found.high[0] - found.estimate[0] == pytest.approx(
+        critical * difference.std(ddof=1) / math.sqrt(6), rel=1e-3
+    )
+    assert (found.high > 0).all() and (found.low < 0)[1:].all()
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_nor_do_they_make_noise_an_effect(seeds):
+    rng, plane = RNG(1), np.array(list(itertools.product([1, -1], repeat=2)))
+    stars = 0
+    for _ in range(300):
+        scores = rng.normal(size=(4, 1, seeds))
+        scores[1::2] = scores[::2]
+        stars += effects(scores, plane, **ONE_FOLD).significant.any()
+    assert stars / 300 < 0.07

@@ -93,3 +93,26 @@ def test_a_large_one_is_found_soon(count):
     began = time.perf_counter()
     assert len(find_factorial(arms).arms) == 2**count
     assert time.perf_counter() - began < 5
+
+
+def square(name, low, high):
+    """The arms of a 2^2 design as relative to a reference that has `low`, and to one that has `high`."""
+    return [[{}, {name: high}, {"b": 1}, {name: high, "b": 1}], [{name: low}, {}, {name: low, "b": 1}, {"b": 1}]]
+
+
+@pytest.mark.parametrize(("low", "high"), [(False, True), (0.0, 0.995), (32, 64), (None, "batch"), (None, 3)])
+def test_the_part_is_high_whether_arms_add_it_or_remove_it(low, high):
+    for usual, arms in zip((low, high), square("a", low, high), strict=True):
+        found = find_factorial(arms, {"a": usual, "b": 0})
+        assert found.levels[:, found.factors.index("a")].tolist() == [-1, 1, -1, 1]
+        assert (found.low[found.factors.index("a")], found.high[found.factors.index("a")]) == (str(low), str(high))
+
+
+def test_of_words_the_references_is_high_and_so_is_a_part_that_arms_lack():
+    for usual in ("mean", "sum"):
+        arms = [{} if value == usual else {"a": value} for value in ("mean", "sum")]
+        arms += [{**arm, "b": 1} for arm in arms]
+        found = find_factorial(arms, {"a": usual, "b": 0})
+        assert found.high[found.factors.index("a")] == usual
+    removed = square("a", False, True)[0]  # an arm "without sparsity" switches norm on
+    assert find_factorial(removed, {"a": False, "b": 0}, ["a"]).levels[:, 0].tolist() == [1, -1, 1, -1]

@@ -48,3 +48,9 @@ def test_nothing_but_zeros():
 def test_too_few_effects():
     with pytest.raises(ValueError, match="at least 3 effects, got 2"):
         lenth([1.0, 2.0])
+
+
+def test_the_noise_is_not_less_than_what_rounding_makes():
+    judged = lenth([0.0, 0.01, 0.0], floor=0.004)
+    assert judged.pse == 0.004 and not judged.active.any()
+    assert lenth([0.0, 0.01, 0.0]).active.any()

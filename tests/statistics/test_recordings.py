@@ -83,3 +83,19 @@ def test_bounds_stay_possible():
 def test_errors_repeat_what_was_given(correct, reference, message):
     with pytest.raises(ValueError, match=message):
         recordings_interval(correct, [0, 0, 1, 1], reference)
+
+
+def test_an_arm_that_answers_as_another_is_no_evidence_of_a_small_spread():
+    correct, source = clustered_answers(RNG(6), arms=4, seeds=5, recordings=60, clips=3)
+    correct[1], correct[3] = correct[0], correct[2]
+    found = recordings_interval(correct, source, 0)
+    alone = recordings_interval(correct[[0, 2]], source, 0)
+    assert (found.low[2], found.high[2]) == pytest.approx((alone.low[1], alone.high[1]))
+    assert found.diff[1] == 0 and np.isnan([found.low[1], found.high[1]]).all()
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 1.0])
+@pytest.mark.filterwarnings("error")
+def test_where_all_answers_are_alike_nothing_is_said(accuracy):
+    found = recordings_interval(np.full((3, 3, 30), accuracy), np.arange(30), 0)
+    assert np.isnan(found.low).all() and np.isnan(found.high).all()
