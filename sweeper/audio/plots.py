@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from torchaudio.transforms import MFCC, AmplitudeToDB, MelSpectrogram, Spectrogram
 
 from sweeper.audio.datasets.base import Clip, Dataset, DatasetError, shorten
+from sweeper.audio.drawn_text import as_written
 from sweeper.audio.reader import read
 
 WINDOW, HOP, MELS, COEFFICIENTS = 1024, 256, 64, 40  # samples, samples, bands, numbers
 FBSP_ORDER, FBSP_BANDWIDTH = 2, 8.0  # bandwidth in bins: the wavelet's second zeros are at the window's ends
 DYNAMIC_RANGE = 80.0  # dB shown
 COLUMNS = 10  # clips side by side; more stand below
+TITLE = 26  # letters that a column has room for
 ROWS = ("waveform", "STFT / kHz", "FBSP / kHz", "mel band", "MFCC")
 
 
@@ -60,12 +62,17 @@ def draw(dataset: Dataset, clips: Sequence[Clip], sample_rate: int, path: Path) 
         from matplotlib.figure import Figure
     except ImportError:
         raise DatasetError("drawing needs matplotlib: pip install matplotlib") from None
+    with as_written():
+        _draw(dataset, clips, sample_rate, path, Figure)
+
+
+def _draw(dataset: Dataset, clips: Sequence[Clip], sample_rate: int, path: Path, figure_class: Any) -> None:
     waveforms = [torch.from_numpy(read(clip.path, sample_rate).astype(np.float32) / 32768) for clip in clips]
     made = [pictures(waveform, sample_rate) for waveform in waveforms]
     loudest = max(float(waveform.abs().max()) for waveform in waveforms) or 1.0
     scales = colour_scales(made)
     wide = min(len(clips), COLUMNS)
-    figure = Figure(figsize=(2.0 * wide + 0.8, 8.0 * -(-len(clips) // COLUMNS)), layout="constrained")
+    figure = figure_class(figsize=(2.0 * wide + 0.8, 8.0 * -(-len(clips) // COLUMNS)), layout="constrained")
     bands = np.atleast_1d(np.asarray(figure.subfigures(-(-len(clips) // COLUMNS), 1)))
     for band, start in zip(bands, range(0, len(clips), COLUMNS), strict=True):
         axes = band.subplots(len(ROWS), wide, squeeze=False, sharex="col", sharey="row")
@@ -75,7 +82,7 @@ def draw(dataset: Dataset, clips: Sequence[Clip], sample_rate: int, path: Path) 
                     axis.set_visible(False)
                 continue
             clip, waveform, seconds = clips[number], waveforms[number], len(waveforms[number]) / sample_rate
-            axes[0, column].set_title(f"{dataset.classes[clip.target]}\n{clip.clip_id}", fontsize=8)
+            axes[0, column].set_title("\n".join(map(_cut, (dataset.classes[clip.target], clip.clip_id))), fontsize=8)
             axes[0, column].plot(np.arange(len(waveform)) / sample_rate, waveform, linewidth=0.4)
             axes[0, column].set(xlim=(0, seconds), ylim=(-loudest, loudest))
             _draw_pictures(axes[1:, column], made[number], scales, seconds, sample_rate)
@@ -87,6 +94,11 @@ def draw(dataset: Dataset, clips: Sequence[Clip], sample_rate: int, path: Path) 
         figure.savefig(path, dpi=150, format="png")
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}; choose another place by --out") from None
+
+
+def _cut(name: str) -> str:
+    """So much of a name as a column has room for."""
+    return name if len(name) <= TITLE else f"{name[: TITLE - 1]}…"
 
 
 def _draw_pictures(

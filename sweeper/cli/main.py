@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sweeper.run.options import Outcome
 
 DONE, FAILURE, USAGE_ERROR = 0, 1, 2
+THREAD_SECONDS = 5.0  # longer than anything of this package's takes to end
 
 EPILOG = """examples:
   python -m sweeper run ablations                      the demo: twelve arms on synthetic sounds, minutes on a laptop
@@ -48,6 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # At its end, Python looks for garbage in all that was imported; after torch, that takes half a second.
         atexit.register(gc.freeze)
         garbage.look_seldom()
+    code = _code(argv)
+    if argv is None:
+        _end_soon(code)
+    return code
+
+
+def _code(argv: Sequence[str] | None) -> int:
     try:
         try:
             return _run(argv)
@@ -59,6 +68,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"can't write to stdout: {error.strerror}", FAILURE)
     except KeyboardInterrupt as interrupted:
         return _interrupted(interrupted)
+
+
+def _end_soon(code: int) -> None:
+    """End this process in `THREAD_SECONDS`, where a thread that a user's network started would keep it for ever."""
+
+    def end() -> None:
+        left = ", ".join(thread.name for thread in _left())
+        print(f"sweeper: ended beside threads that the study's code started and left: {left}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(code)
+
+    if _left():
+        timer = threading.Timer(THREAD_SECONDS, end)
+        timer.daemon = True
+        timer.start()
+
+
+def _left() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
 
 
 def _run(argv: Sequence[str] | None) -> int:

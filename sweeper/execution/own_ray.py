@@ -170,6 +170,8 @@ def _environment() -> dict[str, str]:
     """Environment variables of the keeper, which all of Ray's processes inherit."""
     own = {name: value for name, value in os.environ.items() if name not in _OF_A_USER[:-1]}
     own["RAY_AUTH_TOKEN"] = TOKEN
+    if "error" in own.get("PYTHONWARNINGS", ""):  # Ray's own processes die of theirs
+        del own["PYTHONWARNINGS"]
     if not own.get("LD_PRELOAD") and own.get(SWITCH) in (None, "1"):
         own = ALLOCATOR | own
     # Ray starts a worker per core for the first driver that it sees, which is the keeper: it has no work for them.

@@ -42,10 +42,17 @@ def check_ray(address: str | None) -> str | None:
     Raises:
         PlanError: see `find_cluster` and `find_room`.
     """
+    check_interpreter()
     cluster = find_cluster(address)
     if cluster is None:
         find_room()
     return cluster
+
+
+def check_interpreter() -> None:
+    """Raises PlanError where Python leaves out docstrings, which Ray reads."""
+    if sys.flags.optimize > 1:
+        raise PlanError("Ray reads docstrings, which Python leaves out with -OO or PYTHONOPTIMIZE=2: go without it")
 
 
 def find_room() -> Path:

@@ -86,6 +86,14 @@ def margin(board: Leaderboard) -> str:
     return f"±{100 * board.margin:g} point{'' if board.margin == 0.01 else 's'}"
 
 
+def _no_spread(board: Leaderboard, design: Design) -> list[str]:
+    if len(board.grid.copied) == design.arms - 1 > 0:
+        return ["No arm's scores differ from the reference's in any block, and more seeds would not change that."]
+    seen = "One block shows no spread" if design.folds * design.seeds == 1 else "There is no spread to go by"
+    further = Design(design.arms, design.folds, design.seeds + 1, design.test_train_ratio, design.folds_in_all)
+    return [f"{seen}, so no difference can be told from noise. To see some:", _command(board, further)]
+
+
 def _remedy(board: Leaderboard) -> list[str]:
     """What this design finds, and the command of one that would find the margin."""
     if lacking := [row["arm"] for row in board.ablation if row["n"] < row["planned"]]:
@@ -94,9 +102,7 @@ def _remedy(board: Leaderboard) -> list[str]:
         return _going_on(board)
     design, spread = design_of(board.grid), spread_of(board.grid.without(identical_arms(board)))
     if spread is None:
-        seen = "One block shows no spread" if design.folds * design.seeds == 1 else "There is no spread to go by"
-        further = Design(design.arms, design.folds, design.seeds + 1, design.test_train_ratio, design.folds_in_all)
-        return [f"{seen}, so no difference can be told from noise. To see some:", _command(board, further)]
+        return _no_spread(board, design)
     steps = steps_to(design, spread, board.margin)
     last, found = steps[-1]
     finds = ", ".join(f"{_from(size)} with {_grid(step)}" for step, size in steps)

@@ -126,7 +126,10 @@ def gather(boards: Sequence[Leaderboard]) -> DataSets:
     others = [arm for arm in arms if arm != reference]
     errors = [_errors(board) for board in boards]
     diff = np.array([[_known(found[arm]["diff"]) for found in rows] for arm in others])
-    error = np.array([[errors_of.get(arm, math.nan) for errors_of in errors] for arm in others])
+    error, df = (
+        np.array([[errors_of.get(arm, (math.nan, math.nan))[part] for errors_of in errors] for arm in others])
+        for part in (0, 1)
+    )
     over = None
     if (np.isfinite(scores).sum(axis=1) > 1).sum() > 1:
         # One score a data set: what counts as evidence is the data set, and no two share clips.
@@ -142,7 +145,7 @@ def gather(boards: Sequence[Leaderboard]) -> DataSets:
         rows=rows,
         scores=scores,
         over_sets=over,
-        between=heterogeneity(diff, error),
+        between=heterogeneity(diff, error, df),
         ranks=ranking(scores) if whole else None,
     )
 
@@ -151,11 +154,13 @@ def _known(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _errors(board: Leaderboard) -> dict[str, float]:
+def _errors(board: Leaderboard) -> dict[str, tuple[float, float]]:
+    """Each arm's standard error, and its degrees of freedom."""
     found = board.grid.compare()
     if found is None:
         return {}
-    return {arm: float(e) for arm, e in zip(board.grid.arms, found.error, strict=True) if np.isfinite(e) and e > 0}
+    told = zip(board.grid.arms, found.error, found.df, strict=True)
+    return {arm: (float(error), float(df)) for arm, error, df in told if np.isfinite(error) and error > 0}
 
 
 def _names(boards: Sequence[Leaderboard]) -> tuple[str, ...]:

@@ -67,9 +67,9 @@ def _recall(counts: Any) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Curves:
-    """Training loss per arm, `[3, points]`: mean, lowest and highest over blocks; `epochs` `[points]`, from 1."""
+    """Training loss by arm, `[3, points]`: mean, lowest and highest over blocks; `epochs`, `[points]` each, from 1."""
 
-    epochs: NDArray[np.int64]
+    epochs: Mapping[str, NDArray[np.int64]]
     bands: Mapping[str, NDArray[np.float64]]
 
 
@@ -82,13 +82,14 @@ def curves(board: Leaderboard) -> Curves | None:
     by_arm = {arm: losses for arm, losses in by_arm.items() if losses}
     if not by_arm:
         return None
-    epochs = min(len(loss) for losses in by_arm.values() for loss in losses)
-    kept = np.unique(np.linspace(0, epochs - 1, min(MAX_POINTS, epochs)).astype(np.int64))
-    bands = {}
+    epochs, bands = {}, {}
     for arm, losses in by_arm.items():
+        shared = min(map(len, losses))
+        kept = np.unique(np.linspace(0, shared - 1, min(MAX_POINTS, shared)).astype(np.int64))
         values = np.stack([loss[kept] for loss in losses])
+        epochs[arm] = kept + 1
         bands[arm] = np.stack([values.mean(axis=0), values.min(axis=0), values.max(axis=0)])
-    return Curves(kept + 1, bands)
+    return Curves(epochs, bands)
 
 
 def search_importances(found: Found, plan: Mapping[str, Any]) -> dict[str, float]:

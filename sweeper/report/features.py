@@ -134,8 +134,9 @@ def _recomputed(
     if classifier.trial_id != trial["trial_id"] or classifier.mark not in ("", mark_of(trial)):
         raise Unavailable(f"{whose} are those of another trial or attempt")
     features, targets, tested = _features(classifier, test, trial["gflops_per_clip"])
-    if len(np.unique(targets)) < 2 or len(targets) < 4:
-        raise Unavailable(f"{len(targets)} test clips of {len(np.unique(targets))} classes are too few")
+    classes = len(np.unique(targets))
+    if classes < 2 or len(targets) < 4 or classes == len(targets):
+        raise Unavailable(f"{len(targets)} test clips of {classes} classes are too few")
     with threadpool_limits(1):
         maps = [_map(STAGES.get(name, name), features.pop(name), targets) for name in list(features)]
     return FeatureMaps(tuple(maps), targets, trial, tested)

@@ -19,7 +19,7 @@ from sweeper.statistics.pareto import front
 
 Row = dict[str, Any]
 
-_TEXT_CLASSES = 12  # with more classes, numbers in the cells are too small to read
+TEXT_CLASSES = 12  # with more classes, numbers in the cells are too small to read
 _SHAPES = 600  # clips; more shapes than that can't be told apart, and weigh more than the rest of the page
 _LINE = 15  # pixels from one label to the next
 _DASHES = ("-", "--", "-.", (0, (1, 1)))
@@ -111,7 +111,7 @@ def _label_at_right(
 
 def learning_curves(
     arms: Sequence[str],
-    epochs: NDArray[np.int64],
+    epochs: Mapping[str, NDArray[np.int64]],
     bands: Mapping[str, NDArray[np.float64]],
     limits: tuple[float, float],
     reference: str,
@@ -121,7 +121,7 @@ def learning_curves(
 
     Args:
         arms: their names.
-        epochs: `[points]`, from 1.
+        epochs: by arm, `[points]`, from 1.
         bands: by arm, `[3, points]`: mean, lowest, highest.
         limits: of the loss axis, the same in all panels.
         reference: drawn dotted, too, where it is not among the arms.
@@ -134,7 +134,6 @@ def learning_curves(
     axes.set(ylim=limits, xlabel="epoch", ylabel="training loss")
     axes.grid()
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    dot = "o" if len(epochs) < 4 else ""
     colours = []
     for arm in shown:
         mean, low, high = bands[arm]
@@ -143,10 +142,11 @@ def learning_curves(
         dashes: Any = (0, (2, 2)) if index < 0 else _DASHES[index % len(_DASHES)]
         colours.append(colour)
         if index >= 0:
-            axes.fill_between(epochs, low, high, color=COLOUR[colour], alpha=0.14, lw=0)
-        (line,) = axes.plot(epochs, mean, color=COLOUR[colour], ls=dashes, lw=1.8, marker=dot, ms=4)
-        hover(line, f"{arm}: {mean[-1]:.3f} in the last epoch")
-    _label_at_right(axes, [(epochs[-1], bands[arm][0][-1]) for arm in shown], names, colours, 194)
+            axes.fill_between(epochs[arm], low, high, color=COLOUR[colour], alpha=0.14, lw=0)
+        dot = "o" if len(epochs[arm]) < 4 else ""
+        (line,) = axes.plot(epochs[arm], mean, color=COLOUR[colour], ls=dashes, lw=1.8, marker=dot, ms=4)
+        hover(line, f"{arm}: {mean[-1]:.3f} in epoch {epochs[arm][-1]}")
+    _label_at_right(axes, [(epochs[arm][-1], bands[arm][0][-1]) for arm in shown], names, colours, 194)
     return figure
 
 
@@ -157,7 +157,7 @@ def confusion(arm: str, counts: NDArray[np.int64], classes: Sequence[str], large
     """
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(100 * counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    size = 11.0 if large and len(classes) <= _TEXT_CLASSES else 9.0
+    size = 11.0 if large and len(classes) <= TEXT_CLASSES else 9.0
     names = fitted(_class_labels(classes, large), width / 3, size)
     side = text_width([name for name in names if name], size) + 8
     top, bottom, left = 26, side + 18, side + 20
@@ -178,7 +178,7 @@ def confusion(arm: str, counts: NDArray[np.int64], classes: Sequence[str], large
 
 def _class_labels(classes: Sequence[str], large: bool) -> list[str]:
     """Names; where these have no room, numbers, by which the large matrix calls them, too."""
-    if len(classes) <= _TEXT_CLASSES:
+    if len(classes) <= TEXT_CLASSES:
         return list(classes)
     if large:
         return [f"{number} {name}" for number, name in enumerate(classes, 1)]
@@ -193,7 +193,7 @@ def _class_ticks(axes: Axes, x: Sequence[str], y: Sequence[str], size: float) ->
 
 def _cells(axes: Axes, values: NDArray[np.float64], said: Any, size: float, signed: bool = False) -> None:
     """A cell per value, the darker the larger, with its number where there is room; none where it is 0."""
-    text = len(values[0]) <= _TEXT_CLASSES
+    text = len(values[0]) <= TEXT_CLASSES
     limit = max(1.0, float(np.nanmax(np.abs(values), initial=0.0))) if signed else 100.0
     for (i, j), value in np.ndenumerate(values):
         if not np.isfinite(value) or value == 0:
@@ -212,7 +212,7 @@ def class_differences(
     arms: Sequence[str], classes: Sequence[str], differences: NDArray[np.float64], width: int
 ) -> Figure:
     """Recall per class, arm minus reference, `[arms, classes]` in points."""
-    size = 11.0 if len(classes) <= _TEXT_CLASSES else 9.0
+    size = 11.0 if len(classes) <= TEXT_CLASSES else 9.0
     names, labels = fitted(_class_labels(classes, large=True), width / 3, size), fitted(arms, width / 3, 11)
     bottom = text_width(names, size) + 16
     figure, axes = sheet(width, 10 + 26 * len(arms) + bottom, text_width(labels, 11) + 10, 8, 10, bottom)

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweeper.audio.drawn_text import as_written
 from sweeper.named_file import write_named
 from sweeper.report.features import FeatureMaps
 from sweeper.results.tables import StudyError
@@ -36,6 +37,16 @@ def draw_maps(found: FeatureMaps, classes: Sequence[str], path: Path) -> None:
         StudyError: it can't be written.
     """
     check_map_file(path)
+    with as_written():
+        drawn = _drawn(found, classes, path.suffix[1:].lower())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_named(path, drawn)
+    except OSError as error:
+        raise StudyError(f"can't write {path}: {error.strerror or error}; choose another place by --tsne") from error
+
+
+def _drawn(found: FeatureMaps, classes: Sequence[str], form: str) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -58,12 +69,8 @@ def draw_maps(found: FeatureMaps, classes: Sequence[str], path: Path) -> None:
         fontsize=9,
     )
     drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=200, format=path.suffix[1:].lower())
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_named(path, drawn.getvalue())
-    except OSError as error:
-        raise StudyError(f"can't write {path}: {error.strerror or error}; choose another place by --tsne") from error
+    figure.savefig(drawn, dpi=200, format=form)
+    return drawn.getvalue()
 
 
 def _shades(count: int) -> list[tuple[float, float, float]]:

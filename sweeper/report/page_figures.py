@@ -145,6 +145,7 @@ def _answers(board: Leaderboard) -> Sections:
         heat = drawing("classes", f"Recall per class, arm minus {reference}", draw, _LARGE, None)
     return {
         "confusion": matrix(reference, True, _LARGE - 120) if reference in totals else None,
+        "numbered": len(classes) <= figures.TEXT_CLASSES,
         "confusions": [matrix(arm, False, _SMALL) for arm in totals if arm != reference],
         "classes": heat,
     }

@@ -289,8 +289,10 @@ def rule_notes(board: Leaderboard) -> list[str]:
             trials = count(ahead, "trial")
             notes.append(f"not counted, as a look had settled the arm before it was finished: {trials}")
     elif any(row["diff_low"] is not None for row in compared):
-        family = sum(row["arm"] != reference for row in board.ablation)
+        family, alike = sum(row["arm"] != reference for row in board.ablation), board.grid.copied
         how = "the spread is each arm's own"
+        if alike and len(alike) < family:
+            how += f", and the largest counts for {', '.join(alike)}, with the scores of another arm"
         if any(row["pooled"] for row in compared):
             how = "the spread is pooled over the arms"
             apart = [row["arm"] for row in board.ablation if row["own_spread"]]

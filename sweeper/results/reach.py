@@ -18,7 +18,6 @@ from sweeper.results.store import Study, studies_under
 from sweeper.results.study_arms import study_arms
 from sweeper.results.tables import StudyError
 from sweeper.statistics import detectable_difference
-from sweeper.statistics.arms import copies
 from sweeper.statistics.units import ON_OTHER_DATA, ON_THIS_SPLIT
 
 POWER = 0.8
@@ -95,7 +94,7 @@ def spread_of(grid: ScoreGrid) -> Spread | None:
 
     That of seeds is at least what rounding to whole test clips makes.
     """
-    scores = _well_known(grid.scores[np.isfinite(grid.scores).any(axis=(1, 2)) & ~copies(grid.scores, grid.reference)])
+    scores = _well_known(grid.scores[np.isfinite(grid.scores).any(axis=(1, 2)) & ~np.isin(grid.arms, grid.copied)])
     whole = np.asarray(np.isfinite(scores).all(axis=0))
     folds = [scores[:, fold, whole[fold]] for fold in range(scores.shape[1]) if whole[fold].any()]
     if len(scores) < 2 or not folds:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sweeper.results.looks import counted, needed_trials
 from sweeper.results.study_arms import StudyArms
 from sweeper.statistics import ArmComparison, compare_arms
+from sweeper.statistics.arms import copies
 
 REFERENCE_KIND = "ablation"
 # A search's trials have different settings, and those of a crossed design share seeds: no difference of theirs means
@@ -55,6 +56,12 @@ class ScoreGrid:
         """The grid as if these arms had not been run; they stay in the family."""
         gone = np.isin(self.arms, list(arms))
         return replace(self, scores=np.where(gone[:, None, None], np.nan, self.scores))
+
+    @property
+    def copied(self) -> list[str]:
+        """Arms with the scores of the reference, or of an earlier arm, see `statistics.arms.copies`."""
+        found = copies(self.scores, self.reference, self.resolution or 0.0)
+        return [arm for arm, copied in zip(self.arms, found, strict=True) if copied]
 
     def compare(self, limits: tuple[float, float] = (0.0, 1.0)) -> ArmComparison | None:
         """All arms against the reference; None where nothing is known.

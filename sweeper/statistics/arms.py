@@ -195,21 +195,30 @@ def spread_of_arms(y: Vector, reference: int, layout: Units) -> Spread:
         reference: index of the reference.
         layout: of the scores.
     """
-    return spread(layout.residual_of(np.where(copies(y, reference)[:, None, None], np.nan, y)), reference, layout.floor)
+    others = np.where(copies(y, reference, layout.step)[:, None, None], np.nan, y)
+    return spread(layout.residual_of(others), reference, layout.floor)
 
 
-def copies(y: Vector, reference: int) -> NDArray[np.bool_]:
+def copies(y: Vector, reference: int, step: float = 0.0) -> NDArray[np.bool_]:
     """Which arms have, wherever both were run and at least twice, the scores of the reference or of an earlier arm.
 
-    `y` is `[arms, folds, seeds]`. Such an arm switches what does not reach the scores; if it is by chance, the others
-    tell of the spread all the same.
+    Such an arm switches what does not reach the scores; if it is by chance, the others tell of the spread all the same.
+    Of four scores or more, a quarter may differ by a step: the same trial rounds otherwise if it was trained with
+    others as one program, or on another machine.
+
+    Args:
+        y: `[arms, folds, seeds]`.
+        reference: index of the reference.
+        step: smallest one of a score.
     """
     cells, found = y.reshape(len(y), -1), np.zeros(len(y), bool)
     order = [reference, *(arm for arm in range(len(y)) if arm != reference)]
     for place, arm in enumerate(order):
         for other in order[:place]:
-            both = np.isfinite(cells[arm]) & np.isfinite(cells[other])
-            if not found[other] and both.sum() >= 2 and np.array_equal(cells[arm][both], cells[other][both]):
+            apart = np.abs(cells[arm] - cells[other])
+            apart = apart[np.isfinite(apart)]
+            rounded = int((apart > 0).sum())
+            if not found[other] and len(apart) >= 2 and rounded <= len(apart) // 4 and (apart <= 1.001 * step).all():
                 found[arm] = True
                 break
     return found
@@ -237,7 +246,7 @@ def differences(y: Vector, reference: int, layout: Units, found: Spread, level: 
         variance = variance * np.maximum(inverse / mean_inverse(pool).mean(), 1) if len(pool) else variance
     else:  # two arms: the differences' own variance is all there is
         # A copy's differences show no spread, no evidence that there is none: it gets the largest of the others.
-        if (copied := copies(y, reference)).any() and np.isfinite(spent[others & ~copied]).any():
+        if (copied := copies(y, reference, layout.step)).any() and np.isfinite(spent[others & ~copied]).any():
             spent = np.where(copied, np.nanmax(spent[others & ~copied]), spent)
         variance, share = np.maximum(spent, 2 * layout.floor), np.full(len(y), 0.5)
         df, pooled = units - 1.0, np.zeros(len(y), bool)

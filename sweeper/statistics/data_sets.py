@@ -19,6 +19,7 @@ from sweeper.statistics._arrays import fraction
 Vector = NDArray[np.float64]
 
 ENOUGH = 6  # data sets
+SIMULATED = 20_000
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,16 @@ class Ranking:
     alike: tuple[tuple[int, ...], ...]
 
 
-def heterogeneity(diff: ArrayLike, error: ArrayLike) -> Heterogeneity:
+def heterogeneity(diff: ArrayLike, error: ArrayLike, df: ArrayLike | None = None) -> Heterogeneity:
     """Whether arms differ from the reference by the same amount on all data sets.
+
+    Standard errors of few degrees of freedom are small by chance, and Q then large: a third of what is taken for a
+    difference of data sets would be none. With `df`, p is that of Q under such errors, by simulation.
 
     Args:
         diff: differences, `[arms, data sets]`; NaN where an arm has none.
         error: their standard errors, `[arms, data sets]`; NaN where none is known.
+        df: degrees of freedom of these, `[arms, data sets]`; None where they are exact.
 
     Raises:
         ValueError: shapes that don't fit, or an error that is not above 0.
@@ -82,7 +87,21 @@ def heterogeneity(diff: ArrayLike, error: ArrayLike) -> Heterogeneity:
     from scipy import stats  # takes longer to import than a leaderboard of one study to print
 
     p = np.where(told, stats.chi2.sf(q, np.maximum(sets - 1, 1)), np.nan)
+    if df is not None:
+        degrees = np.asarray(df, np.float64)
+        for arm in np.flatnonzero(told):
+            p[arm] = _simulated_p(q[arm], e[arm][known[arm]], degrees[arm][known[arm]])
     return Heterogeneity(p, np.where(told, share, np.nan), np.sqrt(np.where(told, variance, np.nan)))
+
+
+def _simulated_p(q: float, error: Vector, df: Vector) -> float:
+    """How often Q is as large where nothing differs and errors, estimated with `df`, are these."""
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(size=(SIMULATED, len(error))) * error
+    weight = df / rng.chisquare(df, size=drawn.shape) / error**2
+    mean = (weight * drawn).sum(axis=1) / weight.sum(axis=1)
+    larger = (weight * (drawn - mean[:, None]) ** 2).sum(axis=1) >= q
+    return float(larger.sum() + 1) / (SIMULATED + 1)
 
 
 def ranking(scores: ArrayLike, confidence: float = 0.95) -> Ranking:

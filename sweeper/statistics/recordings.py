@@ -12,6 +12,7 @@ References: S. Searle, G. Casella, C. McCulloch. Variance Components (1992), ch.
 (1946) 110–114; W. Cochran. Sampling Techniques (1977), ch. 6 (ratios).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,7 +106,7 @@ def _seeds(accuracy: Vector, reference: int, floor: float) -> tuple[Vector, Vect
 
     The copy of an arm is no evidence that arms are alike; `floor` is the smallest variance that can be told from 0.
     """
-    others = np.where(copies(accuracy[:, None], reference)[:, None], np.nan, accuracy)
+    others = np.where(copies(accuracy[:, None], reference, math.sqrt(12 * floor))[:, None], np.nan, accuracy)
     found = spread(residuals(others), reference, floor)
     if found.known:
         variance, df, _ = found.of_difference(reference)

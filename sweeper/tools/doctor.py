@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 import sweeper
 from sweeper.audio.places import cache_folder
-from sweeper.execution.room import find_room
+from sweeper.execution.room import check_interpreter, find_room
 from sweeper.plan import PlanError
 from sweeper.results.folder import Folder, StorageError
 from sweeper.results.storage import locate
@@ -137,6 +137,7 @@ def shared_memory(place: Path) -> Check:
 def ray_files() -> Check:
     """Whether a Ray of this machine's own finds a place for its sockets and logs, and can be reached at all."""
     try:
+        check_interpreter()
         place = find_room()
     except PlanError as error:
         return Check("ray's files", *_split(str(error)))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sweeper.audio import plots
 from sweeper.audio.check import check
 from sweeper.audio.datasets import NAMES, load
 from sweeper.audio.datasets.base import Clip, Dataset
@@ -284,3 +285,16 @@ def test_one_clip_in_each_class_is_one_line(capsys, tmp_path, command):
     err = capsys.readouterr().err
     assert err.startswith(f"sweeper: error: {tmp_path}: 3 clips in 3 classes, one in each")
     assert err.count("\n") == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_are_drawn_as_they_are(tmp_path):
+    """A dollar begins no formula, letters that the font lacks make no warning, and long names are cut."""
+    for name in ("$^$ under", "$x_1^2$ 100% #1", "狗" * 40):
+        (tmp_path / "clips" / name).mkdir(parents=True)
+        for clip in "ab":
+            noise = np.random.default_rng(ord(clip)).uniform(-0.1, 0.1, 2000)
+            soundfile.write(tmp_path / "clips" / name / f"{clip}.wav", noise, 8000)
+    dataset = load("folder", tmp_path / "clips")
+    plots.draw(dataset, plots.choose(dataset, ()), 8000, tmp_path / "out.png")
+    assert (tmp_path / "out.png").stat().st_size > 10_000

@@ -121,3 +121,21 @@ def test_what_runs_goes_on_without_its_output():
     line = f'exec {sys.executable} -c "{code}" 3>&1 >/dev/full'
     done = subprocess.run(["/bin/sh", "-c", line], check=False, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"done", b"")
+
+
+def test_a_thread_that_was_left_running_does_not_keep_the_command():
+    program = (
+        "import sys, threading, time; from sweeper.cli import main; main.THREAD_SECONDS = 0.1; "
+        "threading.Thread(target=time.sleep, args=(600,), name='prefetch').start(); "
+        "sys.argv = ['sweeper', 'data', 'list']; sys.exit(main.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "esc50" in done.stdout) == (0, True)
+    assert done.stderr == "sweeper: ended beside threads that the study's code started and left: prefetch\n"
+
+
+def test_python_without_docstrings_is_told_at_once(folder):
+    words = [sys.executable, "-OO", "-m", "sweeper", "run", "ablations", "--results", str(folder / "r")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and "PYTHONOPTIMIZE=2: go without it" in done.stderr.splitlines()[-1]
+    assert not (folder / "r").exists()

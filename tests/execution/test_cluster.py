@@ -80,6 +80,12 @@ def test_memory_is_the_users_business_where_they_chose_an_allocator(monkeypatch)
     assert made["RAY_LD_PRELOAD_ON_WORKERS"] == "0" and "MALLOC_CONF" not in made
 
 
+def test_warnings_that_are_errors_are_not_for_rays_own_processes(monkeypatch):
+    for given, there in (("error", False), ("error::DeprecationWarning", False), ("ignore", True)):
+        monkeypatch.setenv("PYTHONWARNINGS", given)
+        assert ("PYTHONWARNINGS" in own_ray._environment()) is there
+
+
 @pytest.fixture
 def instances(monkeypatch):
     """Room of the instances that are begun, and of those that are ended."""

@@ -37,6 +37,9 @@ def test_the_front_is_what_nothing_beats_on_both():
     assert figures.front(points) == [1, 0, 5]
 
 
+RNG_POINTS = np.random.default_rng(0).normal(size=(20, 2))
+
+
 def marks(figure):
     """What the pointer is told, and where it is: `{words: (x, y)}`."""
     found = {}
@@ -224,7 +227,7 @@ def test_recall_differences_are_weighted_into_the_difference(board):
 def test_bands_hold_all_blocks(board):
     curves = evidence.curves(board)
     mean, low, high = curves.bands["full"]
-    assert curves.epochs.tolist() == list(range(1, EPOCHS + 1))
+    assert curves.epochs["full"].tolist() == list(range(1, EPOCHS + 1))
     assert (low <= mean).all()
     assert (mean <= high).all()
     assert (low < high).any()
@@ -377,3 +380,38 @@ def test_a_map_of_thousands_of_clips_stays_light():
     assert {name: path.count("h0") for name, path in dots} == dict(
         zip(classes, np.bincount(targets).tolist(), strict=True)
     )
+
+
+def test_each_arm_has_its_own_last_epoch(board, monkeypatch):
+    losses = {"full": np.arange(8.0, 0.0, -1.0), "garm": np.arange(4.0, 0.0, -1.0)}
+    trials = {arm: {0: {"arm": arm}} for arm in losses}
+    monkeypatch.setattr(evidence, "complete_trials", lambda _board: trials)
+    monkeypatch.setattr(evidence, "_loss", lambda _board, row: losses[row["arm"]])
+    found = evidence.curves(board)
+    assert {arm: epochs[-1] for arm, epochs in found.epochs.items()} == {"full": 8, "garm": 4}
+    figure = figures.learning_curves(["garm"], found.epochs, found.bands, (0.0, 9.0), "full", 460)
+    assert {"full: 1.000 in epoch 8", "garm: 1.000 in epoch 4"} <= marks(figure).keys()
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_a_file_of_maps_are_no_formulas(board, tmp_path):
+    classes = ["$^$ under", "$x_1^2$ 100% #1", "狗", *map(str, range(7))]
+    targets = np.arange(20) % 10
+    maps = (features.FeatureMap("raw audio", RNG_POINTS, 0.1, 0.1),)
+    found = features.FeatureMaps(
+        maps, targets, {"arm": "a", "dataset": "d", "split": "s", "fold": 1, "replicate": 0}, 20
+    )
+    draw_maps(found, classes, tmp_path / "maps.svg")
+    draw_maps(found, classes, tmp_path / "maps.png")
+
+
+def test_clips_that_have_a_class_each_have_no_map(board, monkeypatch):
+    plain = features._features
+
+    def alone(*args):
+        stages, _, tested = plain(*args)
+        return {name: values[:6] for name, values in stages.items()}, np.arange(6), tested
+
+    monkeypatch.setattr(features, "_features", alone)
+    with pytest.raises(features.Unavailable, match="6 test clips of 6 classes are too few"):
+        features.feature_maps(board, None)

@@ -109,5 +109,6 @@ def test_arms_with_few_seeds_do_not_hide_what_the_others_show():
     for arm, seeds in ((3, 1), (4, 2)):
         scores = whole.scores.copy()
         scores[arm, 0, seeds:] = np.nan
-        others = replace(whole, scores=np.delete(whole.scores, arm, axis=0))
+        names = tuple(name for name in whole.arms if name != f"arm{arm}")
+        others = replace(whole, arms=names, scores=np.delete(whole.scores, arm, axis=0))
         assert spread_of(replace(whole, scores=scores)) == spread_of(others)

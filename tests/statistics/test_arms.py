@@ -339,3 +339,14 @@ def test_a_copy_of_one_of_two_arms_has_the_others_spread():
     assert found.diff[1] == 0 and found.high[1] - found.low[1] == pytest.approx(found.high[2] - found.low[2])
     alone = compare_arms(y[[0, 2]], 0, test_train_ratio=0.25, folds_in_all=1, resolution=1e-3)
     assert found.error[2] == pytest.approx(alone.error[1])
+
+
+def test_a_twin_that_was_rounded_otherwise_is_a_copy():
+    scores = RNG(3).integers(200, 260, (4, 1, 8)) / 400
+    scores[1] = scores[0]
+    scores[1, 0, 2] += 1 / 400
+    assert copies(scores, 0, 1 / 400).tolist() == [False, True, False, False]
+    assert not copies(scores, 0).any()
+    scores[1, 0, 3] += 2 / 400
+    assert not copies(scores, 0, 1 / 400).any()
+    assert not copies(scores[:, :, :3], 0, 1 / 400).any(), "of few scores, all are the same"

@@ -95,3 +95,20 @@ def test_few_data_sets_can_not_show_anything():
 def test_what_makes_no_sense_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize(("df", "sets"), [(1, 3), (2, 6), (4, 3)])
+def test_errors_of_few_degrees_of_freedom_make_no_difference_of_data_sets(df, sets):
+    rng = np.random.default_rng(df)
+    diff = rng.normal(size=(300, sets))
+    error = np.sqrt(rng.chisquare(df, size=diff.shape) / df)
+    degrees = np.full(diff.shape, float(df))
+    assert (heterogeneity(diff, error).p < 0.05).mean() > 0.1
+    assert (heterogeneity(diff, error, degrees).p < 0.05).mean() < 0.08
+
+
+def test_errors_that_are_well_known_are_as_good_as_exact():
+    rng = np.random.default_rng(5)
+    diff, error = rng.normal(size=(4, 5)), rng.uniform(0.5, 1.5, (4, 5))
+    found = heterogeneity(diff, error, np.full(diff.shape, 1e6))
+    assert found.p == pytest.approx(heterogeneity(diff, error).p, abs=0.015)
