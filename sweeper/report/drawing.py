@@ -114,14 +114,26 @@ def text_width(texts: Sequence[str], size: float = 12) -> int:
 
 
 def fitted(texts: Sequence[str], room: float, size: float = 12) -> list[str]:
-    """The texts on one line each, cut off with … where they are wider than `room` pixels; `size` is the font's."""
+    """The texts on one line each, cut off with … where they are wider than `room` pixels; `size` is the font's.
+
+    Those that would then read the same lose their middle instead.
+    """
+    whole = list(map(plain, texts))
     shown = []
-    for text in map(plain, texts):
+    for text in whole:
         cut = text
         while cut and _width(cut, size) > room:
             cut = cut[:-2].rstrip("…") + "…" if len(cut) > 2 else ""
         shown.append(cut)
-    return shown
+    alike = {
+        cut for cut in shown if cut and len({text for text, its in zip(whole, shown, strict=True) if its == cut}) > 1
+    }
+    return [_without_middle(text, room, size) if cut in alike else cut for text, cut in zip(whole, shown, strict=True)]
+
+
+def _without_middle(text: str, room: float, size: float) -> str:
+    cuts = (f"{text[: kept - kept // 2]}…{text[-(kept // 2) :]}" for kept in range(len(text) - 1, 1, -1))
+    return next((cut for cut in cuts if _width(cut, size) <= room), "…")
 
 
 @cache

@@ -415,3 +415,10 @@ def test_clips_that_have_a_class_each_have_no_map(board, monkeypatch):
     monkeypatch.setattr(features, "_features", alone)
     with pytest.raises(features.Unavailable, match="6 test clips of 6 classes are too few"):
         features.feature_maps(board, None)
+
+
+def test_names_that_begin_alike_keep_their_ends():
+    names = [f"an arm with quite a long name {letter}" for letter in "abc"]
+    shown = drawing.fitted([*names, "another one that is quite as long as these"], 120, 11)
+    assert len(set(shown)) == 4 and [name[-1] for name in shown[:3]] == list("abc") and shown[3].endswith("…")
+    assert all(drawing.text_width([name], 11) <= 120 for name in shown)
