@@ -100,6 +100,11 @@ def scatter(
         members = [slots.get(number[id(member)], {}) for member in slab.members]
         state[index] = {slot: slab.join([member[slot] for member in members]) for slot in members[0]}
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    for slab in slabs:
+        for slot, value in optimiser.state[slab.whole].items():
+            # AdamW in one operation goes through memory as it lies, and a parameter may be a transposed one.
+            if value.shape == slab.whole.shape and value.stride() != slab.whole.stride():
+                optimiser.state[slab.whole][slot] = torch.empty_like(slab.whole, requires_grad=False).copy_(value)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

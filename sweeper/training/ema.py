@@ -29,17 +29,18 @@ class EMA:
         self.updates = 0
         self._config = config
         self.slabs, values = (together(self.averaged), slabs) if slabs else (apart(self.averaged), apart(network))
-        self._pairs = [
-            (mean.detach(), value.detach()) for mean, value in zip(self.slabs.wholes(), values.wholes(), strict=True)
-        ]
-        # Where buffers lie, not which they are: a network may put another tensor there in each step. One of this
-        # package, which slabs are for, does not: what it counts, it counts in place.
+        # Parameters, not their values: a network may put other values there in each step (`weight.data = …`). And where
+        # buffers lie, not which they are. One of this package, which slabs are for, counts in place.
+        self._pairs: list[tuple[Tensor, Tensor]] = list(zip(self.slabs.wholes(), values.wholes(), strict=True))
+        self._statistics: list[tuple[nn.Module, nn.Module, str]] = []
         self._copied: list[tuple[nn.Module, nn.Module, str]] = []
         self._copied_at_once: tuple[list[Tensor], list[Tensor]] = [], []
         for ours, theirs in zip(self.averaged.modules(), network.modules(), strict=True):
             for name, value in theirs.named_buffers(recurse=False):
-                if is_averaged(theirs, value):
+                if is_averaged(theirs, value) and slabs:
                     self._pairs.append((getattr(ours, name), value))
+                elif is_averaged(theirs, value):
+                    self._statistics.append((ours, theirs, name))
                 elif slabs:
                     self._copied_at_once[0].append(getattr(ours, name))
                     self._copied_at_once[1].append(value)
@@ -56,7 +57,8 @@ class EMA:
     def update(self) -> None:
         """Follow the network by one step (or epoch, as configured: the caller decides when)."""
         weight = 1.0 - self.decay()
-        means, values = [list(column) for column in zip(*self._pairs, strict=True)]
+        statistics = [(getattr(ours, name), getattr(theirs, name)) for ours, theirs, name in self._statistics]
+        means, values = [list(column) for column in zip(*self._pairs, *statistics, strict=True)]
         torch._foreach_lerp_(means, values, weight)
         if self._copied_at_once[0]:
             torch._foreach_copy_(*self._copied_at_once)

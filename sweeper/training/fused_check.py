@@ -156,6 +156,8 @@ def _difference(twins: Sequence[TrialSpec], device: torch.device, attempt: int) 
         for what, expected, found, least in _compared(one, other, stack, network):
             if not _close(expected, found, least):
                 return f"its {what} is another one when two seeds train as one ({_CAUSES})"
+    if stack.drew_outside_torch:  # what follows from it may be as rare as it likes
+        return "it draws numbers by Python's random or by NumPy, which would be one seed's for all"
     return ""
 
 
@@ -168,7 +170,8 @@ def _compared(alone: _Run, fused: _Run, stack: Stack, network: int) -> Iterator[
     yield "loss", alone._totals, fused._totals, 0.0
     names = {id(parameter): name for name, parameter in alone.network.named_parameters()}
     gradients = [slab.whole.grad for slab in alone.slabs]
-    least = NEGLIGIBLE * sum(float(gradient.square().sum()) for gradient in gradients if gradient is not None) ** 0.5
+    squares = [float(gradient.abs().square().sum()) for gradient in gradients if gradient is not None]
+    least = NEGLIGIBLE * sum(squares) ** 0.5
     for slab, expected, whole in zip(alone.slabs, gradients, stack.wholes, strict=True):
         found = None if whole.grad is None else whole.grad[network]
         yield f"gradient of {names[id(slab.members[0])]}", expected, found, least
@@ -182,6 +185,7 @@ def _close(one: Tensor | None, other: Tensor | None, least: float) -> bool:
         return one is other
     if one.shape != other.shape or not torch.equal(one.isfinite(), other.isfinite()):
         return False
+    one, other = (torch.view_as_real(v.resolve_conj()) if v.is_complex() else v for v in (one, other))
     one, other = (value.double().nan_to_num(0.0, 0.0, 0.0) for value in (one, other))
     return bool((one - other).norm() <= TOLERANCE * one.norm() + least)
 

@@ -9,6 +9,7 @@ The trials' own networks, averages and totals become views of the stack; `Stack.
 """
 
 import itertools
+import random
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -64,6 +65,7 @@ class Stack:
         self._buffers = stacked_buffers([run.network for run in runs])
         self._load_optimiser()
         self._load_average()
+        self.drew_outside_torch = False  # in the last step: numbers that are one seed's for all
         self._totals = torch.stack([run._totals for run in runs])
         for run, totals in zip(runs, self._totals, strict=True):
             run._totals = totals
@@ -79,9 +81,11 @@ class Stack:
         seeds = [derive_seed(run.spec.seed, "dropout", first.steps_done) for run in self.runs]
         bf16 = first.device.type == "cuda" and config.precision == "bf16"
         with seeded_outside_torch(seeds[0]):
+            before = _outside_torch()
             with torch.autocast(first.device.type, torch.bfloat16, enabled=bf16):
                 answers = self._answers(waveforms, seeds)
             losses = self._losses(answers, targets, [one.mixed for one in augmented])
+            self.drew_outside_torch = _outside_torch() != before
         for slab in self._stacked:
             slab.zero_grad()
         torch.autograd.backward(losses.sum())
@@ -187,6 +191,11 @@ class Stack:
                     self._values.append(self._buffers[own])
                 else:
                     self._copied.append((buffers[own], self._buffers[own]))
+
+
+def _outside_torch() -> tuple[int, int]:
+    """How far the global generators of Python and NumPy have come in their states."""
+    return random.getstate()[1][-1], np.random.get_state()[2]  # type: ignore[index]
 
 
 @torch.no_grad()

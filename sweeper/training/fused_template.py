@@ -65,8 +65,8 @@ class Template:
         return answer, [found[number] for number in range(len(values) - self._buffers, len(values))]
 
 
-def _linear(module: nn.Linear, x: Tensor) -> Tensor:
-    return linear(x, module.weight, module.bias)
+def _linear(module: nn.Linear, input: Tensor) -> Tensor:  # named as torch has it
+    return linear(input, module.weight, module.bias)
 
 
 _RECURRENT = {"LSTM": torch.lstm, "GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu}

@@ -22,6 +22,7 @@ from sweeper.results.attempts import attempt
 from sweeper.results.folder import Folder, StorageError
 from sweeper.results.leaderboard import derive
 from sweeper.results.merging import merge_studies
+from sweeper.results.soundness import unsound
 from sweeper.results.store import Study
 from sweeper.results.tables import table_bytes
 from tests.results.rows import grid, plan_of, prediction, study_of, trial_row
@@ -156,7 +157,7 @@ IMPOSSIBLE = {
     "test_clips": [0, -5, None],
     "train_clips": [None, 0],
     "parameters": [-1, None],
-    "gflops_per_clip": [math.nan, -1.0, None],
+    "gflops_per_clip": [math.nan, -1.0],
     "epochs": [0],
     "seconds": [-5.0, math.nan, None],
     "sample_rate": [0],
@@ -512,3 +513,8 @@ def test_what_cannot_be_true_is_not_committed(study, row):
     with pytest.raises(ValueError, match=r"can't be committed|no trial's id"):
         study.commit(trial_row("full", 9) | row, [], [])
     assert len(study.finished()) == 6
+
+
+def test_a_network_whose_operations_can_not_be_counted_is_sound():
+    rows = pa.Table.from_pylist([grid()[0] | {"gflops_per_clip": None}], schema.TRIAL)
+    assert unsound(rows) == {}

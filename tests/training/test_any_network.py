@@ -5,14 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from sweeper.augmentation_config import AugmentationConfig
 from sweeper.model.build import build
 from sweeper.training import fit as fit_module
+from sweeper.training.ema import EMA
 from sweeper.training.fit import fit
 from sweeper.training.trial import run_trial
 from sweeper.training_config import EMAConfig
-from tests.networks import BODIES, Branched, Tiny
+from tests.networks import BODIES, WIDTH, Branched, Tiny
 from tests.training.conftest import CLASSES, RATE
 
 CPU = torch.device("cpu")
@@ -75,6 +77,74 @@ def test_killed_and_resumed_it_ends_with_the_same_bits_and_is_evaluated(
     resumed = fit(trial, train, device=CPU, state=state)
     assert_equal_bits(weights(undisturbed), weights(resumed))
     assert [point.loss for point in undisturbed.curve] == [point.loss for point in resumed.curve]
+
+
+class Transposed(nn.Module):
+    """A filter bank that is kept as it was made, transposed."""
+
+    def __init__(self):
+        super().__init__()
+        self.bank = nn.Parameter(torch.randn(6, WIDTH).mT)
+
+    def reset_parameters(self):
+        with torch.no_grad():
+            self.bank.normal_()
+
+    def forward(self, x):
+        return (x @ self.bank) @ self.bank.mT
+
+
+def test_a_parameter_that_lies_otherwise_in_memory_resumes_too(spec, train, test_clips, tmp_path, monkeypatch):
+    monkeypatch.setitem(BODIES, "transposed", Transposed)
+    trial = spec(Tiny(body="transposed", **CLIP))
+    assert not fit(trial, train, device=CPU).network.body.bank.is_contiguous()
+    undisturbed = fit(trial, train, device=CPU)
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
+    step, done = fit_module._Run._step, iter(range(1000))
+
+    def fatal(run, batch):
+        if next(done) == KILLED_AFTER:
+            raise Killed
+        step(run, batch)
+
+    monkeypatch.setattr(fit_module._Run, "_step", fatal)
+    with pytest.raises(Killed):
+        fit(trial, train, device=CPU, state=tmp_path / "s")
+    monkeypatch.setattr(fit_module._Run, "_step", step)
+    assert_equal_bits(weights(undisturbed), weights(fit(trial, train, device=CPU, state=tmp_path / "s")))
+
+
+class MaxNorm(nn.Linear):
+    """EEGNet's: weights of bounded length, put in their place in each pass; and statistics likewise."""
+
+    def __init__(self):
+        super().__init__(WIDTH, WIDTH)
+        self.norm = Replacing(WIDTH)
+
+    def forward(self, x):
+        self.weight.data = torch.renorm(self.weight.data, 2, 0, 0.5)
+        return self.norm(super().forward(x).mT).mT
+
+
+class Replacing(nn.BatchNorm1d):
+    def forward(self, x):
+        if self.training:
+            self.running_mean = 0.9 * self.running_mean + 0.1 * x.detach().mean((0, 2))
+        return (x - self.running_mean[:, None]) * self.weight[:, None]
+
+
+def test_the_average_follows_values_that_are_put_in_anew(monkeypatch):
+    network = MaxNorm()
+    ema = EMA(network, EMAConfig(0.5, warmup=False))
+    weight, mean = ema.averaged.weight.clone(), ema.averaged.norm.running_mean.clone()
+    for seed in range(3):
+        network(torch.randn(4, 5, WIDTH, generator=torch.Generator().manual_seed(seed)))
+        with torch.no_grad():
+            network.weight.add_(0.1)
+        ema.update()
+        weight, mean = weight.lerp(network.weight.detach(), 0.5), mean.lerp(network.norm.running_mean, 0.5)
+    torch.testing.assert_close(ema.averaged.weight, weight)
+    torch.testing.assert_close(ema.averaged.norm.running_mean, mean)
 
 
 def test_what_is_frozen_stays_and_what_is_tied_stays_tied(spec, train):

@@ -66,6 +66,8 @@ class Draws(nn.Module):
                     x = x[torch.randperm(len(x))]
                 case "numpy":
                     x = x * (1 + np.random.rand())
+                case "rarely":
+                    x = x * (1 + (np.random.rand() < 1e-9))
         if self.way == "branch" and x.mean() > 0:
             x = -x
         return self.head(x.relu().mean(2))
@@ -85,6 +87,7 @@ NOT_FUSED = {
     "embedding": (FUSED.pop("embedding"), "its gradient of body.embedding.weight is another one"),
     "moving": (FUSED.pop("moving"), "its loss is another one .*draw other than by torch"),
     "numpy": (Drawing(way="numpy", **CLIP), "its loss is another one .*draw other than by torch"),
+    "rarely": (Drawing(way="rarely", **CLIP), "it draws numbers by Python's random or by NumPy"),
     "order": (Drawing(way="order", **CLIP), "it draws by aten.randperm"),
     "branch": (Drawing(way="branch", **CLIP), "data-dependent control flow"),
     "late buffer": (Faulty(fault="late buffer", **CLIP), "its buffer late is another one"),
